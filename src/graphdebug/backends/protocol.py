@@ -1,0 +1,69 @@
+"""What a backend is: it attaches to its framework, emits events, and returns its own detach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from graphdebug.model.event import Event, Failure
+from graphdebug.model.site import SiteFinder
+from graphdebug.options import Options
+
+__all__ = ["Attachment", "Backend", "Sink"]
+
+
+class Sink(Protocol):
+    """What a backend is given: where events go, and the numbers they carry."""
+
+    sites: SiteFinder
+    step: int
+    """Number of the step that is running, from 0."""
+    recording: bool
+    """Whether nodes of this step are wanted (``every=N``, paused recorder, forked child): when False, don't
+    take them."""
+
+    def next_seq(self) -> int:
+        """Take the next sequence number. Take it when the op runs, also if the event is built later."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the run started."""
+        ...
+
+    def emit(self, events: Sequence[Event]) -> None:
+        """Write events. Never raises. Cheap in batches (some hundred), not one by one."""
+        ...
+
+    def advance_step(self) -> None:
+        """The running step is over: a backend saw an optimizer step or a session run end."""
+        ...
+
+    def tool_error(self, where: str, error: BaseException) -> None:
+        """Report that graphdebug itself failed: a `tool_error` event and one warning a recording."""
+        ...
+
+
+class Attachment(Protocol):
+    """A backend at work in its framework."""
+
+    def drain(self) -> None:
+        """Emit all that has been seen and not yet emitted."""
+        ...
+
+    def failure(self, error: BaseException) -> Failure | None:
+        """Return what is known of an exception leaving the block, or None if this framework did not raise
+        it. Must not run user code.
+        """
+        ...
+
+    def detach(self) -> None:
+        """Take back every hook, patch and mode."""
+        ...
+
+
+class Backend(Protocol):
+    """The module ``graphdebug.backends.<framework>``; importing it may import the framework."""
+
+    def attach(self, sink: Sink, options: Options) -> Attachment:
+        """Hook into the framework; events go to `sink` until the attachment is detached."""
+        ...

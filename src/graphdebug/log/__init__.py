@@ -1,0 +1,1 @@
+"""The log: JSON lines on disk, written through structlog, read back as a store of events."""

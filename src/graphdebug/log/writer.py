@@ -1,0 +1,87 @@
+"""Writing the log: batches of events through structlog to an append-only file of JSON lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import structlog
+
+from graphdebug.errors import LogError
+from graphdebug.log.codec import encode
+from graphdebug.model.event import Event
+
+__all__ = ["LogWriter"]
+
+
+class LogWriter:
+    """An open log file. Each batch is one structlog event, rendered as a line per graph event and flushed.
+
+    Args:
+        path: file to write; its folder is made if missing; an earlier log there is replaced.
+
+    Raises:
+        LogError: the path can't be written, or holds something that is not a log of ours.
+
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        self._log: Any = structlog.wrap_logger(
+            structlog.BytesLogger(self._file),
+            processors=[_render],
+            wrapper_class=structlog.BoundLogger,
+            context_class=dict,
+            cache_logger_on_first_use=True,
+        ).bind()
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Append `events` and flush. Raises OSError (disk full, ...), leaving whole lines behind."""
+        if not events:
+            return
+        start = self._file.tell()
+        try:
+            self._log.info("events", batch=events)
+        except OSError:
+            _cut(self._file, start)
+            raise
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._file.close()
+
+
+def _render(_logger: object, _method: str, fields: structlog.typing.EventDict) -> bytes:
+    return encode(fields["batch"])
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        if path.is_dir():
+            raise LogError(f"can't write the log {path}: it is a folder; give a file name in it")
+        if path.exists() and path.stat().st_size and not _is_log(path):
+            raise LogError(f"can't write the log {path}: the file there is not a graphdebug log; move it away")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "wb", buffering=0)
+    except LogError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LogError(f"can't write the log {path}: {reason}; choose a path you can write to") from error
+
+
+def _is_log(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(14) == b'{"event":"run"'
+
+
+def _cut(file: BinaryIO, size: int) -> None:
+    """Take back a half-written batch, so that the file ends with a whole line."""
+    try:
+        file.truncate(size)
+        file.seek(size)
+    except OSError:
+        return  # a pipe or a vanished disk: the reader copes with a torn last line

@@ -1,0 +1,236 @@
+"""Run: the events of one execution, indexed and queryable; the same in memory as read from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar, cast
+
+from graphdebug.model.event import (
+    Declaration,
+    End,
+    Event,
+    Failure,
+    Framework,
+    Gradient,
+    Node,
+    Notice,
+    Operand,
+    RunStart,
+    Source,
+    ToolError,
+)
+from graphdebug.model.finding import Finding
+
+__all__ = ["EventStore", "MemoryStore", "Run", "StepSlice"]
+
+E = TypeVar("E", bound=Event)
+
+
+class EventStore(Protocol):
+    """Where a run's events are: a list in memory or a file on disk, with the same questions answered."""
+
+    @property
+    def damage(self) -> Sequence[str]:
+        """One line for each thing that could not be read."""
+        ...
+
+    def events(self) -> Sequence[Event]:
+        """All events, in the order they were written."""
+        ...
+
+    def of_kind(self, kind: type[E]) -> Sequence[E]:
+        """The events of one kind, in order."""
+        ...
+
+    def of_step(self, kind: type[E], step: int) -> Sequence[E]:
+        """The events of one kind and one step, in order."""
+        ...
+
+    def by_seq(self, seq: int) -> Event | None:
+        """The event with this sequence number, or None."""
+        ...
+
+    def steps(self) -> Sequence[int]:
+        """The steps that have nodes, rising."""
+        ...
+
+
+class MemoryStore:
+    """A run's events in a list."""
+
+    def __init__(self, events: Sequence[Event] = ()) -> None:
+        self.damage: Sequence[str] = ()
+        self._events: list[Event] = []
+        self._by_seq: dict[int, Event] = {}
+        self._by_kind: dict[type[Event], list[Event]] = {}
+        self.write(events)
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Append `events`."""
+        self._events.extend(events)
+        for event in events:
+            self._by_seq[event.seq] = event
+            self._by_kind.setdefault(type(event), []).append(event)
+
+    def events(self) -> Sequence[Event]:
+        """All events, in the order they were written."""
+        return self._events
+
+    def of_kind(self, kind: type[E]) -> Sequence[E]:
+        """The events of one kind, in order."""
+        return cast("list[E]", self._by_kind.get(kind, []))
+
+    def of_step(self, kind: type[E], step: int) -> Sequence[E]:
+        """The events of one kind and one step, in order."""
+        return [event for event in self.of_kind(kind) if getattr(event, "step", None) == step]
+
+    def by_seq(self, seq: int) -> Event | None:
+        """The event with this sequence number, or None."""
+        return self._by_seq.get(seq)
+
+    def steps(self) -> Sequence[int]:
+        """The steps that have nodes, rising."""
+        return sorted({node.step for node in self.of_kind(Node)})
+
+
+class StepSlice:
+    """The part of a run that belongs to one step."""
+
+    def __init__(self, store: EventStore, number: int) -> None:
+        self._store = store
+        self.number = number
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """Nodes executed in this step, in order."""
+        return self._store.of_step(Node, self.number)
+
+    @property
+    def gradients(self) -> Sequence[Gradient]:
+        """Gradients of this step, in order."""
+        return self._store.of_step(Gradient, self.number)
+
+
+class Run:
+    """One recorded execution: its events, its nodes, and the findings drawn from them.
+
+    Args:
+        store: where the events are.
+        diagnose: makes findings of a run; without it `findings` is empty.
+
+    """
+
+    def __init__(
+        self, store: EventStore, *, diagnose: Callable[[Run], Sequence[Finding]] | None = None
+    ) -> None:
+        self._store = store
+        self._diagnose = diagnose
+        self._findings: Sequence[Finding] | None = None
+        self._sources: dict[str, list[str]] | None = None
+
+    @property
+    def store(self) -> EventStore:
+        """Where the events are."""
+        return self._store
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """All events, in the order they were written."""
+        return self.store.events()
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """Every execution of every op, in order."""
+        return self.store.of_kind(Node)
+
+    @property
+    def gradients(self) -> Sequence[Gradient]:
+        """Gradients of parameters, and of intermediate tensors where recorded."""
+        return self.store.of_kind(Gradient)
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Exceptions that framework calls raised, those that were caught included."""
+        return self.store.of_kind(Failure)
+
+    @property
+    def declarations(self) -> Sequence[Declaration]:
+        """Layers, parameters, variables and placeholders, with the lines that made them."""
+        return self.store.of_kind(Declaration)
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """Where the recorder was blind or changed what ran."""
+        return self.store.of_kind(Notice)
+
+    @property
+    def tool_errors(self) -> Sequence[ToolError]:
+        """Failures of graphdebug itself."""
+        return self.store.of_kind(ToolError)
+
+    @property
+    def frameworks(self) -> Sequence[Framework]:
+        """The frameworks that were recorded, with their versions."""
+        return self.store.of_kind(Framework)
+
+    @property
+    def start(self) -> RunStart | None:
+        """The first event: what was run, where, with which options."""
+        return next(iter(self.store.of_kind(RunStart)), None)
+
+    @property
+    def end(self) -> End | None:
+        """The last event, or None where the run was cut off (or is still going on)."""
+        return next(iter(self.store.of_kind(End)), None)
+
+    @property
+    def damage(self) -> Sequence[str]:
+        """One line for each thing in the log that could not be read."""
+        return self.store.damage
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What the diagnosis says of this run, the most certain first."""
+        if self._findings is None:
+            self._findings = tuple(self._diagnose(self)) if self._diagnose else ()
+        return self._findings
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """The numbers of the steps that have nodes, rising."""
+        return self.store.steps()
+
+    def step(self, number: int) -> StepSlice:
+        """Return the nodes and gradients of step `number` (counted from 0)."""
+        return StepSlice(self.store, number)
+
+    def event(self, seq: int) -> Event | None:
+        """Return the event with this sequence number, or None."""
+        return self.store.by_seq(seq)
+
+    def node(self, seq: int | None) -> Node | None:
+        """Return the node with this sequence number, or None if there is none."""
+        event = None if seq is None else self.store.by_seq(seq)
+        return event if isinstance(event, Node) else None
+
+    def producer(self, operand: Operand) -> Node | None:
+        """Return the node that made `operand`, or None if no recorded node did."""
+        return self.node(operand.producer)
+
+    def chain(self, operand: Operand) -> Iterator[Node]:
+        """Yield the producers of `operand`, nearest first, following each node's first produced input."""
+        node = self.producer(operand)
+        while node is not None:
+            yield node
+            following = (self.producer(one) for one in node.inputs if one.producer is not None)
+            node = next((one for one in following if one is not None and one.seq < node.seq), None)
+
+    def declaration(self, name: str) -> Declaration | None:
+        """Return the declaration of the layer, parameter, variable or placeholder `name`, or None."""
+        return next((one for one in self.declarations if one.name == name), None)
+
+    def source_lines(self, file: str) -> Sequence[str]:
+        """Return the lines of a user's file as it was when recorded; empty if the log lacks it."""
+        if self._sources is None:
+            self._sources = {one.file: one.text.splitlines() for one in self.store.of_kind(Source)}
+        return self._sources.get(file, ())

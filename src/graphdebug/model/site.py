@@ -1,0 +1,154 @@
+"""Finding the user's line: which frames are the user's own, and where exactly they stand."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sysconfig
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, TracebackType
+
+from graphdebug.model.event import Site
+
+__all__ = ["Position", "SiteFinder"]
+
+Position = tuple[CodeType, int]
+"""A code object and the offset of an instruction in it: a site not yet resolved, cheap to take."""
+
+_FRAMEWORK, _LIBRARY, _USER = 0, 1, 2
+
+
+class SiteFinder:
+    """Tells the user's frames from framework frames and resolves them to sites.
+
+    The user's code is all that is neither in the standard library, nor installed (site-packages), nor
+    in a folder given to `ignore`. Where a stack has no such frame, the innermost installed library that
+    is not ignored counts as the user's.
+
+    Args:
+        on_file: called once with each source file that a site is resolved in.
+
+    """
+
+    def __init__(self, on_file: Callable[[str], None] | None = None) -> None:
+        self._on_file = on_file
+        self._ignored = [_own_folder()]
+        self._class_of_code: dict[CodeType, int] = {}
+        self._class_of_file: dict[str, int] = {}
+        self._sites: dict[tuple[CodeType, int], Site] = {}
+        self._positions: dict[CodeType, list[tuple[int | None, ...]]] = {}
+        self._seen_files: set[str] = set()
+
+    def ignore(self, folder: str) -> None:
+        """Count every file below `folder` as framework code from now on."""
+        self._ignored.append(os.path.join(os.path.abspath(folder), ""))
+        self._class_of_code.clear()
+        self._class_of_file.clear()
+
+    def position(self, frame: FrameType | None) -> Position | None:
+        """Return the innermost user position at or above `frame`, or None. Costs about 0.3 us a stack."""
+        classes = self._class_of_code
+        fallback: Position | None = None
+        while frame is not None:
+            code = frame.f_code
+            kind = classes.get(code)
+            if kind is None:
+                kind = classes[code] = self._classify(code.co_filename)
+            if kind == _USER:
+                return code, frame.f_lasti
+            if kind == _LIBRARY and fallback is None:
+                fallback = code, frame.f_lasti
+            frame = frame.f_back
+        return fallback
+
+    def positions(self, frame: FrameType | None, limit: int = 8) -> list[Position]:
+        """Return up to `limit` user positions at or above `frame`, innermost first."""
+        found: list[Position] = []
+        while frame is not None and len(found) < limit:
+            if self.is_user(frame.f_code.co_filename):
+                found.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        return found
+
+    def is_user(self, filename: str) -> bool:
+        """Whether `filename` is the user's own code."""
+        return self._file_class(filename) == _USER
+
+    def resolve(self, position: Position) -> Site:
+        """Return the site (file, line, columns, function) of a position. Resolved once each."""
+        site = self._sites.get(position)
+        if site is None:
+            site = self._sites[position] = self._locate(*position)
+        return site
+
+    def at(self, file: str, line: int, function: str = "") -> Site:
+        """Return the site of a line known only by file and number, as frameworks record it."""
+        self._note_file(file)
+        return Site(file=file, line=line, function=function)
+
+    def of_traceback(self, traceback: TracebackType | None) -> tuple[Site, ...]:
+        """Return the user frames of `traceback`, outermost first."""
+        return tuple(self.resolve(position) for position in self._traceback_positions(traceback))
+
+    def _traceback_positions(self, traceback: TracebackType | None) -> Iterator[Position]:
+        while traceback is not None:
+            code = traceback.tb_frame.f_code
+            if self.is_user(code.co_filename):
+                yield code, traceback.tb_lasti
+            traceback = traceback.tb_next
+
+    def _locate(self, code: CodeType, offset: int) -> Site:
+        if code not in self._positions:
+            self._positions[code] = list(code.co_positions())
+        where = self._positions[code]
+        index = offset // 2
+        line, end_line, column, end_column = where[index] if 0 <= index < len(where) else (None,) * 4
+        self._note_file(code.co_filename)
+        return Site(
+            file=code.co_filename,
+            line=line or code.co_firstlineno,
+            column=-1 if column is None else column,
+            end_line=end_line or 0,
+            end_column=-1 if end_column is None else end_column,
+            function=code.co_qualname,
+        )
+
+    def _note_file(self, file: str) -> None:
+        if file not in self._seen_files:
+            self._seen_files.add(file)
+            if self._on_file is not None:
+                self._on_file(file)
+
+    def _classify(self, filename: str) -> int:
+        return self._file_class(filename)
+
+    def _file_class(self, filename: str) -> int:
+        kind = self._class_of_file.get(filename)
+        if kind is None:
+            kind = self._class_of_file[filename] = _class_of(filename, self._ignored)
+        return kind
+
+
+def _class_of(filename: str, ignored: list[str]) -> int:
+    if filename.startswith("<"):
+        # <stdin>, <ipython-input-...> and doctests hold the user's lines; <frozen ...> and <string> don't.
+        typed = filename.startswith(("<stdin", "<ipython", "<doctest", "<python-input")) or bool(
+            linecache.getlines(filename)
+        )
+        return _USER if typed and not filename.startswith("<frozen") else _FRAMEWORK
+    path = os.path.abspath(filename)
+    if any(path.startswith(folder) for folder in ignored):
+        return _FRAMEWORK
+    if f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path:
+        return _LIBRARY
+    return _FRAMEWORK if any(path.startswith(folder) for folder in _STDLIB) else _USER
+
+
+def _own_folder() -> str:
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+
+
+_STDLIB = tuple(
+    {os.path.join(os.path.realpath(sysconfig.get_path(name)), "") for name in ("stdlib", "platstdlib")}
+    | {os.path.join(os.path.abspath(sysconfig.get_path(name)), "") for name in ("stdlib", "platstdlib")}
+)

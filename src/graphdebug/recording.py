@@ -1,0 +1,304 @@
+"""record(): open the log, attach the backends, detach them in reverse, explain what went wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from graphdebug._version import VERSION
+from graphdebug.backends import discovery
+from graphdebug.backends.protocol import Attachment
+from graphdebug.errors import RecordingError
+from graphdebug.model.event import SCHEMA_VERSION, Failure, Framework, Level, Notice, RunStart
+from graphdebug.model.finding import Finding
+from graphdebug.model.run import EventStore, MemoryStore, Run, StepSlice
+from graphdebug.options import Options
+from graphdebug.recorder import Log, Recorder
+
+__all__ = ["Recording", "record"]
+
+
+def record(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    level: Level = "health",
+    gradients: Literal["none", "parameters", "all"] = "parameters",
+    modules: Sequence[str] = (),
+    ops: Sequence[str] = (),
+    phases: Sequence[str] = (),
+    every: int = 1,
+    keep_last: int | None = None,
+    anomaly: bool = False,
+    tf_debugging: bool = False,
+    break_on: Literal["nonfinite"] | Callable[..., bool] | None = None,
+) -> Recording:
+    """Record every node that PyTorch and TensorFlow execute inside the ``with`` block.
+
+    Args:
+        path: log file to write (JSON lines), or None to keep the run in memory. A rank of a distributed
+            job (``RANK`` in the environment) writes ``<stem>.rank<N><suffix>`` beside it.
+        level: ``shapes``, ``health`` (plus: is it finite), ``stats`` (plus min, max, mean, std, l2 and
+            counts) or ``values`` (plus elements).
+        gradients: record gradients of ``parameters``, of ``all`` forward tensors too, or ``none``.
+        modules: glob patterns of module paths to record; empty records all.
+        ops: glob patterns of op or function names to record; empty records all.
+        phases: phases to record (``forward``, ``backward``, ``optimizer`` ...); empty records all.
+        every: record every N-th step.
+        keep_last: hold only the last N steps in memory, and write them when something goes wrong.
+        anomaly: torch: switch anomaly mode on; its forward traceback goes into the event.
+        tf_debugging: TensorFlow: raise at the first node whose output is not finite.
+        break_on: enter the debugger when a node's output is not finite, or when a predicate says so.
+
+    Returns:
+        The recording, a context manager and a `Run`.
+
+    Raises:
+        OptionError: an option has an unknown value.
+        LogError: on entering the block, if the log can't be written.
+        RecordingError: on entering the block, if another thread is recording.
+
+    """
+    options = Options(
+        level=level, gradients=gradients, modules=tuple(modules) if not isinstance(modules, str) else modules,
+        ops=tuple(ops) if not isinstance(ops, str) else ops,
+        phases=tuple(phases) if not isinstance(phases, str) else phases,
+        every=every, keep_last=keep_last, anomaly=anomaly, tf_debugging=tf_debugging, break_on=break_on,
+    )  # fmt: skip
+    return Recording(None if path is None else Path(path), options)
+
+
+class Recording(Run):
+    """A run that is being recorded: a context manager, and a `Run` inside its block and after it.
+
+    One process records one run at a time: a recording entered inside another pauses the outer one until
+    it ends; entering one while another thread records is an error.
+    """
+
+    def __init__(self, path: Path | None, options: Options) -> None:
+        super().__init__(MemoryStore(), diagnose=_diagnose)
+        self.options = options
+        self.path = _path_of_rank(path)
+        self._recorder: Recorder | None = None
+        self._attachments: dict[str, Attachment] = {}
+        self._watch: discovery.ImportWatch | None = None
+        self._thread = 0
+        self._read_at = -1
+
+    def __enter__(self) -> Recording:
+        if self._recorder is not None:
+            raise RecordingError(
+                "this recording has been used: call graphdebug.record(...) again for a new run"
+            )
+        outer = _active[-1] if _active else None
+        if outer is not None and outer._thread != threading.get_ident():
+            raise RecordingError(
+                f"another thread is recording (into {outer.target}): a process records one run at a time"
+            )
+        recorder = self._open()
+        if outer is not None:
+            outer._pause_for(self)
+        _active.append(self)
+        recorder.emit([_run_start(recorder.next_seq(), self.options)])
+        try:
+            self._attach_all()
+        except BaseException:
+            self._stop("failed")
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        failed = isinstance(error, Exception) and not isinstance(error, StopIteration)
+        if failed and error is not None:
+            self._record_failure(error)
+        self._stop(_status_of(error))
+        if failed and error is not None:
+            self._explain(error)
+
+    @property
+    def target(self) -> str:
+        """Where the log goes, in words."""
+        return str(self.path or "memory")
+
+    @property
+    def store(self) -> EventStore:
+        """Where the events are; inside the block, all that was recorded so far."""
+        self._drain()
+        if self.path is not None and self._recorder is not None and self._read_at != self._recorder.written:
+            from graphdebug.log.reader import LogFile
+
+            self._read_at = self._recorder.written
+            self._store, self._findings, self._sources = LogFile(self.path), None, None
+        return self._store
+
+    def step(self, number: int | None = None) -> StepSlice:
+        """Without a number: mark the end of a step. With one: return that step's nodes and gradients."""
+        if number is None:
+            if self._recorder is None:
+                raise RecordingError("step() marks a step inside the `with` block; step(n) reads step n")
+            number = self._recorder.step
+            self._recorder.mark_step()
+        return super().step(number)
+
+    def dump(self) -> None:
+        """Flight recorder: write out the steps held in memory now."""
+        self._drain()
+        if self._recorder is not None:
+            self._recorder.dump()
+
+    def _open(self) -> Recorder:
+        log: Log = self._store if isinstance(self._store, MemoryStore) else MemoryStore()
+        if self.path is not None:
+            from graphdebug.log.writer import LogWriter
+
+            log = LogWriter(self.path)
+        if self.options.keep_last is not None:
+            from graphdebug.log.flight import FlightRecorder
+
+            log = FlightRecorder(log, self.options.keep_last)
+        self._thread = threading.get_ident()
+        self._recorder = Recorder(log, self._drain, every=self.options.every, target=self.target)
+        return self._recorder
+
+    def _attach_all(self) -> None:
+        names = discovery.frameworks()
+        self._watch = discovery.ImportWatch([name for name in names if name not in sys.modules], self._attach)
+        for name in names:
+            if name in sys.modules:
+                self._attach(name)
+
+    def _attach(self, name: str) -> None:
+        recorder, framework = self._recorder, sys.modules[name]
+        if recorder is None:
+            return
+        if getattr(framework, "__file__", None):
+            recorder.sites.ignore(os.path.dirname(str(framework.__file__)))
+        version = str(getattr(framework, "__version__", "unknown"))
+        recorder.emit([Framework(recorder.next_seq(), name, version)])
+        try:
+            self._attachments[name] = discovery.load(name).attach(recorder, self.options)
+        except Exception as error:
+            recorder.tool_error(f"attaching to {name}", error)
+
+    def _detach_all(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        while self._attachments:
+            name, attachment = self._attachments.popitem()
+            for leave in (attachment.drain, attachment.detach):
+                try:
+                    leave()
+                except Exception as error:
+                    self._tool_error(f"detaching from {name}", error)
+
+    def _drain(self) -> None:
+        for name, attachment in list(self._attachments.items()):
+            try:
+                attachment.drain()
+            except Exception as error:
+                self._tool_error(f"reading what {name} ran", error)
+
+    def _tool_error(self, where: str, error: BaseException) -> None:
+        if self._recorder is not None:
+            self._recorder.tool_error(where, error)
+
+    def _pause_for(self, inner: Recording) -> None:
+        self._detach_all()
+        if self._recorder is not None:
+            text = f"an inner recording took over, into {inner.target}"
+            self._recorder.emit([Notice(self._recorder.next_seq(), "paused", text)])
+
+    def _record_failure(self, error: BaseException) -> None:
+        if self._recorder is None:
+            return
+        self._drain()
+        failure: Failure | None = None
+        for name, attachment in self._attachments.items():
+            try:
+                failure = failure or attachment.failure(error)
+            except Exception as trouble:
+                self._tool_error(f"explaining an exception of {name}", trouble)
+        self._recorder.emit([failure or _plain_failure(self._recorder, error)])
+
+    def _stop(self, status: Literal["completed", "failed", "interrupted", "exited"]) -> None:
+        self._detach_all()
+        if self._recorder is not None:
+            self._recorder.close(status)
+        _active.remove(self)
+        if _active:
+            _active[-1]._attach_all()
+
+    def _explain(self, error: BaseException) -> None:
+        """Add the first finding to the exception as a note, once however many recordings it leaves."""
+        if any(note.startswith("graphdebug:") for note in getattr(error, "__notes__", ())):
+            return
+        try:
+            findings = self.findings
+        except Exception as trouble:
+            if self._recorder is not None:
+                self._recorder.warn(f"graphdebug could not explain this ({type(trouble).__name__}: {trouble})")
+            return
+        if findings:
+            error.add_note(findings[0].text)
+
+
+_active: list[Recording] = []
+"""The recordings that are open, outermost first; only the last one is attached."""
+
+
+def _diagnose(run: Run) -> Sequence[Finding]:
+    from graphdebug.diagnosis import diagnose
+
+    return diagnose(run)
+
+
+def _path_of_rank(path: Path | None) -> Path | None:
+    rank = os.environ.get("RANK")
+    if path is None or rank is None or not rank.isdigit():
+        return path
+    return path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
+
+
+def _status_of(error: BaseException | None) -> Literal["completed", "failed", "interrupted", "exited"]:
+    if error is None or isinstance(error, GeneratorExit | StopIteration):
+        return "completed"
+    if isinstance(error, SystemExit):
+        return "exited"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def _plain_failure(recorder: Recorder, error: BaseException) -> Failure:
+    """What is known of an exception that no framework raised: its frames."""
+    frames = recorder.sites.of_traceback(error.__traceback__)
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    site = frames[-1] if frames else None
+    return Failure(recorder.next_seq(), recorder.step, name, str(error), site=site, frames=frames)
+
+
+def _run_start(seq: int, options: Options) -> RunStart:
+    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    return RunStart(
+        seq=seq,
+        schema=SCHEMA_VERSION,
+        graphdebug=VERSION,
+        started=datetime.now().astimezone().isoformat(timespec="milliseconds"),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        argv=tuple(sys.argv),
+        cwd=os.getcwd(),
+        pid=os.getpid(),
+        options=options.to_json(),
+        rank=int(rank) if rank.isdigit() else None,
+        world_size=int(world) if world.isdigit() else None,
+        host=socket.gethostname(),
+    )

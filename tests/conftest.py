@@ -1,0 +1,3 @@
+"""Fixtures that every test runs under."""
+
+from __future__ import annotations
