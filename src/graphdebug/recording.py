@@ -164,10 +164,11 @@ class Recording(Run):
         if self.options.keep_last is not None:
             from graphdebug.log.flight import FlightRecorder
 
-            log = FlightRecorder(log, self.options.keep_last)
+            log = FlightRecorder(log, self.options.keep_last, lambda: recorder.next_seq())
         self._thread = threading.get_ident()
-        self._recorder = Recorder(log, self._drain, every=self.options.every, target=self.target)
-        return self._recorder
+        recorder = Recorder(log, self._drain, every=self.options.every, target=self.target)
+        self._recorder = recorder
+        return recorder
 
     def _attach_all(self) -> None:
         names = discovery.frameworks()

@@ -10,6 +10,6 @@ from graphdebug.model.run import Run
 __all__ = ["diagnose"]
 
 
-def diagnose(run: Run) -> Sequence[Finding]:  # noqa: ARG001 - the rules come next
+def diagnose(run: Run) -> Sequence[Finding]:  # noqa: ARG001 - no rule yet
     """Return what is wrong in `run`, the most certain finding first; empty where nothing is."""
     return ()

@@ -15,7 +15,7 @@ import msgspec
 
 from graphdebug.errors import LogError
 from graphdebug.log.codec import KINDS, decode
-from graphdebug.model.event import SCHEMA_VERSION, Event, Node
+from graphdebug.model.event import SCHEMA_VERSION, Event, Node, RunStart
 
 __all__ = ["LogFile"]
 
@@ -70,6 +70,10 @@ class LogFile:
         """The steps that have nodes, rising."""
         tag = str(Node.__struct_config__.tag)
         return sorted({step for step, one in zip(self._steps, self._kinds, strict=True) if one == tag})
+
+    def rank_of(self, seq: int) -> int | None:  # noqa: ARG002 - a file holds one rank's events
+        """The rank that recorded this file, or None where there are no ranks."""
+        return self.of_kind(RunStart)[0].rank
 
     def decode_line(self, index: int) -> Event | None:
         """Return the event on the index-th readable line, or None (and a line of damage) if it is corrupt."""

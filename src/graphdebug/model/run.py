@@ -54,6 +54,10 @@ class EventStore(Protocol):
         """The steps that have nodes, rising."""
         ...
 
+    def rank_of(self, seq: int) -> int | None:
+        """The rank of the distributed job that recorded event `seq`, or None where there are no ranks."""
+        ...
+
 
 class MemoryStore:
     """A run's events in a list."""
@@ -91,6 +95,10 @@ class MemoryStore:
     def steps(self) -> Sequence[int]:
         """The steps that have nodes, rising."""
         return sorted({node.step for node in self.of_kind(Node)})
+
+    def rank_of(self, seq: int) -> int | None:  # noqa: ARG002 - all events here are of one process
+        """The rank that recorded these events, or None where there are no ranks."""
+        return next((start.rank for start in self.of_kind(RunStart)), None)
 
 
 class StepSlice:
@@ -224,6 +232,15 @@ class Run:
             yield node
             following = (self.producer(one) for one in node.inputs if one.producer is not None)
             node = next((one for one in following if one is not None and one.seq < node.seq), None)
+
+    @property
+    def ranks(self) -> Sequence[int]:
+        """The ranks of the distributed job that recorded this run; empty where there are none."""
+        return [start.rank for start in self.store.of_kind(RunStart) if start.rank is not None]
+
+    def rank(self, event: Event) -> int | None:
+        """Return the rank that recorded `event`, or None where there are no ranks."""
+        return self.store.rank_of(event.seq)
 
     def declaration(self, name: str) -> Declaration | None:
         """Return the declaration of the layer, parameter, variable or placeholder `name`, or None."""
