@@ -11,7 +11,15 @@ import click
 from graphdebug._version import VERSION
 from graphdebug.errors import GraphDebugError
 
-__all__ = ["main"]
+__all__ = ["ProgramEnded", "main"]
+
+
+class ProgramEnded(BaseException):
+    """Carries the exception that ended a user's program past click, which would make a message of ^C."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class _Commands(click.Group):
@@ -25,6 +33,14 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command; an exception of the user's own program goes to the interpreter untouched."""
+        try:
+            return super().main(*args, **kwargs)
+        except ProgramEnded as ended:
+            error = ended.error
+        raise error  # out of the except block: its __context__ must stay as it was
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a user's mistake is one line on stderr and exit code 2."""
