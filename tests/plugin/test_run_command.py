@@ -168,9 +168,8 @@ def test_output_and_level_are_options_before_the_program(tmp_path: Path) -> None
         (["-m", "nosuch"], "there is no module nosuch here or in this Python's packages"),
         (["--level", "all", "prog.py"], "unknown level 'all': use one of shapes, health, stats, values"),
         (
-            ["-o", "/proc/none/run.jsonl", "prog.py"],
-            "can't write the log /proc/none/run.jsonl: No such file or directory; "
-            "choose a path you can write to",
+            ["-o", "/proc/none/r.jsonl", "prog.py"],
+            "can't write the log /proc/none/r.jsonl: No such file or directory; choose a path you can write to",
         ),
     ],
 )
