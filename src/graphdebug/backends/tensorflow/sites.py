@@ -1,0 +1,34 @@
+"""Where a graph node was built: the user's line in the stack that TensorFlow keeps for each op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphdebug.model.event import Site
+from graphdebug.model.site import SiteFinder
+
+__all__ = ["build_sites"]
+
+
+def build_sites(op: Any, finder: SiteFinder, limit: int = 8) -> Sequence[Site]:
+    """Return the user's frames of the stack that built `op`, innermost first; empty where there is none.
+
+    Args:
+        op: a ``tf.Operation``. One imported from a GraphDef has the stack of the import, not its own:
+            the caller has to know that.
+        finder: tells the user's files from others.
+        limit: the number of frames returned at most.
+
+    """
+    try:
+        frames = op.traceback
+    except (AttributeError, RuntimeError):
+        return ()
+    found: list[Site] = []
+    for frame in reversed(list(frames or ())):
+        if len(found) == limit:
+            break
+        if finder.is_user(frame.filename):
+            found.append(finder.at(frame.filename, frame.lineno, frame.name))
+    return tuple(found)
