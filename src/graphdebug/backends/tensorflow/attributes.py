@@ -10,6 +10,7 @@ from graphdebug.model.event import Operand, number
 
 __all__ = ["Asked", "attributes_of"]
 
+
 class Asked(NamedTuple):
     """What one op was given besides its tensors."""
 
@@ -173,6 +174,10 @@ def _constant_as(name: str, index: int) -> Callable[[Asked], dict[str, Any]]:
     return read
 
 
+def _last_axis(_asked: Asked) -> dict[str, Any]:
+    return {"axis": -1}
+
+
 _target, _order = _constant_as("target", 1), _constant_as("order", 1)
 
 _READERS: dict[str, Callable[[Asked], dict[str, Any]]] = {
@@ -194,6 +199,6 @@ _READERS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "ResizeBilinear": _constant_as("output_size", 1), "ResizeNearestNeighbor": _constant_as("output_size", 1),
     "FusedBatchNorm": _epsilon, "FusedBatchNormV2": _epsilon, "FusedBatchNormV3": _epsilon,
     "CheckNumerics": _message, "CheckNumericsV2": _message,
-    "Softmax": lambda asked: {"axis": -1},
-    "LogSoftmax": lambda asked: {"axis": -1},
+    "Softmax": _last_axis,
+    "LogSoftmax": _last_axis,
 }  # fmt: skip

@@ -24,7 +24,7 @@ class _Sessions:
     def drain(self) -> None:
         """Nothing is held back."""
 
-    def failure(self, error: BaseException) -> Failure | None:
+    def failure(self, _error: BaseException) -> Failure | None:
         """Return None: not a session's exception."""
         return None
 
