@@ -74,6 +74,10 @@ class SiteFinder:
         """Whether `filename` is the user's own code."""
         return self._file_class(filename) == _USER
 
+    def is_library(self, filename: str) -> bool:
+        """Whether `filename` is installed code that is neither a watched framework's nor our own."""
+        return self._file_class(filename) == _LIBRARY
+
     def resolve(self, position: Position) -> Site:
         """Return the site (file, line, columns, function) of a position. Resolved once each."""
         site = self._sites.get(position)

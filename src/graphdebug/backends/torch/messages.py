@@ -1,0 +1,80 @@
+"""Reading torch's error messages: the category of a failure and the numbers the message gives."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = ["category_of"]
+
+_CATEGORIES: tuple[tuple[str, str], ...] = (
+    ("inplace", r"modified by an inplace operation"),
+    ("backward_twice", r"backward through the graph a second time"),
+    ("leaf_inplace", r"leaf Variable that requires grad .*in-place|is a view and is being modified inplace"),
+    ("no_gradient", r"does not require grad|implicitly created only for scalar|not to have been used in the"),
+    ("nonfinite", r"returned nan values in its"),
+    ("memory", r"out of memory|can't allocate memory"),
+    ("device", r"same device|at least two devices|Expected .* device|must be on the .*device"),
+    ("index", r"out of bounds|index out of range|Dimension out of range|out of range for tensor"),
+    ("dtype", r"scalar type|same dtype|dtype|can't be cast|not implemented for '|should be the same|data type"),
+    ("shape", r"shape|size|dimension|channels|\b\dD\b|broadcast|elements|subscripts? "),
+)  # fmt: skip
+_NUMBERS: tuple[tuple[str, str], ...] = (
+    ("shape", r"expected input\[.*\] to have (?P<expected>\d+) channels, but got (?P<found>\d+)"),
+    ("shape", r"a \((?P<found>\d+)\) must match .* b \((?P<expected>\d+)\) at .* (?P<dimension>\d+)"),
+    ("shape", r"\(\d+x(?P<found>\d+) and (?P<expected>\d+)x\d+\)"),
+    ("shape", r"input batch_size \((?P<found>\d+)\) to match target batch_size \((?P<expected>\d+)\)"),
+    ("shape", r"Expected size (?P<expected>\d+) but got size (?P<found>\d+) for tensor number \d+"),
+    ("shape", r"\((?P<expected>\d+)\) must match the existing .*\((?P<found>\d+)\) at .* (?P<dimension>\d+)"),
+    ("shape", r"running_mean should contain (?P<found>\d+) elements not (?P<expected>\d+)"),
+    ("inplace", r"is at version (?P<found_version>\d+); expected version (?P<expected_version>\d+)"),
+    ("index", r"index (?P<value>-?\d+) is out of bounds for .* (?P<dimension>\d+) with size (?P<high>\d+)"),
+    ("index", r"be in range of \[(?P<low>-?\d+), (?P<last>-?\d+)\], but got (?P<value>-?\d+)"),
+    ("index", r"Target (?P<value>-?\d+) is out of bounds"),
+)  # fmt: skip
+_WORDS: tuple[tuple[str, str], ...] = (
+    ("dtype", r"expected scalar type (?P<expected>\w+) but found (?P<found>\w+)"),
+    ("dtype", r"same dtype, but got:? (?P<found>\w+) and (?P<expected>\w+)"),
+    ("dtype", r"Input type \((?P<found>[\w.]+)\) and (?:weight|bias) type \((?P<expected>[\w.]+)\)"),
+    ("dtype", r"result type (?P<found>\w+) can't be cast to the desired output type (?P<expected>\w+)"),
+    ("device", r"found at least two devices, (?P<expected>[\w:]+) and (?P<found>[\w:]+)"),
+)
+_DTYPES = {
+    "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32",
+    "short": "int16",
+    "byte": "uint8", "char": "int8", "bool": "bool", "bfloat16": "bfloat16", "cfloat": "complex64",
+    "complexfloat": "complex64", "cdouble": "complex128", "complexdouble": "complex128",
+}  # fmt: skip
+
+
+def category_of(error: BaseException) -> tuple[str, dict[str, Any]]:
+    """Return category and detail of an exception, in the words of the log format."""
+    message = str(error)
+    if isinstance(error, AssertionError):
+        return "assertion", {}
+    if type(error).__name__ == "OutOfMemoryError":
+        return "memory", {}
+    if isinstance(error, IndexError) and "Dimension" not in message and "dimension" not in message:
+        return "index", _detail("index", message)
+    for category, pattern in _CATEGORIES:
+        if re.search(pattern, message):
+            return category, _detail(category, message)
+    return "other", {}
+
+
+def _detail(category: str, message: str) -> dict[str, Any]:
+    for kind, pattern in _NUMBERS:
+        if kind == category and (found := re.search(pattern, message)):
+            detail: dict[str, Any] = {key: int(value) for key, value in found.groupdict().items()}
+            if "last" in detail:
+                detail["high"] = detail.pop("last") + 1
+            return detail
+    for kind, pattern in _WORDS:
+        if kind == category and (found := re.search(pattern, message)):
+            return {key: _word(value) for key, value in found.groupdict().items()}
+    return {}
+
+
+def _word(text: str) -> str:
+    bare = text.removeprefix("torch.").removesuffix("Tensor").removeprefix("cuda.").removeprefix("torch.")
+    return _DTYPES.get(bare.lower(), bare.lower() if bare else text)

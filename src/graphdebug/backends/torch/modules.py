@@ -1,0 +1,163 @@
+"""Modules: their attribute paths, the names of their parameters, and the lines that declared them."""
+
+from __future__ import annotations
+
+import ast
+import weakref
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.torch.attributes import plain
+from graphdebug.backends.torch.facts import describe, fact_of
+from graphdebug.backends.torch.source import assigned_attribute, assigned_name, call_arguments, site_of
+from graphdebug.backends.torch.stack import StackReader, locals_of
+from graphdebug.model.event import Declaration, Event, Site, TensorFact
+
+__all__ = ["Modules"]
+
+_SEQUENCES = nn.Sequential | nn.ModuleList
+_Made = tuple[str, ast.expr] | None
+"""File and expression that made a thing."""
+
+
+class Modules:
+    """The modules seen so far, by identity, with weak references."""
+
+    def __init__(self, sink: Sink, stack: StackReader) -> None:
+        self._sink = sink
+        self._stack = stack
+        self._paths: dict[int, tuple[weakref.ref[Any], str]] = {}
+        self._tensors: dict[int, tuple[weakref.ref[Any], str, str, str]] = {}
+        """Parameters and buffers: owner, key in the owner, full name, origin."""
+        self._roots: set[str] = set()
+
+    def path(self, module: Any, frame: FrameType | None) -> str:
+        """Return the attribute path of a running module; a new tree is declared on the way."""
+        known = self._paths.get(id(module))
+        if known is not None and known[0]() is module:
+            return known[1]
+        root, name, made = self._root_of(module, frame)
+        self._register(root, name, made)
+        known = self._paths.get(id(module))
+        return known[1] if known is not None else ""
+
+    def name_of(self, tensor: torch.Tensor) -> tuple[str, Any] | None:
+        """Return name and origin of a parameter or buffer of a known module."""
+        entry = self._tensors.get(id(tensor))
+        if entry is None:
+            return None
+        owner = entry[0]()
+        if owner is None:
+            return None
+        held = owner._parameters if entry[3] == "parameter" else owner._buffers
+        return (entry[2], entry[3]) if held.get(entry[1]) is tensor else None
+
+    def variable_name(self, value: Any, frame: FrameType | None) -> str:
+        """Return the name of the user's variable that holds `value`, looking outwards from `frame`."""
+        found = self._variable(value, frame)
+        return found[0] if found else ""
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._paths.clear()
+        self._tensors.clear()
+
+    def _variable(self, value: Any, frame: FrameType | None) -> tuple[str, FrameType] | None:
+        for one in self._stack.user_frames(frame):
+            for name, held in locals_of(one).items():
+                if held is value:
+                    return name, one
+        return None
+
+    def _root_of(self, module: Any, frame: FrameType | None) -> tuple[Any, str, _Made]:
+        """The outermost running module, or the user's variable that contains it, with the root's name."""
+        outer = self._stack.outer_modules(frame)
+        root = outer[0] if outer else module
+        found = self._variable(root, frame)
+        if found is None:
+            owner = self._owner(root, frame)
+            if owner is not None:
+                root, found = owner
+        variable, made = "", None
+        if found is not None:
+            variable, code = found[0], found[1].f_code
+            value = assigned_name(code.co_filename, variable, code.co_name)
+            made = (code.co_filename, value) if value is not None else None
+        bare = next(root.children(), None) is None
+        name = (variable or type(root).__name__) if bare or "" in self._roots else ""
+        return root, name, made
+
+    def _owner(self, module: Any, frame: FrameType | None) -> tuple[Any, tuple[str, FrameType]] | None:
+        for one in self._stack.user_frames(frame):
+            for name, held in locals_of(one).items():
+                if isinstance(held, nn.Module) and any(part is module for part in held.modules()):
+                    return held, (name, one)
+        return None
+
+    def _register(self, root: Any, name: str, made: _Made) -> None:
+        self._roots.add(name)
+        events: list[Event] = []
+        self._walk(root, name, made, events, set())
+        self._sink.emit(events)
+
+    def _walk(self, module: Any, path: str, made: _Made, events: list[Event], seen: set[int]) -> None:
+        if id(module) in seen:
+            return
+        seen.add(id(module))
+        self._paths[id(module)] = weakref.ref(module), path
+        tensors = self._own_tensors(module, path)
+        events.append(self._declare(module, path, made, tensors))
+        for key, child in module._modules.items():
+            if child is not None:
+                inner = f"{path}.{key}" if path else key
+                self._walk(child, inner, _made_child(module, key, made), events, seen)
+
+    def _own_tensors(self, module: Any, path: str) -> dict[str, TensorFact]:
+        facts: dict[str, TensorFact] = {}
+        for origin, held in (("parameter", module._parameters), ("buffer", module._buffers)):
+            for key, tensor in held.items():
+                if tensor is not None:
+                    name = f"{path}.{key}" if path else key
+                    self._tensors.setdefault(id(tensor), (weakref.ref(module), key, name, origin))
+                    facts[key] = fact_of(describe(tensor))
+        return facts
+
+    def _declare(self, module: Any, path: str, made: _Made, tensors: dict[str, TensorFact]) -> Declaration:
+        site: Site | None = None
+        if made is not None and self._sink.sites.is_user(made[0]):
+            site = site_of(made[0], made[1])
+            self._sink.sites.at(site.file, site.line)
+        attributes = {
+            key: plain(value)
+            for key, value in vars(module).items()
+            if not key.startswith("_") and key != "training" and _is_plain(value)
+        }
+        return Declaration(
+            self._sink.next_seq(),
+            path,
+            type(module).__name__,
+            site,
+            "source" if site else "",
+            attributes,
+            tensors,
+        )
+
+
+def _made_child(owner: Any, key: str, made: _Made) -> _Made:
+    """Return what made a child: an argument of its sequence, or an assignment in its owner's class."""
+    if isinstance(owner, _SEQUENCES) and made is not None:
+        arguments = call_arguments(made[1])
+        if arguments is not None and key.isdigit() and int(key) < len(arguments):
+            return made[0], arguments[int(key)]
+        return made
+    return assigned_attribute(type(owner), key)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return len(value) <= 16 and all(_is_plain(one) for one in value)
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,0 +1,110 @@
+"""Finding in the user's source the line that made a thing: ``self.fc = nn.Linear(...)``, ``net = Net()``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+from functools import lru_cache
+from typing import Any
+
+from graphdebug.model.event import Site
+
+__all__ = ["assigned_attribute", "assigned_name", "call_arguments", "site_of", "tree_of"]
+
+
+@lru_cache(maxsize=256)
+def tree_of(file: str) -> ast.Module | None:
+    """Return the syntax tree of a source file, or None where there is none."""
+    text = "".join(linecache.getlines(file))
+    try:
+        return ast.parse(text) if text else None
+    except SyntaxError:
+        return None
+
+
+def assigned_attribute(owner: type, name: str) -> tuple[str, ast.expr] | None:
+    """Return file and value of the last ``self.<name> = value`` in the source of a class or its bases."""
+    for one in owner.__mro__:
+        found = _in_class(one, name)
+        if found is not None:
+            return found
+    return None
+
+
+def assigned_name(file: str, name: str, function: str) -> ast.expr | None:
+    """Return the value of the assignment to `name` in `function` of a file, else at its top level."""
+    tree = tree_of(file)
+    if tree is None:
+        return None
+    scopes: list[ast.AST] = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function
+    ]
+    for scope in [*scopes, tree]:
+        found = [value for target, value in _assignments(scope) if _is_name(target, name)]
+        if found:
+            return found[-1]
+    return None
+
+
+def call_arguments(value: ast.expr) -> list[ast.expr] | None:
+    """Return the positional arguments of a call, a list's elements where it has just that; else None."""
+    if not isinstance(value, ast.Call):
+        return None
+    arguments = value.args
+    if len(arguments) == 1 and isinstance(arguments[0], ast.List | ast.Tuple):
+        arguments = arguments[0].elts
+    if any(isinstance(one, ast.Starred) for one in arguments):
+        return None
+    return arguments
+
+
+def site_of(file: str, node: ast.expr, function: str = "") -> Site:
+    """Return the site of an expression."""
+    return Site(
+        file, node.lineno, node.col_offset, node.end_lineno or 0,
+        -1 if node.end_col_offset is None else node.end_col_offset, function,
+    )  # fmt: skip
+
+
+def _in_class(owner: type, name: str) -> tuple[str, ast.expr] | None:
+    try:
+        file = inspect.getsourcefile(owner)
+    except TypeError:  # a builtin class
+        return None
+    tree = tree_of(file) if file else None
+    if tree is None or file is None:
+        return None
+    last = owner.__qualname__.rpartition(".")[2]
+    found = None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == last:
+            for target, value in _assignments(node):
+                if isinstance(target, ast.Attribute) and target.attr == name and _is_name(target.value, "self"):
+                    found = file, value
+    return found
+
+
+def _assignments(scope: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
+    found: list[tuple[ast.expr, ast.expr]] = []
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                found.extend(_unpacked(target, node.value))
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            found.append((node.target, node.value))
+    return found
+
+
+def _unpacked(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    if not isinstance(target, ast.Tuple | ast.List):
+        return [(target, value)]
+    if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
+        return list(zip(target.elts, value.elts, strict=True))
+    return [(one, value) for one in target.elts]
+
+
+def _is_name(node: Any, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
