@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import structlog
 
@@ -31,7 +32,7 @@ class LogWriter:
         self.path = Path(path)
         self._file = _open(self.path)
         self._log: Any = structlog.wrap_logger(
-            structlog.BytesLogger(self._file),
+            structlog.BytesLogger(cast("BinaryIO", self._file)),
             processors=[_render],
             wrapper_class=structlog.BoundLogger,
             context_class=dict,
@@ -58,14 +59,25 @@ def _render(_logger: object, _method: str, fields: structlog.typing.EventDict) -
     return encode(fields["batch"])
 
 
-def _open(path: Path) -> BinaryIO:
+class _WholeFile(io.FileIO):
+    """An unbuffered file whose `write` writes all or raises, where the plain one may write a part."""
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # structlog writes only bytes
+        """Write all of `data`."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(data)
+
+
+def _open(path: Path) -> _WholeFile:
     try:
         if path.is_dir():
             raise LogError(f"can't write the log {path}: it is a folder; give a file name in it")
         if path.exists() and path.stat().st_size and not _is_log(path):
             raise LogError(f"can't write the log {path}: the file there is not a graphdebug log; move it away")
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "wb", buffering=0)
+        return _WholeFile(path, "wb")
     except LogError:
         raise
     except OSError as error:
@@ -78,7 +90,7 @@ def _is_log(path: Path) -> bool:
         return file.read(14) == b'{"event":"run"'
 
 
-def _cut(file: BinaryIO, size: int) -> None:
+def _cut(file: _WholeFile, size: int) -> None:
     """Take back a half-written batch, so that the file ends with a whole line."""
     try:
         file.truncate(size)
