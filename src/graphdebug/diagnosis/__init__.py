@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from graphdebug.model.finding import Finding
 from graphdebug.model.run import Run
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "explain_failure"]
 
 
 def diagnose(run: Run) -> Sequence[Finding]:  # noqa: ARG001 - no rule yet
     """Return what is wrong in `run`, the most certain finding first; empty where nothing is."""
-    return ()
+    return tuple(_findings(run))
+
+
+def explain_failure(run: Run) -> Finding | None:
+    """Return the finding for the exception that ended `run`, without looking at all its steps."""
+    return next(_findings(run), None)
+
+
+def _findings(run: Run) -> Iterator[Finding]:
+    from graphdebug.diagnosis.evidence import Evidence
+    from graphdebug.diagnosis import shape
+
+    evidence = Evidence(run)
+    for failure in run.failures:
+        found = shape.explain(evidence, failure)
+        if found is not None:
+            yield found

@@ -1,0 +1,94 @@
+"""Evidence: one run with the helpers that every rule asks: provenance, source text, good calls before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from graphdebug.diagnosis.provenance import Provenance
+from graphdebug.diagnosis.report import compose
+from graphdebug.diagnosis.source import SourceText
+from graphdebug.model.event import Failure, Node, Operand, Site
+from graphdebug.model.finding import Candidate, Finding
+from graphdebug.model.run import Run
+
+__all__ = ["Evidence"]
+
+_STEPS_BACK = 3
+"""Steps before a failure that are searched for a good call of the same op."""
+
+
+class Evidence:
+    """What the rules look at."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.source = SourceText(run)
+        self.provenance = Provenance(run, self.source)
+
+    @cached_property
+    def steps(self) -> Sequence[int]:
+        """The steps that have nodes, rising."""
+        return self.run.steps
+
+    def before(self, seq: int, step: int) -> Iterator[Node]:
+        """Yield the nodes before `seq`, the latest first, from `step` back over some steps."""
+        for number in [one for one in reversed(self.steps) if one <= step][: _STEPS_BACK + 1]:
+            for node in reversed(self.run.step(number).nodes):
+                if node.seq < seq:
+                    yield node
+
+    def good_call(self, failure: Failure) -> Node | None:
+        """Return the last node that did at the failing line what the failure did, and succeeded."""
+        for node in self.before(failure.seq, failure.step):
+            if (
+                node.seq != failure.node
+                and node.execution != "raised"
+                and node.family == failure.family
+                and node.module == failure.module
+                and node.phase == failure.phase
+                and _same_line(node.site, failure.site)
+            ):
+                return node
+        return None
+
+    def finding(
+        self,
+        kind: str,
+        *,
+        what: str,
+        candidates: Sequence[Candidate],
+        confidence: float,
+        failed: Site | None = None,
+        when: str = "",
+        body: Sequence[str] = (),
+        tries: Sequence[str] = (),
+        operands: Sequence[Operand] = (),
+        evidence: Sequence[int] = (),
+        fits: Sequence[int | None] = (),
+    ) -> Finding:
+        """Return a finding with its report written; candidates on one line count once."""
+        lines = distinct(candidates)
+        text = compose(
+            self.run, self.source, what=what, candidates=lines, failed=failed, when=when, body=body,
+            tries=tries, seq=evidence[0] if evidence else None,
+        )  # fmt: skip
+        return Finding(
+            kind=kind, site=lines[0].site if lines else None, text=text, candidates=tuple(lines),
+            operands=tuple(operands), evidence=tuple(evidence), confidence=confidence, fits=tuple(fits),
+        )  # fmt: skip
+
+
+def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates without the later ones on a line already named."""
+    seen: set[tuple[str, int]] = set()
+    kept = []
+    for one in candidates:
+        if (one.site.file, one.site.line) not in seen:
+            seen.add((one.site.file, one.site.line))
+            kept.append(one)
+    return kept
+
+
+def _same_line(one: Site | None, other: Site | None) -> bool:
+    return one is not None and other is not None and one.file == other.file and one.line == other.line

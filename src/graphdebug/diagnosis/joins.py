@@ -1,0 +1,229 @@
+"""Joins: tensors of different shapes brought together (add, cat, where, loss), and which is the odd one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from math import prod
+
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.geometry import Link, spatial_axes
+from graphdebug.diagnosis.words import node_name, shape_words
+from graphdebug.model.event import Failure, Node, Operand, Shape
+from graphdebug.model.finding import Candidate
+
+__all__ = ["explain"]
+
+_FAMILIES = ("elementwise", "cat", "where", "loss", "assign", "copy", "other", "reduce", "index", "matmul")
+
+
+def explain(evidence: Evidence, failure: Failure) -> Account | None:
+    """Account for operands that do not go together: the sizes that clash, and the operand to blame."""
+    operands = [one for one in failure.operands if one.fact.shape is not None and one.role != "index"]
+    if failure.family not in _FAMILIES or len(operands) < 2:
+        return None
+    if failure.family == "loss":
+        return _labels(evidence, failure, operands)
+    odd, axis = _odd_one(failure, operands)
+    if odd is None:
+        return _transposed(evidence, failure, operands)
+    rest = next(one for one in operands if one is not odd)
+    return (
+        _transposed(evidence, failure, operands)
+        or _two_ways(evidence, failure, odd, rest, axis)
+        or _plain(evidence, failure, odd, rest, axis)
+    )
+
+
+def _odd_one(failure: Failure, operands: Sequence[Operand]) -> tuple[Operand | None, int]:
+    """Return the operand that the others outvote, or the last, and the axis (from the end) of the clash."""
+    joined = failure.attributes.get("axis") if failure.family == "cat" else None
+    rank = max(len(one.fact.shape or ()) for one in operands)
+    free = int(joined) % rank - rank if isinstance(joined, int) and rank else None
+    for axis in range(-rank, 0):
+        if axis == free and failure.function != "stack":
+            continue
+        sizes = [_size(one, axis) for one in operands]
+        known = [size for size in sizes if size is not None and (size != 1 or failure.family == "cat")]
+        if len(set(known)) > 1:
+            usual = Counter(known).most_common()
+            lonely = [i for i, s in enumerate(sizes) if s is not None and s == usual[-1][0]]
+            return operands[lonely[-1]], axis
+    return None, 0
+
+
+def _size(operand: Operand, axis: int) -> int | None:
+    shape = operand.fact.shape or ()
+    return shape[axis] if len(shape) >= -axis else None
+
+
+def _transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:
+    """Two matrices with swapped sizes: the one that went through a transpose is to blame."""
+    one, other = operands[0].fact.shape or (), operands[1].fact.shape or ()
+    if len(one) != 2 or tuple(reversed(one)) != other or one[0] == one[1]:
+        return None
+    turned: list[Candidate] = []
+    for operand in (operands[1], operands[0]):
+        _, links = evidence.provenance.way(operand)
+        for node, _ in reversed(links):
+            if node.family == "permute":
+                turned += made_by(node, f"the {node.function} of {shape_words(operand.fact.shape)}")
+                break
+    entry = operand_origin(evidence, operands[1], failure, f"gives {shape_words(other)}")
+    return Account(
+        [*turned, *entry, *call(failure)],
+        [f"{shape_words(one)} meets {shape_words(other)}: one of them is transposed"],
+        ["take out the transpose, or transpose the other"],
+        confidence=0.85 if turned else 0.6,
+    )
+
+
+def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:
+    """A loss whose prediction and target have different shapes."""
+    target = next((one for one in operands if one.role == "labels"), operands[-1])
+    guess = next((one for one in operands if one is not target), operands[0])
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    swapped = _transposed(evidence, failure, [guess, target])
+    if swapped is not None:
+        return swapped
+    entry = operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    made = operand_origin(evidence, guess, failure, f"makes {shape_words(a)}")
+    layer = _last_layer(evidence, guess)
+    body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
+    if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
+        body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
+        return Account([*call(failure), *entry], body, ["flatten the target to one dimension"], kind=_TARGET)
+    if len(a) == len(b) + 1 and a[:1] == b[:1] and failure.function in ("mse_loss", "bce", "bce_with_logits"):
+        body.append("class numbers against one score a class: this loss wants both in one shape")
+        return Account([*entry, *call(failure)], body, ["one-hot the target"],
+                       kind=_TARGET, confidence=0.7)  # fmt: skip
+    if len(a) == len(b) and a[:1] == b[:1] and a[-1:] != b[-1:]:
+        body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
+        if failure.function in ("cross_entropy", "nll_loss", "sparse_cross_entropy"):
+            return Account([*entry, *call(failure), *layer], body, ["give class numbers, one for each sample"],
+                           kind=_TARGET, confidence=0.75)  # fmt: skip
+        return Account([*layer, *entry, *call(failure)], body, [f"make the last layer give {b[-1]}"],
+                       kind=_TARGET, confidence=0.7)  # fmt: skip
+    if a[:1] != b[:1]:
+        body.append(f"{a[0] if a else 1} rows against {b[0] if b else 1} targets")
+        return Account(
+            [*_batch_change(evidence, guess), *entry, *made, *call(failure)], body, [], confidence=0.7
+        )
+    tries = ["drop the last dimension of the target"] if b[-1:] == (1,) else ["give one class number a sample"]
+    return Account([*entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
+
+
+_TARGET = "target_mismatch"
+
+
+def _batch_change(evidence: Evidence, operand: Operand) -> list[Candidate]:
+    """Return the first node on the way after which the first dimension was another."""
+    _, links = evidence.provenance.way(operand)
+    for node, through in links:
+        before, after = node.inputs[through].fact.shape, node.outputs[0].shape if node.outputs else None
+        if before and after and before[0] != after[0]:
+            return made_by(node, f"the {node.function} {shape_words(before)} -> {shape_words(after)}")
+    return []
+
+
+def _last_layer(evidence: Evidence, operand: Operand) -> list[Candidate]:
+    """Return the declaration of the last layer with weights on the way to `operand`."""
+    _, links = evidence.provenance.way(operand)
+    for node, _ in reversed(links):
+        for one in node.inputs:
+            stored = evidence.provenance.stored(one) if node.family in ("linear", "matmul", "conv") else None
+            site = evidence.provenance.site(stored) if stored is not None else None
+            if site is not None:
+                return [Candidate(site, "declaration", f"{node.module or node.function} declares the width")]
+    return []
+
+
+def _two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account | None:
+    """Both operands come from one tensor, by two ways: the node that made the difference is to blame."""
+    _, one = evidence.provenance.way(odd)
+    _, other = evidence.provenance.way(rest)
+    shared = {node.seq for node, _ in one} & {node.seq for node, _ in other}
+    own = [[link for link in way if link[0].seq not in shared] for way in (one, other)]
+    sizes = f"{shape_words(odd.fact.shape)} against {shape_words(rest.fact.shape)}"
+    body = [f"{sizes}: {_size(odd, axis)} against {_size(rest, axis)} on axis {axis}"]
+    lossy = [link for way in own for link in way if _loses(link, axis)]
+    unpadded = [link for way in own for link in way if _shrinks(link, axis)]
+    if lossy:
+        node, through = lossy[0]
+        before, after = node.inputs[through].fact.shape, node.outputs[0].shape
+        body.append(
+            f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} dropped a rest: the size is odd"
+        )
+        root, _ = evidence.provenance.way(odd)
+        return Account(
+            [*_layer_of(evidence, node), *made_by(node), *data_entry(evidence, root, failure), *call(failure)],
+            body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,
+        )  # fmt: skip
+    changed = unpadded or [
+        (node, through) for way in own for node, through in way if _changes(node, through, axis)
+    ]
+    if not changed or not (own[0] or own[1]):
+        return None
+    node, through = changed[-1]
+    before, after = node.inputs[through].fact.shape, node.outputs[0].shape
+    body.append(f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} changed it")
+    return Account(
+        [*_layer_of(evidence, node), *made_by(node), *call(failure)], body,
+        ["make both ways keep this size (padding, stride, width)"], confidence=0.7,
+    )  # fmt: skip
+
+
+def _layer_of(evidence: Evidence, node: Node) -> list[Candidate]:
+    """Return the declaration of the layer that ran `node`."""
+    declared = evidence.provenance.declared(node.module) if node.module else None
+    if declared is None or declared.site is None:
+        return []
+    return [Candidate(declared.site, "declaration", f"declares {node.module}", node.module)]
+
+
+def _loses(link: Link, axis: int) -> bool:
+    """Whether a window op with a stride left a rest of this axis out."""
+    node, through = link
+    shape = node.inputs[through].fact.shape
+    if node.family not in ("conv", "pool") or not shape or node.attributes.get("transposed"):
+        return False
+    axes = spatial_axes(node, len(shape))
+    stride = node.attributes.get("stride")
+    if axis % len(shape) not in axes or not isinstance(stride, list | tuple) or not stride:
+        return False
+    step, size = stride[min(axes.index(axis % len(shape)), len(stride) - 1)], shape[axis]
+    return isinstance(step, int) and step > 1 and size is not None and bool(size % step)
+
+
+def _shrinks(link: Link, axis: int) -> bool:
+    """Whether a conv of stride 1 shrank this axis for want of padding."""
+    node, through = link
+    return node.family == "conv" and _stride_one(node) and _changes(node, through, axis)
+
+
+def _stride_one(node: Node) -> bool:
+    stride = node.attributes.get("stride")
+    return not isinstance(stride, list | tuple) or all(one == 1 for one in stride)
+
+
+def _changes(node: Node, through: int, axis: int) -> bool:
+    before: Shape = node.inputs[through].fact.shape or ()
+    after: Shape = (node.outputs[0].shape if node.outputs else None) or ()
+    return len(before) == len(after) >= -axis and before[axis] != after[axis]
+
+
+def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account:
+    """No more is known than which operand the others outvote, and where each came from."""
+    body = [
+        (
+            f"{shape_words(odd.fact.shape)} does not go with {shape_words(rest.fact.shape)}: "
+            f"{_size(odd, axis)} against {_size(rest, axis)} on axis {axis}"
+        )
+    ]
+    made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
+    other = operand_origin(evidence, rest, failure, f"makes {shape_words(rest.fact.shape)}")
+    layer = _last_layer(evidence, odd) + _last_layer(evidence, rest)
+    stored = evidence.provenance.stored(odd) is not None or evidence.provenance.stored(rest) is not None
+    first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
+    return Account([*first, *call(failure), *made, *layer, *other], body, [], confidence=0.6)

@@ -1,0 +1,178 @@
+"""Provenance: where a tensor came from: the nodes it went through, the line and declaration it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from graphdebug.diagnosis.geometry import Link
+from graphdebug.diagnosis.source import SourceText
+from graphdebug.diagnosis.words import label, node_name, place, shape_words
+from graphdebug.model.event import Declaration, Node, Operand, Site
+from graphdebug.model.run import Run
+
+__all__ = ["Provenance"]
+
+_STORED = ("parameter", "buffer", "variable")
+_NOT_DATA = ("weight", "bias", "index", "condition", "state")
+_FURTHEST = 3000
+"""Nodes a way is followed back; a longer one (an unrolled recurrence) begins there."""
+
+
+class Provenance:
+    """Answers where operands of one run came from."""
+
+    def __init__(self, run: Run, source: SourceText) -> None:
+        self._run = run
+        self._source = source
+        self._nodes: dict[int, Node | None] = {}
+        self._declared: dict[str, list[Declaration]] | None = None
+
+    def node(self, seq: int | None) -> Node | None:
+        """Return the node with this number, remembered: ways cross."""
+        if seq is None:
+            return None
+        if seq not in self._nodes:
+            if len(self._nodes) > 100_000:
+                self._nodes.clear()
+            self._nodes[seq] = self._run.node(seq)
+        return self._nodes[seq]
+
+    def way(self, operand: Operand) -> tuple[Operand, list[Link]]:
+        """Return the operand that `operand` began as, and the nodes between, the first one first.
+
+        The way follows the data, not the weights: through products it goes by the input, through joins by
+        the first input.
+        """
+        links: list[Link] = []
+        node = self.node(operand.producer)
+        while node is not None and len(links) < _FURTHEST:
+            through = self._data_input(node)
+            if through is None:
+                break
+            links.append((node, through))
+            operand = node.inputs[through]
+            before = self.node(operand.producer)
+            node = before if before is None or before.seq < node.seq else None
+        return operand, links[::-1]
+
+    def stored(self, operand: Operand) -> Operand | None:
+        """Return the parameter or variable that `operand` is, or is a view, cast or read of; else None."""
+        for _ in range(6):
+            if operand.origin in _STORED:
+                return operand
+            node = self.node(operand.producer)
+            if node is None or len(node.inputs) != 1:
+                return None
+            operand = node.inputs[0]
+        return None
+
+    def declaration(self, operand: Operand) -> Declaration | None:
+        """Return the layer, variable or placeholder that declared `operand`; the layer rather than its
+        tensor.
+        """
+        name = operand.name
+        tensor = self.declared(name, operand)
+        layer = self.declared(name.rpartition(".")[0], None) if "." in name else None
+        return layer if layer is not None and layer.site is not None else tensor or layer
+
+    def declared(self, name: str, operand: Operand | None = None) -> Declaration | None:
+        """Return the last declaration of `name`, one whose tensor has the operand's shape if there is one."""
+        if self._declared is None:
+            self._declared = {}
+            for one in self._run.declarations:
+                self._declared.setdefault(one.name, []).append(one)
+        found = self._declared.get(name) or self._declared.get(name.removesuffix(":0")) or []
+        for one in reversed(found if operand is not None else []):
+            if any(fact.shape == operand.fact.shape for fact in one.tensors.values()):  # type: ignore[union-attr]
+                return one
+        return found[-1] if found else None
+
+    def declarations(self) -> Sequence[Declaration]:
+        """Return the declarations of all names, in order."""
+        self.declared("")
+        return [one for many in (self._declared or {}).values() for one in many]
+
+    def site(self, operand: Operand) -> Site | None:
+        """Return the line that made `operand`: its declaration's, or its producer's."""
+        stored = self.stored(operand)
+        if stored is not None:
+            declared = self.declaration(stored)
+            if declared is not None and declared.site is not None:
+                return declared.site
+        node = self.node(operand.producer)
+        if node is not None:
+            return node.site
+        declared = self.declaration(operand) if operand.name else None
+        return declared.site if declared is not None else None
+
+    def root_site(self, root: Operand, frames: Sequence[Site]) -> Site | None:
+        """Return the line where the data at the start of a way came from.
+
+        Its declaration or producer, else the assignment of the variable that was passed on, else the
+        outermost call that passed it on.
+
+        Args:
+            root: the operand the way starts with.
+            frames: user frames around the failing call, outermost first.
+
+        """
+        made = self.site(root)
+        if made is not None:
+            return made
+        name = root.expression or root.name
+        for frame in frames:
+            if name in self._source.arguments(frame):
+                return self._source.assignment(name, frame) or frame
+        for frame in frames:
+            assigned = self._source.assignment(name, frame)
+            if assigned is not None:
+                return assigned
+        return _entry(frames)
+
+    def origin_words(self, operand: Operand) -> str:
+        """Return ``flatten, net.py:30`` or ``parameter fc.weight, net.py:22``."""
+        stored = self.stored(operand)
+        node = self.node(operand.producer)
+        words = label(stored) if stored is not None else node_name(node) if node is not None else label(operand)
+        site = self.site(operand)
+        return f"{words}, {place(site)}" if site is not None else words
+
+    def how(self, operand: Operand, root_name: str = "") -> str:
+        """Return the way as ``x 8x1x100x100 -> conv1 8x32x100x100 -> ...``, steps of one shape as one."""
+        root, links = self.way(operand)
+        names = [f"{root_name or root.name or root.origin} {shape_words(root.fact.shape)}"]
+        last = root.fact.shape
+        for node, _ in links:
+            made = node.outputs[0].shape if node.outputs else None
+            if made != last:
+                names.append(f"{node_name(node)} {shape_words(made)}")
+                last = made
+        if len(names) == 1:
+            return ""
+        if len(names) > 8:
+            names = [*names[:2], "...", *names[-5:]]
+        return "how: " + " -> ".join(names)
+
+    def _data_input(self, node: Node) -> int | None:
+        """Return which input the data comes through: the one with a data role, that is not a weight."""
+        best: tuple[int, int] | None = None
+        for index, one in enumerate(node.inputs):
+            if one.origin in (*_STORED, "constant") or one.role in _NOT_DATA:
+                continue
+            rank = 0 if one.role in ("input", "logits", "a") else 1
+            if one.producer is None and one.origin in ("node", "unknown"):
+                rank += 4
+            elif self.stored(one) is not None:
+                rank += 8
+            if best is None or rank < best[0]:
+                best = rank, index
+        return best[1] if best is not None else None
+
+
+def _entry(frames: Sequence[Site]) -> Site | None:
+    """Return the frame that called into the model: the one before the first ``forward`` or ``call``."""
+    for outer, inner in pairwise(frames):
+        if inner.function.rpartition(".")[2] in ("forward", "call", "__call__"):
+            return outer
+    return frames[0] if frames else None

@@ -1,0 +1,120 @@
+"""Shape mismatch: operands by name and origin, the arithmetic, the lines to blame, the size that would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis import fold, joins, widths, windows
+from graphdebug.diagnosis.account import Account, call, operand_origin
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import place, shape_words
+from graphdebug.model.event import Failure, Operand
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["explain"]
+
+_WAYS = (widths.explain, windows.explain, joins.explain)
+
+
+def explain(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding for a failure over shapes."""
+    folded = _folded(evidence, failure)
+    if folded is not None:
+        return folded
+    account = next((found for way in _WAYS if (found := way(evidence, failure)) is not None), None)
+    if account is None or not account.candidates:
+        account = _declared_size(evidence, failure) or _unsure(evidence, failure)
+    body = [*operand_lines(evidence, failure.operands), *account.body]
+    longest = max(failure.operands, key=lambda one: len(evidence.provenance.way(one)[1]), default=None)
+    if longest is not None:
+        body.append(evidence.provenance.how(longest))
+    body.append(_last_good(evidence, failure))
+    return evidence.finding(
+        account.kind or "shape_mismatch",
+        what=_WHAT.get(account.kind, "shape mismatch in {}").format(failure.function or failure.op or "a call"),
+        candidates=account.candidates, confidence=account.confidence, failed=failure.site, when=when(failure),
+        body=[line for line in body if line], tries=account.tries, operands=failure.operands,
+        evidence=(failure.seq,), fits=account.fits,
+    )  # fmt: skip
+
+
+_WHAT = {"target_mismatch": "the target does not go with the prediction in {}"}
+
+
+def when(failure: Failure) -> str:
+    """Return phase and step of a failure."""
+    return "while the graph was built" if failure.phase == "build" else f"{failure.phase}, step {failure.step}"
+
+
+def operand_lines(evidence: Evidence, operands: Sequence[Operand], limit: int = 4) -> list[str]:
+    """Return a line for each operand: its word, shape, and where it came from."""
+    named = [(one.expression or one.role or one.name or "operand", one) for one in operands]
+    named = [pair for pair in named if pair[1].role != "bias"][:limit]
+    wide = max((len(word[:24]) for word, _ in named), default=0)
+    return [
+        f"  {word[:24]:<{wide}}  {shape_words(one.fact.shape):<12} <- {evidence.provenance.origin_words(one)}"
+        for word, one in named
+    ]
+
+
+def _folded(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding for a fold before the failure that made its row counts differ."""
+    if failure.family not in ("loss", "elementwise", "cat", "where", "reduce", "other", "check", "matmul"):
+        return None
+    shapes = [one.fact.shape for one in failure.operands if one.fact.shape]
+    for operand in failure.operands:
+        rows = operand.fact.shape[0] if operand.fact.shape else None
+        found = fold.behind(evidence, operand, rows) if rows is not None else None
+        if found is None or all(shape[0] == rows for shape in shapes):
+            continue
+        others = sorted({shape[0] for shape in shapes if shape[0] != rows and shape[0] is not None})
+        line = f"  {failure.function or 'the call'} got {rows} rows against {others[0] if others else '?'}"
+        return fold.report(
+            evidence, found, failed=failure.site, when=when(failure), confidence=0.95, consequence=[line],
+            frames=failure.frames, seqs=(failure.seq,),
+        )  # fmt: skip
+    return None
+
+
+def _last_good(evidence: Evidence, failure: Failure) -> str:
+    """Say what was different in the last call of the same op that succeeded."""
+    good = evidence.good_call(failure)
+    data = next((one for one in failure.operands if one.role not in ("weight", "bias")), None)
+    if good is None or data is None or not good.inputs:
+        return ""
+    before = next((one for one in good.inputs if one.role == data.role), good.inputs[0])
+    was, links = evidence.provenance.way(before)
+    now, present = evidence.provenance.way(data)
+    text = f"last good call: step {good.step}, there it was {shape_words(before.fact.shape)}"
+    if was.fact.shape != now.fact.shape:
+        return f"{text}; the first to differ is the input, {shape_words(was.fact.shape)} then"
+    for (old, _), (new, _) in zip(links, present, strict=False):
+        if [one.shape for one in old.outputs] != [one.shape for one in new.outputs]:
+            return f"{text}; the first to differ is {new.function}, {place(new.site)}"
+    return text
+
+
+def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
+    """The error says which size was expected, and a declaration of the failing layer says that very size."""
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    declared = evidence.provenance.declared(failure.module) if failure.module else None
+    if not isinstance(expected, int) or declared is None or declared.site is None:
+        return None
+    word = next((key for key, value in declared.attributes.items() if value == expected), "")
+    if not word:
+        return None
+    return Account(
+        [Candidate(declared.site, "declaration", f"declares {word}={expected}"), *call(failure)],
+        [f"{failure.module} was declared with {word}={expected}; it was given {found}"],
+        [f"declare {word}={found}"], confidence=0.75,
+    )  # fmt: skip
+
+
+def _unsure(evidence: Evidence, failure: Failure) -> Account:
+    """Name the failing line, and where its operands came from."""
+    origins = [
+        one
+        for operand in failure.operands
+        for one in operand_origin(evidence, operand, failure, f"makes {shape_words(operand.fact.shape)}")
+    ]
+    return Account([*call(failure), *origins], confidence=0.5)

@@ -1,0 +1,143 @@
+"""SourceText: what the user's own source, as kept in the log, says at a line and before it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from graphdebug.model.event import Site
+from graphdebug.model.run import Run
+
+__all__ = ["SourceText"]
+
+_Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class SourceText:
+    """The source files of a run, parsed when first asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._trees: dict[str, ast.Module | None] = {}
+
+    def line(self, site: Site | None) -> str:
+        """Return the text of the line at `site` without its newline; empty if the log lacks the file."""
+        lines = self._run.source_lines(site.file) if site is not None else ()
+        return lines[site.line - 1] if site is not None and 0 < site.line <= len(lines) else ""
+
+    def excerpt(self, site: Site | None) -> list[str]:
+        """Return the line with its number, and a line that marks the sub-expression, where known."""
+        text = self.line(site)
+        if site is None or not text.strip():
+            return []
+        indent = len(text) - len(text.lstrip())
+        head = f"  {site.line:>4} |  "
+        shown = [head + text.strip()[:110]]
+        end = site.end_column if site.end_line in (0, site.line) else len(text)
+        start, end = _characters(text, site.column), _characters(text, min(end, len(text.encode())))
+        if indent <= start < end and (start > indent or end < len(text.rstrip())) and end - indent <= 110:
+            shown.append(" " * (len(head) + start - indent) + "~" * (end - start))
+        return shown
+
+    def assignment(self, name: str, site: Site) -> Site | None:
+        """Return the last line at or before `site`, in its function or else its module, that gives `name`
+        a value.
+        """
+        tree = self._tree(site.file)
+        if tree is None or not name.isidentifier():
+            return None
+        for scope in _scopes_around(tree, site.line):
+            before = site.line if scope is not tree or not _inside_function(tree, site.line) else 10**9
+            lines = [node.lineno for node in _assignments(scope, name) if node.lineno < before]
+            if lines:
+                return Site(file=site.file, line=max(lines))
+            if not isinstance(scope, ast.Module) and name in _parameters(scope):
+                return None
+        return None
+
+    def arguments(self, site: Site) -> Sequence[str]:
+        """Return the names that are used as arguments of calls on the line at `site`."""
+        tree = self._tree(site.file)
+        if tree is None:
+            return ()
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _covers(n, site.line)]
+        values = [value for call in calls for value in _argument_values(call)]
+        return list(dict.fromkeys(value.id for value in values if isinstance(value, ast.Name)))
+
+    def keyword_values(self, site: Site, word: str) -> ast.expr | None:
+        """Return the expression given for the keyword `word` in a call on the line at `site`, or None."""
+        tree = self._tree(site.file)
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.Call) and _covers(node, site.line):
+                for keyword in node.keywords:
+                    if keyword.arg == word:
+                        return keyword.value
+        return None
+
+    def _tree(self, file: str) -> ast.Module | None:
+        if file not in self._trees:
+            text = "\n".join(self._run.source_lines(file))
+            try:
+                self._trees[file] = ast.parse(text) if text else None
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                self._trees[file] = None
+        return self._trees[file]
+
+
+def _characters(text: str, column: int) -> int:
+    """Columns count UTF-8 bytes; return the same place in characters, -1 for unknown."""
+    return len(text.encode()[:column].decode(errors="ignore")) if column >= 0 else -1
+
+
+def _covers(node: ast.expr | ast.stmt, line: int) -> bool:
+    return node.lineno <= line <= (node.end_lineno or node.lineno)
+
+
+def _scopes_around(tree: ast.Module, line: int) -> list[_Scope]:
+    """Return the functions that contain `line`, innermost first, then the module."""
+    functions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _covers(node, line)
+    ]
+    return [*sorted(functions, key=lambda node: -node.lineno), tree]
+
+
+def _inside_function(tree: ast.Module, line: int) -> bool:
+    return len(_scopes_around(tree, line)) > 1
+
+
+def _own_statements(scope: _Scope) -> Iterator[ast.AST]:
+    """Walk a scope without entering the functions and classes inside it."""
+    waiting: list[ast.AST] = list(scope.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _assignments(scope: _Scope, name: str) -> Iterator[ast.stmt | ast.expr]:
+    for node in _own_statements(scope):
+        targets: Sequence[ast.AST] = ()
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.For | ast.AsyncFor | ast.NamedExpr):
+            targets = (node.target,)
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            targets = [item.optional_vars for item in node.items if item.optional_vars is not None]
+        if any(isinstance(n, ast.Name) and n.id == name for t in targets for n in ast.walk(t)):
+            yield node  # type: ignore[misc] # the kinds above are statements or named expressions
+
+
+def _parameters(scope: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    given = scope.args
+    return [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+
+
+def _argument_values(call: ast.Call) -> Iterator[ast.expr]:
+    for value in (*call.args, *(keyword.value for keyword in call.keywords)):
+        if isinstance(value, ast.Dict):
+            yield from value.values
+        else:
+            yield value

@@ -1,0 +1,287 @@
+"""Widths: a layer or product given another width than its weight has, and who declared which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt, prod
+
+from graphdebug.diagnosis.account import Account, call, data_entry
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.geometry import Link, Sizes, concrete, produced, solve
+from graphdebug.diagnosis.words import arithmetic, shape_words
+from graphdebug.model.event import Declaration, Failure, Node, Operand, Shape
+from graphdebug.model.finding import Candidate
+
+__all__ = ["explain"]
+
+_TAKES = ("in_features", "in_channels", "num_features", "input_size", "input_dim", "embed_dim", "axes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """A data operand that met a weight of another width."""
+
+    data: Operand
+    weight: Operand
+    takes: int
+    given: int
+    axis: int
+    """Axis of the data operand that was to have `takes` elements."""
+
+
+def explain(evidence: Evidence, failure: Failure) -> Account | None:
+    """Account for a linear, conv, norm or matrix product whose weight does not take what it was given."""
+    meeting = _meeting(evidence, failure)
+    if meeting is None:
+        return None
+    for account in (_unflattened, _moved_channels, _swapped, _other_size, _disagreement):
+        found = account(evidence, failure, meeting)
+        if found is not None:
+            return found
+    return None
+
+
+def _meeting(evidence: Evidence, failure: Failure) -> _Meeting | None:
+    operands = [one for one in failure.operands if one.fact.shape]
+    weight = next((one for one in operands if one.role == "weight"), None) or next(
+        (one for one in operands if evidence.provenance.stored(one) is not None and one.role != "bias"), None
+    )
+    data = next((one for one in operands if one is not weight and one.role != "bias"), None)
+    if weight is None or data is None or not weight.fact.shape or not data.fact.shape:
+        return None
+    sizes = _sizes(failure, data.fact.shape, weight.fact.shape, weight is operands[0])
+    if sizes is None or sizes[0] is None or sizes[1] is None or sizes[0] == sizes[1]:
+        return None
+    return _Meeting(data, weight, sizes[0], sizes[1], sizes[2])
+
+
+def _sizes(
+    failure: Failure, data: Shape, weight: Shape, weight_first: bool
+) -> tuple[int | None, int | None, int] | None:
+    """Return the width the weight takes, the width it was given, and the data axis that has it."""
+    words = failure.attributes
+    if failure.family == "conv":
+        rank = len(weight)
+        channels = len(data) - 1 if str(words.get("layout", "")).endswith("C") else max(len(data) - rank + 1, 0)
+        if len(data) not in (rank, rank - 1) or not 0 <= channels < len(data):
+            return None
+        groups = int(words.get("groups") or 1)
+        if words.get("transposed"):
+            return weight[-1] if words.get("weight_layout") == "HWIO" else weight[0], data[channels], channels
+        takes = weight[-2] if words.get("weight_layout") == "HWIO" else weight[1]
+        return None if takes is None else takes * groups, data[channels], channels
+    if failure.family == "norm":
+        if len(weight) != 1:
+            return None
+        axis = len(data) - 1 if failure.function in ("layer_norm", "rms_norm") or len(data) < 2 else 1
+        return weight[0], data[axis], axis
+    if failure.family in ("linear", "matmul"):
+        return _product_sizes(words, data, weight, weight_first)
+    return None
+
+
+def _product_sizes(
+    words: dict[str, object], data: Shape, weight: Shape, weight_first: bool
+) -> tuple[int | None, int | None, int] | None:
+    if len(weight) == 1:
+        return weight[0], data[-1], len(data) - 1
+    if weight_first:
+        inner = weight[-2] if words.get("transpose_a") else weight[-1]
+        axis = len(data) - (1 if words.get("transpose_b") or len(data) < 2 else 2)
+        return inner, data[axis], axis
+    turned = words.get("weight_layout") == "OI" or words.get("transpose_b")
+    inner = weight[-1] if turned else weight[-2]
+    axis = len(data) - (2 if words.get("transpose_a") and len(data) > 1 else 1)
+    return inner, data[axis], axis
+
+
+def _unflattened(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+    """The data has all the elements a sample should have, but was not flattened."""
+    shape = concrete(met.data.fact.shape)
+    if failure.family != "linear" and failure.family != "matmul":
+        return None
+    if shape is None or len(shape) < 3 or prod(shape[1:]) != met.takes:
+        return None
+    candidates = call(failure, "it gets more than two dimensions") + _declared(evidence, met, failure)
+    return Account(
+        candidates,
+        [(f"{_layer(failure, met)} takes {arithmetic(met.takes, shape[1:])} features; each sample has as many,"
+         f" but as {shape_words(shape[1:])}")],
+        [f"flatten each sample before this line: {shape_words(shape)} -> {shape_words((shape[0], met.takes))}"],
+        confidence=0.9,
+    )  # fmt: skip
+
+
+def _moved_channels(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+    """The width that the weight takes is there, but on the axis where the other layout has its channels."""
+    shape = met.data.fact.shape or ()
+    if failure.family not in ("conv", "norm") or len(shape) < 3:
+        return None
+    other = len(shape) - 1 if met.axis != len(shape) - 1 else len(shape) - 3 if len(shape) == 3 else 1
+    if other == met.axis or shape[other] != met.takes or (met.takes > 4 and met.takes == met.given):
+        return None
+    found, wanted = ("last", "first") if other == len(shape) - 1 else ("first", "last")
+    root, links = evidence.provenance.way(met.data)
+    turns = [node for node, _ in links if node.family in ("permute", "reshape") and node.site is not None]
+    candidates = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
+    candidates += (
+        data_entry(evidence, root, failure) + call(failure, "the call") + _declared(evidence, met, failure)
+    )
+    order = (0, len(shape) - 1, *range(1, len(shape) - 1)) if found == "last" else (0, *range(2, len(shape)), 1)
+    moved = [shape[i] for i in order]
+    return Account(
+        candidates,
+        [(f"{_layer(failure, met)} takes {met.takes} channels on axis {met.axis}; "
+         f"{shape_words(shape)} has its {met.takes} channels {found}, not {wanted}")],
+        [f"permute to {shape_words(moved)} with order {order}"],
+        tuple(size for size in moved if size is not None) if not links and None not in moved else (),
+        0.85,
+    )  # fmt: skip
+
+
+def _swapped(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+    """The width is there on the other axis of a matrix: the operand is transposed."""
+    shape = met.data.fact.shape or ()
+    if len(shape) != 2 or failure.family not in ("linear", "matmul") or shape[1 - met.axis] != met.takes:
+        return None
+    declared = _declared(evidence, met, failure)
+    if declared and evidence.provenance.declaration(met.weight) is not None and failure.family == "linear":
+        why = f"declared for {met.takes} features, which is the batch size"
+        return Account(
+            [Candidate(declared[0].site, "declaration", why, met.weight.name), *call(failure)],
+            [f"{_layer(failure, met)} takes {met.takes} features = the number of rows; a row has {met.given}"],
+            [f"declare it for {met.given} features"], confidence=0.85,
+        )  # fmt: skip
+    _, links = evidence.provenance.way(met.data)
+    turns = [
+        Candidate(n.site, "origin", f"the {n.function}") for n, _ in links if n.family == "permute" and n.site
+    ]
+    return Account(
+        [*turns[-1:], *call(failure, "the product"), *declared],
+        [f"the product needs {met.takes} columns; {shape_words(shape)} has them as rows"],
+        ["transpose one operand, or swap the two"], confidence=0.75,
+    )  # fmt: skip
+
+
+def _other_size(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+    """The data came through convolutions: the layer was declared for an image of another size."""
+    root, links = evidence.provenance.way(met.data)
+    if failure.family not in ("linear", "matmul") or not any(n.family in ("conv", "pool") for n, _ in links):
+        return None
+    batch = (concrete(root.fact.shape) or (0,))[0]
+    solved = solve(links, root.fact.shape, lambda s: s[-1] == met.takes and s[0] == batch)
+    flat = next((link for link in reversed(links) if link[0].family == "reshape"), None)
+    before = concrete(flat[0].inputs[flat[1]].fact.shape) if flat is not None else None
+    fits = solved[0] if solved is not None else ()
+    factors = _factors(met.takes, before, links, fits)
+    body = [
+        (
+            f"{_layer(failure, met)} takes {arithmetic(met.takes, factors)} features; "
+            f"it was given {arithmetic(met.given, before[1:] if before else ())}"
+        )
+    ]
+    declared = _declared(evidence, met, failure, f"declared for {met.takes} features")
+    flattened = (
+        [Candidate(flat[0].site, "origin", f"the {flat[0].function}", flat[0].name)]
+        if flat is not None and flat[0].site is not None
+        else []
+    )
+    given = data_entry(evidence, root, failure)
+    good = evidence.good_call(failure)
+    lines = [*declared, *flattened, *given, *call(failure, "the call")]
+    if good is not None:
+        lines = [*given, *declared, *flattened, *call(failure, "the call")]
+    tries = [f"declare it for {met.given} features"]
+    if solved is not None and fits:
+        low, high = solved[1]
+        sides = "" if low == high else f" (sides {low} to {high} fit)"
+        tries = [f"feed {shape_words(fits[1:])} inputs{sides}", *tries]
+    if flat is not None and len(factors) > 2:
+        tries.append(f"pool adaptively to {shape_words(factors[1:])} before the {flat[0].function}")
+    return Account(lines, body, tries, fits, 0.9 if fits else 0.8)
+
+
+def _disagreement(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+    """Two declarations disagree: the layer's, and the one that made what it was given."""
+    root, links = evidence.provenance.way(met.data)
+    before = next((node for node, _ in reversed(links) if _weight_of(node) is not None), None)
+    own = _declared(evidence, met, failure, f"declared for {met.takes}")
+    body = [f"{_layer(failure, met)} takes {met.takes} {_unit(failure)}; it was given {met.given}"]
+    tries = [f"declare it for {met.given}"]
+    if before is not None:
+        weight = _weight_of(before)
+        site = evidence.provenance.site(weight) if weight is not None else None
+        other = [Candidate(site, "declaration", f"makes {met.given}", before.module)] if site else []
+        body[0] += f", made by {before.module or before.function}"
+        tries.append(f"make {before.module or before.function} give {met.takes}")
+        if own and other and _supports(evidence, failure, met):
+            return Account([*other, *own, *call(failure, "the call")], body, tries[::-1], confidence=0.75)
+        return Account([*own, *other, *call(failure, "the call")], body, tries, confidence=0.75)
+    given = data_entry(evidence, root, failure)
+    fits: Sizes = ()
+    shape = concrete(met.data.fact.shape)
+    if shape is not None and not links:
+        fits = (*shape[: met.axis], met.takes, *shape[met.axis + 1 :])
+        tries.append(f"feed {shape_words(fits)}")
+    good = evidence.good_call(failure)
+    lines = [*given, *own] if good is not None else [*own, *given]
+    return Account([*lines, *call(failure, "the call")], body, tries, fits, 0.75)
+
+
+def _supports(evidence: Evidence, failure: Failure, met: _Meeting) -> bool:
+    """Whether the layer declared after the failing one agrees with it: then the one before is the odd one.
+
+    Only a layer that keeps the width (a norm) says something of the widths on both its sides.
+    """
+    if failure.family != "norm":
+        return False
+    declared = list(evidence.provenance.declarations())
+    at = next((i for i, one in enumerate(declared) if one.name == failure.module), len(declared))
+    following = next((w for one in declared[at + 1 :] if (w := _taken(one)) is not None), None)
+    return following == met.takes
+
+
+def _taken(declaration: Declaration) -> int | None:
+    return next((v for key in _TAKES if isinstance(v := declaration.attributes.get(key), int)), None)
+
+
+def _weight_of(node: Node) -> Operand | None:
+    if node.family not in ("linear", "matmul", "conv", "norm"):
+        return None
+    weights = [one for one in node.inputs if one.origin in ("parameter", "variable") or one.role == "weight"]
+    return next((one for one in weights if one.role == "weight"), weights[0] if weights else None)
+
+
+def _factors(takes: int, before: Sizes | None, links: Sequence[Link], fits: Sizes) -> Sizes:
+    """Return the channels and sides that the layer was declared for."""
+    if fits:
+        shape: Sizes | None = fits
+        for node, through in links:
+            if node.family == "reshape" and shape is not None and len(shape) > 2:
+                return shape[1:]
+            shape = produced(node, through, shape) if shape is not None else None
+    if before is not None and len(before) == 4:
+        channels = before[1] if takes % before[1] == 0 else before[3]
+        side = isqrt(takes // channels) if channels and takes % channels == 0 else 0
+        if side and channels * side * side == takes:
+            return (channels, side, side) if channels == before[1] else (side, side, channels)
+    return ()
+
+
+def _unit(failure: Failure) -> str:
+    return "channels" if failure.family in ("conv", "norm") else "features"
+
+
+def _layer(failure: Failure, met: _Meeting) -> str:
+    return failure.module or met.weight.name.rpartition(".")[0] or met.weight.name or f"the {failure.function}"
+
+
+def _declared(evidence: Evidence, met: _Meeting, failure: Failure, why: str = "") -> list[Candidate]:
+    stored = evidence.provenance.stored(met.weight) or met.weight
+    found = evidence.provenance.declaration(stored) or evidence.provenance.declared(failure.module)
+    site = found.site if found is not None and found.site is not None else evidence.provenance.site(met.weight)
+    if site is None:
+        return []
+    words = why or f"declared for {met.takes} {_unit(failure)}"
+    return [Candidate(site, "declaration", f"{_layer(failure, met)} {words}", met.weight.name)]
