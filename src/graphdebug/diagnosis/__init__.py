@@ -10,7 +10,7 @@ from graphdebug.model.run import Run
 __all__ = ["diagnose", "explain_failure"]
 
 
-def diagnose(run: Run) -> Sequence[Finding]:  # noqa: ARG001 - no rule yet
+def diagnose(run: Run) -> Sequence[Finding]:
     """Return what is wrong in `run`, the most certain finding first; empty where nothing is."""
     return tuple(_findings(run))
 
@@ -21,8 +21,8 @@ def explain_failure(run: Run) -> Finding | None:
 
 
 def _findings(run: Run) -> Iterator[Finding]:
-    from graphdebug.diagnosis.evidence import Evidence
     from graphdebug.diagnosis import shape
+    from graphdebug.diagnosis.evidence import Evidence
 
     evidence = Evidence(run)
     for failure in run.failures:
