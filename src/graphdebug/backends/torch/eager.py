@@ -188,6 +188,12 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             writer = self.origins.writer(tensor, version)
             trace = trace._replace(seq=trace.seq if writer is None else writer, version=version)
             self.origins.put(tensor, trace)
+        if trace.origin == "node" and type(tensor) is torch.nn.Parameter:
+            # Initialised or updated inside the block: still the parameter, not the output of that op.
+            found = self.modules.name_of(tensor)
+            if found:
+                trace = trace._replace(origin=found[1], name=found[0])
+                self.origins.put(tensor, trace)
         return trace
 
     def _first_seen(self, tensor: torch.Tensor, raw: Raw) -> Trace:
