@@ -200,7 +200,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         found = self.modules.name_of(tensor)
         key = describe(tensor)
         if found:
-            return Trace(key, self.origins.writer(tensor, version_of(tensor)), 0, found[1], found[0])
+            version = version_of(tensor)
+            return Trace(key, self.origins.writer(tensor, version), 0, found[1], found[0], version=version)
         name = "" if raw.phase == "backward" else self.modules.variable_name(tensor, sys._getframe(4))
         origin = "constant" if raw.op.function == "constant" else "argument"
         return self._put(tensor, Trace(key, None, 0, origin, name))  # type: ignore[arg-type]
@@ -235,7 +236,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             source = next((one for name, one in raw.inputs if name == op.viewed), None)
             if source is not None:
                 raw.alias_of = source.seq
-                trace = trace._replace(name=source.name, look=source.look)
+                # Below autograd a view does not share its base's version counter yet: take it from the base.
+                trace = trace._replace(name=source.name, look=source.look, version=source.version)
         raw.outputs.append(trace)
         self.origins.put(value, trace)
 
