@@ -25,6 +25,8 @@ from graphdebug.recorder import Log, Recorder
 
 __all__ = ["Recording", "record"]
 
+_OWN_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+
 
 def record(
     path: str | os.PathLike[str] | None = None,
@@ -122,6 +124,7 @@ class Recording(Run):
             self._record_failure(error)
         self._stop(_status_of(error))
         if failed and error is not None:
+            _drop_own_frames(error)
             self._explain(error)
 
     @property
@@ -260,6 +263,15 @@ def _diagnose(run: Run) -> Sequence[Finding]:
     from graphdebug.diagnosis import diagnose
 
     return diagnose(run)
+
+
+def _drop_own_frames(error: BaseException) -> None:
+    """Take the frames of our hooks out of the traceback: without us they would not be there."""
+    entry = error.__traceback__
+    while entry is not None:
+        while entry.tb_next is not None and entry.tb_next.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+            entry.tb_next = entry.tb_next.tb_next
+        entry = entry.tb_next
 
 
 def _path_of_rank(path: Path | None) -> Path | None:

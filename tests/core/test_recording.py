@@ -109,6 +109,16 @@ def test_the_exception_keeps_type_args_and_traceback():
     assert "raise original" in run.source_lines(__file__)[failure.site.line - 1]
 
 
+def test_the_traceback_has_no_frame_of_ours():
+    import torch
+
+    with pytest.raises(RuntimeError) as caught, graphdebug.record():
+        torch.ones(2, 3) @ torch.ones(2, 3)
+    files = [frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert files[0] == __file__
+    assert not any("graphdebug/backends" in file for file in files)
+
+
 def test_a_framework_imported_inside_the_block_is_recorded():
     code = """
         import graphdebug, sys
