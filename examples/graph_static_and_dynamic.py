@@ -25,7 +25,8 @@ def static_graph() -> float:
         started = time.perf_counter()
         for _ in range(STEPS):
             session.run(y, {x: np.ones((8, 64))})
-        print(f"  TF1, built once: {len(tf1.get_default_graph().get_operations())} nodes after {STEPS} steps")
+        nodes = len(tf1.get_default_graph().get_operations())
+        print(f"  TF1, built once: {nodes} nodes after {STEPS} steps")
         return (time.perf_counter() - started) / STEPS
 
 
@@ -37,9 +38,8 @@ def growing_graph() -> float:
         for _ in range(STEPS):
             y = tf.reduce_sum(tf.tanh(tf.matmul(x, tf.ones([64, 64]))))
             session.run(y, {x: np.ones((8, 64))})
-        print(
-            f"  TF1, built in the loop: {len(tf1.get_default_graph().get_operations())} nodes after {STEPS} steps"
-        )
+        nodes = len(tf1.get_default_graph().get_operations())
+        print(f"  TF1, built in the loop: {nodes} nodes after {STEPS} steps")
         return (time.perf_counter() - started) / STEPS
 
 

@@ -17,9 +17,7 @@ with graphdebug.record("product_tf1.jsonl", level="values", gradients="all") as 
 
 print("c = {:g}, dc/da = {:g}, dc/db = {:g}".format(*results))
 for node in run.nodes:
-    built = node.site.line if node.site else "?"
-    print(
-        f"{node.phase:9} {node.name:24} built on line {built}  {node.outputs[0].values if node.outputs else ''}"
-    )
+    built, values = node.site.line if node.site else "?", [fact.values for fact in node.outputs]
+    print(f"{node.phase:9} {node.name:24} built on line {built}  {values}")
 for gradient in run.gradients:
     print(f"gradient of {gradient.name or f'node {gradient.node}'}: {gradient.fact.values}")

@@ -12,8 +12,7 @@ with graphdebug.record("product_torch.jsonl", level="values", gradients="all") a
 
 print(f"c = {c.item():g}, dc/da = {a.grad.item():g}, dc/db = {b.grad.item():g}")
 for node in run.nodes:
-    print(
-        f"{node.phase:9} {node.function:14} line {node.site.line if node.site else '?'}  {node.outputs[0].values}"
-    )
+    line, values = node.site.line if node.site else "?", [fact.values for fact in node.outputs]
+    print(f"{node.phase:9} {node.function:14} line {line}  {values}")
 for gradient in run.gradients:
     print(f"gradient of {gradient.name or f'node {gradient.node}'}: {gradient.fact.values}")
