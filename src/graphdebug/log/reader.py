@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar, overload
@@ -14,15 +11,13 @@ from typing import TypeVar, overload
 import msgspec
 
 from graphdebug.errors import LogError
-from graphdebug.log.codec import KINDS, decode
+from graphdebug.log.codec import decode
+from graphdebug.log.index import UNREADABLE, LineIndex
 from graphdebug.model.event import SCHEMA_VERSION, Event, Node, RunStart
 
 __all__ = ["LogFile"]
 
 E = TypeVar("E", bound=Event)
-
-_HEAD = re.compile(rb'\{"event":"(\w+)","seq":(\d+)(?:,"step":(\d+))?')
-_NO_STEP = -1
 
 
 class LogFile:
@@ -38,133 +33,110 @@ class LogFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.damage: list[str] = []
-        self._data = _map(self.path)
-        self._offsets = array("Q")
-        self._kinds: list[str] = []
-        self._seqs = array("q")
-        self._steps = array("q")
-        self._index()
+        self._index = _open(self.path)
+        self._index.extend()
+        self._damage: list[str] = []
+        self._corrupt: set[int] = set()
+        self._torn = self._index.end < self._index.size and not self._index.add_last()
+        self._newer = _newer_format(self.path, self._index)
+
+    @property
+    def damage(self) -> Sequence[str]:
+        """One line for each thing that could not be read."""
+        unreadable = self._index.kinds.count(UNREADABLE)
+        lines = [self._newer] if self._newer else []
+        if unreadable:
+            first = self._index.kinds.index(UNREADABLE) + 1
+            lines.append(
+                f"{self.path}: {_counted(unreadable)} not {'an event' if unreadable == 1 else 'events'} "
+                f"(the first is line {first}); the rest was read"
+            )
+        if self._torn:
+            number = len(self._index.kinds) + 1
+            lines.append(
+                f"{self.path}: line {number} is cut off (the writer was stopped); all before it was read"
+            )
+        return [*lines, *self._damage]
+
+    def refresh(self) -> bool:
+        """Read what a running program has appended; return whether there was anything."""
+        before = len(self._index.kinds)
+        self._index.extend()
+        self._torn = self._index.end < self._index.size
+        return len(self._index.kinds) > before
 
     def events(self) -> Sequence[Event]:
         """All events, in the order they were written."""
-        return _Lines(self, range(len(self._kinds)))
+        kinds = self._index.kinds
+        if UNREADABLE not in kinds:
+            return _Lines(self, range(len(kinds)))
+        return _Lines(self, [number for number, kind in enumerate(kinds) if kind != UNREADABLE])
 
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, in order."""
-        tag = str(kind.__struct_config__.tag)
-        return _Lines(self, [i for i, one in enumerate(self._kinds) if one == tag])
+        return _Lines(self, self._index.of_kind(_tag(kind)))
 
     def of_step(self, kind: type[E], step: int) -> Sequence[E]:
         """The events of one kind and one step, in order."""
-        tag = str(kind.__struct_config__.tag)
-        steps = self._steps
-        return _Lines(self, [i for i, one in enumerate(self._kinds) if one == tag and steps[i] == step])
+        return _Lines(self, self._index.of_step(_tag(kind), step))
 
     def by_seq(self, seq: int) -> Event | None:
         """The event with this sequence number, or None."""
-        index = self._line_of_seq(seq)
-        return None if index is None else self.decode_line(index)
+        number = self._index.line_of_seq(seq)
+        return None if number is None else self.decode_line(number)
 
     def steps(self) -> Sequence[int]:
         """The steps that have nodes, rising."""
-        tag = str(Node.__struct_config__.tag)
-        return sorted({step for step, one in zip(self._steps, self._kinds, strict=True) if one == tag})
+        return self._index.steps(_tag(Node))
 
     def rank_of(self, seq: int) -> int | None:  # noqa: ARG002 - a file holds one rank's events
         """The rank that recorded this file, or None where there are no ranks."""
-        return self.of_kind(RunStart)[0].rank
+        return next((start.rank for start in self.of_kind(RunStart)), None)
 
-    def decode_line(self, index: int) -> Event | None:
-        """Return the event on the index-th readable line, or None (and a line of damage) if it is corrupt."""
-        start = self._offsets[index]
-        end = self._data.find(b"\n", start)
-        line = self._data[start : end if end != -1 else len(self._data)]
+    def containing(self, kind: type[E], texts: Sequence[str]) -> Sequence[E]:
+        """The events of one kind whose lines hold all of `texts`, found without decoding the others."""
+        if not texts:
+            return self.of_kind(kind)
+        return _Lines(self, self._index.containing(_tag(kind), [text.encode() for text in texts]))
+
+    def decode_line(self, number: int) -> Event | None:
+        """Return the event on a line, or None (and a line of damage) if it is corrupt."""
+        return self.decode(number, self._index.line(number))
+
+    def decode(self, number: int, line: bytes) -> Event | None:
+        """Return the event that is `line`, or None (and a line of damage) if it is corrupt."""
         try:
             return decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._report(f"{self.path}: an event could not be read at byte {start}: {error}")
+            self._corrupted(number, str(error))
             return None
 
-    def _line_of_seq(self, seq: int) -> int | None:
-        if not hasattr(self, "_order"):
-            pairs = sorted(zip(self._seqs, range(len(self._seqs)), strict=True))
-            self._order = array("q", (pair[0] for pair in pairs)), array("q", (pair[1] for pair in pairs))
-        seqs, lines = self._order
-        at = bisect_left(seqs, seq)
-        return lines[at] if at < len(seqs) and seqs[at] == seq else None
+    def lines(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield the numbers and bytes of some lines."""
+        return self._index.lines(numbers)
 
-    def _report(self, text: str) -> None:
-        if text not in self.damage:
-            self.damage.append(text)
-
-    def _index(self) -> None:
-        data, size = self._data, len(self._data)
-        start, number, unreadable = 0, 0, 0
-        while start < size:
-            end = data.find(b"\n", start)
-            number += 1
-            if end == -1:
-                self._last_line(start, number)
-                break
-            if not self._index_line(start):
-                unreadable += 1
-                if unreadable == 1:
-                    first = number
-            start = end + 1
-        if unreadable:
-            self._report(
-                f"{self.path}: {unreadable} lines are not events (the first is line {first}); the rest was read"
-            )
-        self._check_start()
-
-    def _index_line(self, start: int) -> bool:
-        head = _HEAD.match(self._data, start)
-        if head is None or (tag := head[1].decode()) not in KINDS:
-            return False
-        self._offsets.append(start)
-        self._kinds.append(KINDS_INTERNED[tag])
-        self._seqs.append(int(head[2]))
-        self._steps.append(int(head[3]) if head[3] is not None else _NO_STEP)
-        return True
-
-    def _last_line(self, start: int, number: int) -> None:
-        """A line without its newline was cut off mid-write, unless it decodes whole."""
-        try:
-            decode(self._data[start:])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._report(
-                f"{self.path}: line {number} is cut off (the writer was stopped); all before it was read"
-            )
-        else:
-            self._index_line(start)
-
-    def _check_start(self) -> None:
-        if not self._kinds or self._kinds[0] != "run":
-            raise LogError(f"{self.path} is not a graphdebug log: its first line is not a `run` event")
-        version = re.search(
-            rb'"schema":(\d+)', self._data[: self._offsets[1] if len(self._offsets) > 1 else None]
-        )
-        found = int(version[1]) if version else 0
-        if found > SCHEMA_VERSION:
-            self._report(
-                f"{self.path} has format {found}, this graphdebug reads up to {SCHEMA_VERSION}: "
-                "upgrade with `pip install -U graphdebug`; what could be read is shown"
-            )
+    def _corrupted(self, number: int, why: str) -> None:
+        if number in self._corrupt:
+            return
+        self._corrupt.add(number)
+        if len(self._corrupt) <= _MOST_REPORTED:
+            self._damage.append(f"{self.path}: the event on line {number + 1} could not be read: {why}")
+        elif len(self._corrupt) == _MOST_REPORTED + 1:
+            self._damage.append(f"{self.path}: more events could not be read")
 
 
-KINDS_INTERNED = {tag: tag for tag in KINDS}
+_MOST_REPORTED = 5
 
 
 class _Lines(Sequence[E]):
     """Some lines of a log, decoded on access. Lines that turn out corrupt are passed over in iteration."""
 
-    def __init__(self, file: LogFile, indices: Sequence[int]) -> None:
+    def __init__(self, file: LogFile, numbers: Sequence[int]) -> None:
         self._file = file
-        self._indices = indices
+        self._numbers = numbers
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._numbers)
 
     @overload
     def __getitem__(self, index: int) -> E: ...
@@ -172,15 +144,16 @@ class _Lines(Sequence[E]):
     def __getitem__(self, index: slice) -> Sequence[E]: ...
     def __getitem__(self, index: int | slice) -> E | Sequence[E]:
         if isinstance(index, slice):
-            return _Lines(self._file, self._indices[index])
-        event = self._file.decode_line(self._indices[index])
+            return _Lines(self._file, self._numbers[index])
+        event = self._file.decode_line(self._numbers[index])
         if event is None:
             raise LogError(self._file.damage[-1])
         return event  # type: ignore[return-value]
 
     def __iter__(self) -> Iterator[E]:
-        for index in self._indices:
-            event = self._file.decode_line(index)
+        decode_line = self._file.decode
+        for number, line in self._file.lines(self._numbers):
+            event = decode_line(number, line)
             if event is not None:
                 yield event  # type: ignore[misc]
 
@@ -192,12 +165,33 @@ class _Lines(Sequence[E]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _map(path: Path) -> mmap.mmap:
+def _tag(kind: type[Event]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def _counted(lines: int) -> str:
+    return "1 line is" if lines == 1 else f"{lines} lines are"
+
+
+def _newer_format(path: Path, index: LineIndex) -> str:
+    """A line of damage where the log is of a newer format; LogError where it is no log of ours."""
+    if not index.kinds or index.line(0)[:14] not in (b'{"event":"run"', b'{"event": "run'):
+        raise LogError(f"{path} is not a graphdebug log: its first line is not a `run` event")
+    version = re.search(rb'"schema": ?(\d{1,9})', index.line(0))
+    found = int(version[1]) if version else 0
+    if found <= SCHEMA_VERSION:
+        return ""
+    return (
+        f"{path} has format {found}, this graphdebug reads up to {SCHEMA_VERSION}: "
+        "upgrade with `pip install -U graphdebug`; what could be read is shown"
+    )
+
+
+def _open(path: Path) -> LineIndex:
     try:
-        with path.open("rb") as file:
-            if not os.fstat(file.fileno()).st_size:
-                raise LogError(f"{path} is empty: the recording never started, or it is not a graphdebug log")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        index = LineIndex(path)
+        if not index.size:
+            raise LogError(f"{path} is empty: the recording never started, or it is not a graphdebug log")
     except LogError:
         raise
     except FileNotFoundError as error:
@@ -206,3 +200,4 @@ def _map(path: Path) -> mmap.mmap:
         ) from error
     except OSError as error:
         raise LogError(f"can't read the log {path}: {error.strerror or error}") from error
+    return index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from graphdebug.model.event import (
     Declaration,
@@ -21,7 +21,7 @@ from graphdebug.model.event import (
 )
 from graphdebug.model.finding import Finding
 
-__all__ = ["EventStore", "MemoryStore", "Run", "StepSlice"]
+__all__ = ["EventStore", "MemoryStore", "Run", "StepSlice", "TextSearch"]
 
 E = TypeVar("E", bound=Event)
 
@@ -56,6 +56,15 @@ class EventStore(Protocol):
 
     def rank_of(self, seq: int) -> int | None:
         """The rank of the distributed job that recorded event `seq`, or None where there are no ranks."""
+        ...
+
+
+@runtime_checkable
+class TextSearch(Protocol):
+    """A store that can also find events by the text of their lines, without decoding the others."""
+
+    def containing(self, kind: type[E], texts: Sequence[str]) -> Sequence[E]:
+        """The events of one kind whose lines hold all of `texts`, in order."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""Views: one page model of a run, plain rows, drawn in a terminal, as HTML or interactively."""
