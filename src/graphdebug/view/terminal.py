@@ -108,15 +108,18 @@ def table_view(table: Table, width: int, *, marked: frozenset[int] = frozenset()
         return said
     columns = [one for one in _COLUMNS if width >= one.from_width and _is_filled(one.name, table.rows)]
     cells = [[_cell(row, column.name) for column in columns] for row in table.rows]
-    widths = _fit(columns, cells, width)
+    widths = _fit(columns, cells, width - 2 * bool(marked))
     grid = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    if marked:
+        grid.add_column("", width=1)
     for column, wide in zip(columns, widths, strict=True):
         grid.add_column(
             column.name, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis",
             width=wide,
         )  # fmt: skip
     for row, texts in zip(table.rows, cells, strict=True):
-        shown = [
+        shown = [Text(">" if row.seq in marked else "")] if marked else []
+        shown += [
             Text(crop(text, wide) if column.keeps_end else text)
             for text, column, wide in zip(texts, columns, widths, strict=True)
         ]
