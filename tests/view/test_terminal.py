@@ -100,7 +100,9 @@ def test_places_and_steps_are_parsed():
     assert parse_line("net.py") == ("net.py", 0)
     assert parse_steps("7") == (7, 7)
     assert parse_steps("3-9") == (3, 9)
-    with pytest.raises(OptionError, match="--line 'net.py:x' is not a place in a file: write it as net.py:31"):
+    with pytest.raises(
+        OptionError, match=r"--line 'net.py:x' is not a place in a file: write it as net\.py:31"
+    ):
         parse_line("net.py:x")
     with pytest.raises(
         OptionError, match=r"--step '1-' is not a step: write a number \(7\) or a range \(3-9\)"

@@ -120,7 +120,7 @@ class LogFile:
             return
         self._corrupt.add(number)
         if len(self._corrupt) <= _MOST_REPORTED:
-            self._damage.append(f"{self.path}: the event on line {number + 1} could not be read: {why}")
+            self._damage.append(f"{self.path}, line {number + 1}: an event could not be read: {why}")
         elif len(self._corrupt) == _MOST_REPORTED + 1:
             self._damage.append(f"{self.path}: more events could not be read")
 
