@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from graphdebug.cli import _console
+from graphdebug.errors import OptionError
 from graphdebug.loading import load
 
 __all__ = ["command"]
@@ -39,6 +41,12 @@ __all__ = ["command"]
 )
 @click.option("--around", type=int, metavar="SEQ", help="The nodes around this one.")
 @click.option(
+    "--seq", type=int, metavar="N", help="All about one node: tensors, producers, consumers, history."
+)
+@click.option("--tree", is_flag=True, help="The modules as a tree, for one step.")
+@click.option("--source", is_flag=True, help="The source, annotated line by line, for one step.")
+@click.option("--follow", is_flag=True, help="Show nodes as a running program records them.")
+@click.option(
     "--limit", type=click.IntRange(0), default=40, show_default=True, help="Most nodes to show; 0 shows all."
 )
 def command(log: Path, **options: Any) -> None:
@@ -49,21 +57,63 @@ def command(log: Path, **options: Any) -> None:
       graphdebug view run.jsonl
       graphdebug view run.jsonl --module encoder --phase backward --nonfinite
       graphdebug view run.jsonl --where "l2 > 1e4 and step > 10"
+      graphdebug view run.jsonl --seq 41
+      graphdebug view run.jsonl --tree --step 3
     """
     from graphdebug.view import page, terminal
 
-    run, wide = load(log), _console.width()
     selection = _selection(options)
+    if options["follow"]:
+        _follow(log, selection)
+        return
+    run, wide = load(log), _console.width()
+    view = _other_view(run, options, selection, wide)
+    if view is None:
+        shown = page.page(run, selection, limit=options["limit"], watch=_console.watch)
+        view = terminal.page_view(shown, wide)
+    _console.say(terminal.draw(view, width=wide, color=_console.color()))
+    for line in run.damage:
+        click.echo(f"graphdebug: {line}", err=True)
+
+
+def _other_view(run: Any, options: dict[str, Any], selection: Any, wide: int) -> Any:
+    """What one of the options --around, --seq, --tree and --source asks for; None without them."""
+    from graphdebug.view import detail, page, source, terminal, terminal_detail, tree
+
     if options["around"] is not None:
-        shown: Any = terminal.table_view(
-            page.table_around(run, options["around"], options["limit"] or 40), wide,
-            marked=frozenset({options["around"]}),
-        )  # fmt: skip
-    else:
-        shown = terminal.page_view(
-            page.page(run, selection, limit=options["limit"], watch=_console.watch), wide
-        )
-    _console.say(terminal.draw(shown, width=wide, color=_console.color()))
+        seq = options["around"]
+        shown = page.table_around(run, seq, options["limit"] or 40)
+        return terminal.table_view(shown, wide, marked=frozenset({seq}))
+    if options["seq"] is not None:
+        about = detail.detail(run, options["seq"])
+        if about is None:
+            raise OptionError(f"there is no node or failure with seq {options['seq']} in this log")
+        return terminal_detail.detail_view(about, wide)
+    if not options["tree"] and not options["source"]:
+        return None
+    step = selection.steps[0] if selection.steps else page.last_step(run)
+    if step is None:
+        raise OptionError("this log has no nodes")
+    if options["tree"]:
+        return terminal_detail.tree_view(tree.module_tree(run, step), step)
+    return terminal_detail.source_view(source.annotated_sources(run, step), step, wide)
+
+
+def _follow(log: Path, selection: Any) -> None:
+    """Write nodes as they come, until the run ends or the reader has enough (Ctrl-C)."""
+    from graphdebug.view import follow, terminal
+
+    wide = _console.width()
+    try:
+        for table in follow.follow(log, selection, wait=lambda: time.sleep(_PAUSE)):
+            drawn = terminal.table_view(table, wide)
+            _console.say(terminal.draw(drawn, width=wide, color=_console.color()))
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+
+
+_PAUSE = 0.3
+"""Seconds between two looks at a log that is being written."""
 
 
 def _selection(options: dict[str, Any]) -> Any:

@@ -1,0 +1,327 @@
+"""Detail: all about one node: its line, what it took and made, who used it, how it went over the steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import msgspec
+
+from graphdebug.model.event import (
+    Declaration,
+    Failure,
+    Gradient,
+    Node,
+    Number,
+    Operand,
+    Site,
+    Stats,
+    TensorFact,
+)
+from graphdebug.model.run import Run, TextSearch
+from graphdebug.view.rows import worst
+from graphdebug.view.words import clean, health, number_text, shape_text, site_text
+
+__all__ = ["Detail", "History", "Snippet", "TensorRow", "detail", "history", "snippet"]
+
+_LONGEST_CHAIN = 12
+_MOST_CONSUMERS = 20
+_MOST_STEPS = 2000
+
+
+class Snippet(msgspec.Struct, frozen=True):
+    """Some lines of source around one place."""
+
+    title: str
+    lines: tuple[tuple[int, str], ...]
+    line: int
+    column: int
+    end_column: int
+
+
+class TensorRow(msgspec.Struct, frozen=True):
+    """One tensor that a node took or made."""
+
+    role: str
+    shape: str
+    dtype: str
+    health: str
+    stats: str
+    origin: str
+    """What made it, in words: ``#41 conv2d net.py:30``, ``parameter fc.weight``."""
+    producer: int | None
+    values: str
+
+
+class History(msgspec.Struct, frozen=True):
+    """The same node in every step."""
+
+    steps: tuple[int, ...]
+    seqs: tuple[int, ...]
+    curves: tuple[tuple[str, tuple[Number | None, ...]], ...]
+    """Name and one value a step: l2, mean, min, max of the output, l2 of the gradient."""
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """All about one node or failing call."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    ran: Snippet | None
+    declared: tuple[tuple[str, Snippet | None], ...]
+    """Layers, parameters and variables it used, in words, with the lines that made them."""
+    inputs: tuple[TensorRow, ...]
+    outputs: tuple[TensorRow, ...]
+    gradients: tuple[TensorRow, ...]
+    chain: tuple[tuple[int, str], ...]
+    """Producers of its first produced input, nearest first: number and words."""
+    consumers: tuple[tuple[int, str], ...]
+    history: History | None
+
+
+def detail(run: Run, seq: int) -> Detail | None:
+    """Return all about the node or failure with this number, or None if there is neither."""
+    event = run.event(seq)
+    if isinstance(event, Failure):
+        return _of_failure(run, event)
+    if not isinstance(event, Node):
+        return None
+    beside = run.step(event.step)
+    return Detail(
+        title=f"#{seq} {clean(event.function or event.op)}",
+        facts=_facts(run, event),
+        ran=snippet(run, event.site),
+        declared=_declared(run, [event.module, *(one.name for one in event.inputs)]),
+        inputs=tuple(_operand_row(run, one) for one in event.inputs),
+        outputs=tuple(_fact_row(fact, f"output {at}") for at, fact in enumerate(event.outputs)),
+        gradients=tuple(_gradient_row(run, one) for one in beside.gradients if one.node == seq),
+        chain=_chain(run, event.inputs),
+        consumers=_consumers(beside.nodes, seq),
+        history=history(run, event),
+    )
+
+
+def _of_failure(run: Run, failure: Failure) -> Detail:
+    place = failure.function or failure.op or "the program"
+    return Detail(
+        title=f"#{failure.seq} {clean(failure.error)} in {clean(place)}",
+        facts=tuple(
+            (name, clean(text))
+            for name, text in (
+                ("message", failure.message),
+                ("category", failure.category),
+                ("step", f"{failure.step}, {failure.phase}"),
+                ("op", failure.op),
+                ("module", failure.module or failure.name),
+                ("frames", " > ".join(f"{site_text(one)} {one.function}".strip() for one in failure.frames)),
+                ("attributes", _attributes(failure.attributes)),
+                ("detail", _attributes(failure.detail)),
+            )
+            if text
+        ),
+        ran=snippet(run, failure.site),
+        declared=_declared(run, [failure.module, *(one.name for one in failure.operands)]),
+        inputs=tuple(_operand_row(run, one) for one in failure.operands),
+        outputs=(),
+        gradients=(),
+        chain=_chain(run, failure.operands),
+        consumers=(),
+        history=None,
+    )
+
+
+def snippet(run: Run, site: Site | None, around: int = 2) -> Snippet | None:
+    """Return the source around `site`; without its text only the place."""
+    if site is None:
+        return None
+    lines = run.source_lines(site.file)
+    shown = [
+        (number, clean(lines[number - 1], lines=True))
+        for number in range(
+            max(1, site.line - around), min(len(lines), max(site.line, site.end_line) + around) + 1
+        )
+    ]
+    title = f"{clean(site.file)}:{site.line}" + (f" in {clean(site.function)}" if site.function else "")
+    one_line = site.end_line in (0, site.line)
+    return Snippet(title, tuple(shown), site.line, site.column, site.end_column if one_line else -1)
+
+
+def history(run: Run, node: Node) -> History | None:
+    """Return the nodes of the same line, op, module and turn in all steps; None if it ran once."""
+    turn = _turn(node, [one for one in run.step(node.step).nodes if _is_same(one, node)])
+    same: dict[int, list[Node]] = {}
+    for one in _candidates(run, node):
+        if _is_same(one, node):
+            same.setdefault(one.step, []).append(one)
+    found = [nodes[turn] for _, nodes in sorted(same.items()) if turn < len(nodes)][:_MOST_STEPS]
+    if len(found) < 2:
+        return None
+    gradients = {one.node: one.fact for one in _gradients_of(run, found)}
+    curves = [
+        (name, [_stat(worst(one.outputs), name) for one in found]) for name in ("l2", "mean", "min", "max")
+    ]
+    curves.append(("gradient l2", [_stat(gradients.get(one.seq), "l2") for one in found]))
+    return History(
+        tuple(one.step for one in found),
+        tuple(one.seq for one in found),
+        tuple((name, tuple(values)) for name, values in curves if any(one is not None for one in values)),
+    )
+
+
+def _candidates(run: Run, node: Node) -> Iterable[Node]:
+    texts = [f'"function":{msgspec.json.encode(node.function).decode()}']
+    if node.site is not None:
+        texts.append(f'"line":{node.site.line},')
+    if node.module:
+        texts.append(f'"module":{msgspec.json.encode(node.module).decode()}')
+    return run.store.containing(Node, texts) if isinstance(run.store, TextSearch) else run.nodes
+
+
+def _gradients_of(run: Run, nodes: Sequence[Node]) -> Iterable[Gradient]:
+    wanted = {node.seq for node in nodes}
+    return (
+        one for step in {node.step for node in nodes} for one in run.step(step).gradients if one.node in wanted
+    )
+
+
+def _is_same(one: Node, node: Node) -> bool:
+    return (
+        one.function == node.function
+        and one.phase == node.phase
+        and one.module == node.module
+        and one.name == node.name
+        and (one.site and (one.site.file, one.site.line)) == (node.site and (node.site.file, node.site.line))
+    )
+
+
+def _turn(node: Node, same: Sequence[Node]) -> int:
+    return next((at for at, one in enumerate(same) if one.seq == node.seq), 0)
+
+
+def _stat(fact: TensorFact | None, name: str) -> Number | None:
+    if fact is None or fact.stats is None:
+        return None
+    if fact.finite is False and name in ("l2", "mean"):
+        return "NaN"
+    value: Number | None = getattr(fact.stats, name)
+    return value
+
+
+def _facts(run: Run, node: Node) -> tuple[tuple[str, str], ...]:
+    rank = run.rank(node)
+    forward = run.node(node.forward)
+    rows = (
+        ("step", f"{node.step}, {node.phase}" + ("" if rank is None else f", rank {rank}")),
+        (
+            "op",
+            f"{'.'.join(filter(None, (node.op, node.overload)))} ({node.family}, {node.framework} {node.mode})",
+        ),
+        ("name", node.name),
+        ("module", node.module),
+        ("line", f"{node.site.file}:{node.site.line}" if node.site else "unknown"),
+        ("run by", f"{node.run_site.file}:{node.run_site.line}" if node.run_site else ""),
+        ("called by", " < ".join(site_text(one) for one in node.callers)),
+        ("forward", in_words(forward) if forward else ""),
+        ("writes", "input " + ", ".join(map(str, node.mutates)) + " in place" if node.mutates else ""),
+        ("attributes", _attributes(node.attributes)),
+        ("execution", "" if node.execution == "executed" else node.execution),
+        ("duration", f"{node.duration * 1e6:.0f} us on the host" if node.duration else ""),
+    )
+    return tuple((name, clean(text)) for name, text in rows if text)
+
+
+def _declared(run: Run, names: Iterable[str]) -> tuple[tuple[str, Snippet | None], ...]:
+    """The declarations of some names; of a dotted name also those of its parents, while none is found."""
+    known = _declarations(run)
+    found: dict[str, Declaration] = {}
+    for name in names:
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        if name:
+            found[name] = known[name]
+    return tuple((_declaration_text(one), snippet(run, one.site, 0)) for one in found.values())
+
+
+def _declarations(run: Run) -> dict[str, Declaration]:
+    return {one.name: one for one in run.declarations}
+
+
+def _declaration_text(one: Declaration) -> str:
+    said = _attributes(one.attributes)
+    return clean(
+        f"{one.name}: {one.type}({said})" + (f", found in the {one.how}" if one.how == "source" else "")
+    )
+
+
+def _attributes(attributes: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in attributes.items())
+
+
+def _operand_row(run: Run, operand: Operand) -> TensorRow:
+    made = run.producer(operand)
+    if made is not None:
+        origin = in_words(made)
+    else:
+        origin = f"{operand.origin} {operand.name}".strip()
+        origin += f" #{operand.producer} (not recorded)" if operand.producer is not None else ""
+    role = operand.role or "input"
+    if operand.expression:
+        role += f" ({operand.expression})"
+    return _fact_row(operand.fact, role, origin, operand.producer if made else None)
+
+
+def _gradient_row(run: Run, gradient: Gradient) -> TensorRow:
+    made = run.node(gradient.producer)
+    role = f"gradient of {gradient.name or f'output {gradient.output}'}"
+    return _fact_row(gradient.fact, role, in_words(made) if made else "", made.seq if made else None)
+
+
+def _fact_row(fact: TensorFact, role: str, origin: str = "", producer: int | None = None) -> TensorRow:
+    more = " ".join(one for one in (fact.layout, "" if fact.device == "cpu" else fact.device) if one)
+    shown = ", ".join(number_text(v) if isinstance(v, float) else str(v) for v in fact.values[:8])
+    return TensorRow(
+        role=clean(role),
+        shape=shape_text(fact.shape),
+        dtype=clean(f"{fact.dtype} {more}".strip()),
+        health=health(fact),
+        stats=_stats_text(fact.stats),
+        origin=clean(origin + (f", a view of #{fact.alias_of}" if fact.alias_of is not None else "")),
+        producer=producer,
+        values=clean(
+            shown + (", ..." if len(fact.values) > 8 else "") + (f" {fact.saved}" if fact.saved else "")
+        ),
+    )
+
+
+def _stats_text(stats: Stats | None) -> str:
+    if stats is None:
+        return ""
+    numbers = (f"{name} {number_text(getattr(stats, name))}" for name in ("min", "max", "mean", "std", "l2")
+               if getattr(stats, name) is not None)  # fmt: skip
+    counts = (f"{getattr(stats, name)} {name}" for name in ("zero",) if getattr(stats, name))
+    return ", ".join((*numbers, *counts))
+
+
+def _chain(run: Run, operands: Sequence[Operand]) -> tuple[tuple[int, str], ...]:
+    first = next((one for one in operands if run.producer(one) is not None), None)
+    if first is None:
+        return ()
+    return tuple((node.seq, in_words(node, shapes=True)) for node in islice(run.chain(first), _LONGEST_CHAIN))
+
+
+def _consumers(nodes: Iterable[Node], seq: int) -> tuple[tuple[int, str], ...]:
+    using = (
+        one for one in nodes if any(operand.producer == seq for operand in one.inputs) or one.forward == seq
+    )
+    return tuple((one.seq, in_words(one, shapes=True)) for one in islice(using, _MOST_CONSUMERS))
+
+
+def in_words(node: Node, *, shapes: bool = False) -> str:
+    """Return ``#41 conv2d net.py:30``, with the shape it made and what is wrong with it."""
+    words = [f"#{node.seq}", node.function or node.op, site_text(node.site) or os.path.basename(node.name)]
+    if shapes:
+        fact = worst(node.outputs)
+        words.append("" if fact is None else shape_text(fact.shape))
+        words.append("" if fact is None or fact.finite is not False else health(fact))
+    return clean(" ".join(word for word in words if word))
