@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.failing import explain
+from graphdebug.diagnosis.scan import Scan
+from graphdebug.model.event import Failure
 from graphdebug.model.finding import Finding
 from graphdebug.model.run import Run
 
@@ -16,16 +20,27 @@ def diagnose(run: Run) -> Sequence[Finding]:
 
 
 def explain_failure(run: Run) -> Finding | None:
-    """Return the finding for the exception that ended `run`, without looking at all its steps."""
+    """Return the first finding: that of the exception which ended `run`, without looking at all its steps."""
     return next(_findings(run), None)
 
 
 def _findings(run: Run) -> Iterator[Finding]:
-    from graphdebug.diagnosis import shape
-    from graphdebug.diagnosis.evidence import Evidence
-
     evidence = Evidence(run)
-    for failure in run.failures:
-        found = shape.explain(evidence, failure)
-        if found is not None:
+    failure = _last_failure(run)
+    first = explain(evidence, failure) if failure is not None else None
+    if first is not None:
+        yield first
+    for found in Scan(evidence).over(run.events).findings(failure if first is None else None):
+        if first is None or not _same(first, found):
             yield found
+
+
+def _last_failure(run: Run) -> Failure | None:
+    """Return the exception that ended the run; one that the program caught and outlived is not a fault."""
+    if run.end is not None and run.end.status == "completed":
+        return None
+    return run.failures[-1] if run.failures else None
+
+
+def _same(one: Finding, other: Finding) -> bool:
+    return one.kind == other.kind and one.site == other.site

@@ -1,0 +1,73 @@
+"""Losses: the scalars a run computed line by line over its steps, and whether one of them runs away."""
+
+from __future__ import annotations
+
+import itertools
+
+from graphdebug.diagnosis.words import place
+from graphdebug.model.event import Node, Site
+
+__all__ = ["LossWatch"]
+
+_FAMILIES = frozenset({"loss", "reduce", "elementwise"})
+_KEPT = 64
+"""Last values kept of each line."""
+
+
+class LossWatch:
+    """Collects scalar results by line. A loss runs away if it grows by half or more, step after step."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[str, int], list[tuple[int, float]]] = {}
+        self._sites: dict[tuple[str, int], Site] = {}
+
+    def see(self, node: Node) -> None:
+        """Look at one forward node."""
+        if node.phase != "forward" or node.family not in _FAMILIES or node.site is None or not node.outputs:
+            return
+        fact = node.outputs[0]
+        if fact.shape != () or fact.stats is None or fact.stats.mean is None or fact.finite is False:
+            return
+        key = (node.site.file, node.site.line)
+        series = self._series.setdefault(key, [])
+        self._sites[key] = node.site
+        if series and series[-1][0] == node.step:
+            series.pop()
+        series.append((node.step, float(fact.stats.mean)))
+        if len(series) > 2 * _KEPT:
+            del series[1:-_KEPT]
+
+    def runaway(self) -> tuple[Site, list[tuple[int, float]]] | None:
+        """Return the line whose values grew a thousandfold, by half or more in each of the last steps."""
+        for key, series in self._series.items():
+            tail = [abs(value) for _, value in series[-5:]]
+            first = abs(series[0][1])
+            if len(series) < 4 or first == 0 or len(tail) < 4:
+                continue
+            if all(b >= 1.5 * a for a, b in itertools.pairwise(tail)) and tail[-1] >= 1000 * first:
+                return self._sites[key], series
+        return None
+
+    def growing(self) -> bool:
+        """Whether some loss grew tenfold, or by half in each of its last two steps."""
+        return self._growing() is not None
+
+    def story(self) -> str:
+        """Return ``loss 2.3, 41, 5.2e+03 over steps 0 to 2 (train.py:12)``; empty if nothing grew."""
+        found = self._growing()
+        if found is None:
+            return ""
+        site, series = found
+        shown = series if len(series) <= 5 else [series[0], *series[-4:]]
+        values = ", ".join(f"{value:.3g}" for _, value in shown)
+        return f"the value at {place(site)} went {values} over steps {shown[0][0]} to {shown[-1][0]}"
+
+    def _growing(self) -> tuple[Site, list[tuple[int, float]]] | None:
+        best: tuple[float, Site, list[tuple[int, float]]] | None = None
+        for key, series in self._series.items():
+            if len(series) < 2 or series[0][1] == 0:
+                continue
+            growth = abs(series[-1][1] / series[0][1])
+            if growth >= 10 and (best is None or growth > best[0]):
+                best = growth, self._sites[key], series
+        return best[1:] if best is not None else None

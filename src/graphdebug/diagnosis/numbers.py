@@ -1,0 +1,182 @@
+"""Numbers: the finding for a value that left the finite numbers, and for a loss that runs away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import made_by
+from graphdebug.diagnosis.causes import OVERFLOWING, came_out, derivative, reason, risk, ways_out
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.losses import LossWatch
+from graphdebug.diagnosis.nonfinite import Birth
+from graphdebug.diagnosis.words import node_name, place, shape_words
+from graphdebug.model.event import Failure, Node, Operand, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["born", "optimizer_line"]
+
+
+def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure | None = None) -> Finding:
+    """Return the finding for a birth that did harm."""
+    node = _unseen(evidence, birth.node) if birth.data is None else birth.node
+    forward = evidence.provenance.node(node.forward) if node.phase == "backward" else None
+    if birth.data is not None:
+        return _in_data(evidence, birth, birth.data, failure)
+    line = optimizer_line(evidence, node.step) if forward is None and node.phase != "backward" else None
+    if line is not None and _diverged(node, losses):
+        return _divergence(evidence, birth, node, line, losses, failure)
+    return _at(evidence, birth, node, forward, line, failure)
+
+
+def _at(
+    evidence: Evidence, birth: Birth, node: Node, forward: Node | None, line: Site | None,
+    failure: Failure | None,
+) -> Finding:  # fmt: skip
+    source = forward or node
+    candidates = made_by(source, f"the {source.function}")
+    for operand in source.inputs:
+        before = evidence.provenance.node(operand.producer)
+        if before is not None and before.family in ("softmax", "elementwise", "where", "reduce", "norm"):
+            candidates += made_by(before, f"the {before.function} before it")
+    if birth.became_nan is not None:
+        candidates += made_by(birth.became_nan, f"became NaN in {birth.became_nan.function}")
+    if node.run_site is not None and node.phase == "backward":
+        candidates.append(Candidate(node.run_site, "caller", "the call of backward"))
+    if line is not None and node.step > 0:
+        candidates.append(Candidate(line, "step", "the step size"))
+    bad = next((fact for fact in node.outputs if fact.finite is False), None)
+    gave = came_out(bad) if bad is not None else "not finite"
+    body = [f"  {name}" for name in _inputs(evidence, source)]
+    if forward is not None:
+        body.append(f"  its gradient: {gave}, of finite gradients and values")
+        body.append(f"  {derivative(forward.function)}" if derivative(forward.function) else "")
+    else:
+        body.append(f"  {source.function} gave {gave}, of finite inputs")
+        body.append("  " + (reason(source) or _combined(birth, source)))
+    body += _story(birth)
+    what = f"{'gradient of ' if forward is not None else ''}{source.function} is not finite"
+    return evidence.finding(
+        "nonfinite", what=what, candidates=candidates, confidence=0.9 if risk(source) == 2 else 0.7,
+        failed=failure.site if failure is not None else None, when=f"{node.phase}, step {node.step}",
+        body=[text for text in body if text.strip()], tries=_tries(birth, source), operands=source.inputs,
+        evidence=(node.seq, *([forward.seq] if forward is not None else [])),
+    )  # fmt: skip
+
+
+def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure | None) -> Finding:
+    """The value was not finite before any recorded node had touched it."""
+    node = birth.node
+    stored = evidence.provenance.stored(data)
+    frames = [*reversed(node.callers), node.site] if node.site is not None else [*reversed(node.callers)]
+    site = evidence.provenance.root_site(data, frames)
+    what = f"{data.origin} {data.name}".strip()
+    candidates = [Candidate(site, "input", f"the {what}", data.name)] if site is not None else []
+    body = [f"  {what} {shape_words(data.fact.shape)}: {came_out(data.fact)} before any op took it"]
+    tries = ["look for NaN in the data (missing values, a division in the preprocessing)"]
+    if stored is not None:
+        tries = ["record from the start: the step that made the weights non-finite was not recorded"]
+    return evidence.finding(
+        "nonfinite", what=f"{what} is not finite to begin with", candidates=[*candidates, *made_by(node)],
+        confidence=0.8, failed=failure.site if failure is not None else None,
+        when=f"{node.phase}, step {node.step}", body=[*body, *_story(birth)], tries=tries,
+        operands=(data,), evidence=(node.seq,),
+    )  # fmt: skip
+
+
+def _divergence(
+    evidence: Evidence, birth: Birth, node: Node, line: Site, losses: LossWatch, failure: Failure | None
+) -> Finding:
+    body = [f"  {node.function} {came_out(node.outputs[0])}: {reason(node)}", f"  {losses.story()}"]
+    return evidence.finding(
+        "divergence", what=f"training diverged until {node.function} overflowed",
+        candidates=[Candidate(line, "step", "the step size"), *made_by(node, "what overflowed")],
+        confidence=0.75, failed=failure.site if failure is not None else node.site,
+        when=f"step {node.step}", body=[text for text in body if text.strip()] + _story(birth),
+        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1", "clip gradients"],
+        operands=node.inputs, evidence=(node.seq,),
+    )  # fmt: skip
+
+
+def optimizer_line(evidence: Evidence, step: int) -> Site | None:
+    """Return the line that made the optimizer: its assignment in the source, else where it steps."""
+    for number in [one for one in reversed(evidence.steps) if one <= step][:2]:
+        node = next((one for one in evidence.run.step(number).nodes if one.phase == "optimizer"), None)
+        if node is None or node.site is None:
+            continue
+        text = evidence.source.line(node.site)
+        name = text.partition(".")[0].strip().rpartition(" ")[2]
+        return (evidence.source.assignment(name, node.site) if name.isidentifier() else None) or node.site
+    return None
+
+
+def _diverged(node: Node, losses: LossWatch) -> bool:
+    """Whether values grew until an op that only overflows overflowed, over steps."""
+    overflow = node.function in OVERFLOWING and not reason(node).endswith("is NaN")
+    return node.step >= 1 and (losses.growing() or (overflow and node.step >= 2))
+
+
+def _unseen(evidence: Evidence, node: Node) -> Node:
+    """Return the node that was likelier the birth, where inputs of `node` were not looked at.
+
+    Static graphs leave fused and inferred nodes unlooked at: among those between `node` and what is known
+    to be finite, the riskiest, nearest one.
+    """
+    best, waiting, seen = node, [node], {node.seq}
+    while waiting and len(seen) < 200:
+        current = waiting.pop(0)
+        for operand in current.inputs:
+            before = evidence.provenance.node(operand.producer)
+            if before is None or before.seq in seen or before.seq > current.seq or operand.fact.finite is True:
+                continue
+            seen.add(before.seq)
+            fact = before.outputs[operand.output] if operand.output < len(before.outputs) else None
+            if fact is None or fact.finite is not None or "float" not in fact.dtype:
+                continue
+            waiting.append(before)
+            if risk(before) > risk(best):
+                best = before
+    return best
+
+
+def _inputs(evidence: Evidence, node: Node) -> list[str]:
+    lines = []
+    for one in node.inputs[:3]:
+        word = one.expression or one.role or "input"
+        stats = one.fact.stats
+        spread = f" in [{stats.min}, {stats.max}]" if stats is not None and stats.min is not None else ""
+        words = f"{word}  {shape_words(one.fact.shape)}{spread}"
+        lines.append(f"{words} <- {evidence.provenance.origin_words(one)}")
+    return lines
+
+
+def _combined(birth: Birth, node: Node) -> str:
+    if birth.meant or birth.data is not None:
+        return ""
+    words = {
+        "mul": "0 * inf is NaN",
+        "sub": "inf - inf is NaN",
+        "add": "inf - inf is NaN",
+        "div": "inf/inf is NaN",
+    }
+    return words.get(node.function, "")
+
+
+def _story(birth: Birth) -> list[str]:
+    """Return what became of the value: where it turned NaN, what hid it, what it reached."""
+    lines = []
+    if birth.became_nan is not None:
+        lines.append(f"  it became NaN in {node_name(birth.became_nan)}, {place(birth.became_nan.site)}")
+    if birth.hidden_by is not None and birth.node.phase == "forward" and "gradient" in birth.harms:
+        hider = birth.hidden_by
+        lines.append(f"  {hider.function}, {place(hider.site)}, hid it in forward; in backward 0 * inf is NaN")
+    reached = [word for word in ("loss", "gradient", "weights") if word in birth.harms]
+    if reached:
+        lines.append(f"  it reached the {', the '.join(reached)}")
+    return lines
+
+
+def _tries(birth: Birth, node: Node) -> Sequence[str]:
+    tries = ways_out(node.function)
+    if birth.hidden_by is not None and birth.hidden_by.family == "where":
+        tries.insert(0, f"mask the input of {node.function}, not its output: where(ok, x, 1) before it")
+    return tries

@@ -1,0 +1,58 @@
+"""Scan: one pass over a run's events for all that no exception points at, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from graphdebug.diagnosis import numbers
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.fold import FoldWatch
+from graphdebug.diagnosis.losses import LossWatch
+from graphdebug.diagnosis.nonfinite import NonfiniteWatch
+from graphdebug.model.event import Event, Failure, Gradient, Node
+from graphdebug.model.finding import Finding
+
+__all__ = ["Scan"]
+
+
+class Scan:
+    """Runs every watch over a stream of events."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self.nonfinite = NonfiniteWatch()
+        self.losses = LossWatch()
+        self.folds = FoldWatch(evidence)
+        self._by_family: dict[str, list[Callable[[Node], None]]] = {
+            "reshape": [self.folds.see],
+            "loss": [self.losses.see],
+            "reduce": [self.losses.see],
+            "elementwise": [self.losses.see],
+        }
+
+    def over(self, events: Iterable[Event]) -> Scan:
+        """Look at `events`, in their order."""
+        step = -1
+        for event in events:
+            kind = type(event)
+            if kind is Node:
+                assert isinstance(event, Node)
+                if event.step > step:
+                    self.nonfinite.end_step()
+                    step = event.step
+                self.nonfinite.see(event)
+                for see in self._by_family.get(event.family, ()):
+                    see(event)
+            elif kind is Gradient:
+                assert isinstance(event, Gradient)
+                self.nonfinite.gradient(event)
+        self.nonfinite.end_step()
+        return self
+
+    def findings(self, failure: Failure | None = None) -> list[Finding]:
+        """Return what the watches found, the most certain first."""
+        found: list[Finding] = []
+        if self.nonfinite.verdict is not None:
+            found.append(numbers.born(self._evidence, self.nonfinite.verdict, self.losses, failure))
+        found += self.folds.findings()
+        return sorted(found, key=lambda one: -one.confidence)
