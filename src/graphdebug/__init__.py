@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 from graphdebug._version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from graphdebug.assertions import (
+        assert_finite,
+        assert_gradients_flow,
+        assert_no_broadcast,
+        assert_same_run,
+        assert_shapes,
+        raises,
+    )
     from graphdebug.errors import (
         GraphDebugError,
         GraphDebugWarning,
@@ -38,7 +46,13 @@ __all__ = [
     "Site",
     "TensorFact",
     "__version__",
+    "assert_finite",
+    "assert_gradients_flow",
+    "assert_no_broadcast",
+    "assert_same_run",
+    "assert_shapes",
     "load",
+    "raises",
     "record",
 ]
 
@@ -55,7 +69,13 @@ _HOME = {
     "Run": "model.run",
     "Site": "model.event",
     "TensorFact": "model.event",
+    "assert_finite": "assertions",
+    "assert_gradients_flow": "assertions",
+    "assert_no_broadcast": "assertions",
+    "assert_same_run": "assertions",
+    "assert_shapes": "assertions",
     "load": "loading",
+    "raises": "assertions",
     "record": "recording",
 }
 

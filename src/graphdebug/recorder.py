@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import sys
 import threading
 import time
 import traceback
@@ -89,7 +90,12 @@ class Recorder:
         """Warn the user, once a recording."""
         if not self._warned:
             self._warned = True
-            warnings.warn(text, GraphDebugWarning, stacklevel=3)
+            try:
+                warnings.warn(text, GraphDebugWarning, stacklevel=3)
+            except GraphDebugWarning:
+                if _asked_to_raise():
+                    raise
+                print(text, file=sys.stderr)
 
     def dump(self) -> None:
         """Write out what a flight recorder holds; without one all is written already."""
@@ -131,6 +137,12 @@ class Recorder:
         text = "".join(linecache.getlines(file))
         if text and len(text) <= _LARGEST_SOURCE:
             self.emit([Source(self.next_seq(), file, text)])
+
+
+def _asked_to_raise() -> bool:
+    """Whether a filter makes an error of our warning by name; a blanket ``-W error`` isn't meant for us."""
+    return any(action == "error" and category is GraphDebugWarning
+               for action, _, category, _, _ in warnings.filters)  # fmt: skip
 
 
 _alive: weakref.WeakSet[Recorder] = weakref.WeakSet()

@@ -7,7 +7,8 @@ import platform
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +94,7 @@ class Recording(Run):
         self._watch: discovery.ImportWatch | None = None
         self._thread = 0
         self._read_at = -1
+        self._failed = False
 
     def __enter__(self) -> Recording:
         if self._recorder is not None:
@@ -122,7 +124,7 @@ class Recording(Run):
         failed = isinstance(error, Exception) and not isinstance(error, StopIteration)
         if failed and error is not None:
             self._record_failure(error)
-        self._stop(_status_of(error))
+        self._stop("failed" if self._failed else _status_of(error))
         if failed and error is not None:
             _drop_own_frames(error)
             self._explain(error)
@@ -136,12 +138,20 @@ class Recording(Run):
     def store(self) -> EventStore:
         """Where the events are; inside the block, all that was recorded so far."""
         self._drain()
-        if self.path is not None and self._recorder is not None and self._read_at != self._recorder.written:
-            from graphdebug.log.reader import LogFile
-
+        if self._recorder is not None and self._read_at != self._recorder.written:
             self._read_at = self._recorder.written
-            self._store, self._findings, self._sources = LogFile(self.path), None, None
+            self._findings = self._sources = None
+            if self.path is not None:
+                from graphdebug.log.reader import LogFile
+
+                self._store = LogFile(self.path)
         return self._store
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What the diagnosis says of what was recorded so far, the most certain first."""
+        self.store  # noqa: B018 - reading it drops findings that newer events have made stale
+        return super().findings
 
     def step(self, number: int | None = None) -> StepSlice:
         """Without a number: mark the end of a step. With one: return that step's nodes and gradients."""
@@ -151,6 +161,21 @@ class Recording(Run):
             number = self._recorder.step
             self._recorder.mark_step()
         return super().step(number)
+
+    def fail(self, error: BaseException) -> None:
+        """Record an exception that was caught inside the block, as by a test runner, and ends the run."""
+        self._record_failure(error)
+        self._failed = True
+        _drop_own_frames(error)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record nothing in this block inside the block."""
+        self._detach_all()
+        try:
+            yield
+        finally:
+            self._attach_all()
 
     def dump(self) -> None:
         """Flight recorder: write out the steps held in memory now."""

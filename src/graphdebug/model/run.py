@@ -16,6 +16,7 @@ from graphdebug.model.event import (
     Notice,
     Operand,
     RunStart,
+    Shape,
     Source,
     ToolError,
 )
@@ -251,6 +252,33 @@ class Run:
         """Return the rank that recorded `event`, or None where there are no ranks."""
         return self.store.rank_of(event.seq)
 
+    def first_nonfinite(self) -> Node | None:
+        """Return the first node with a NaN or Inf in an output, or None; level health or above."""
+        return next((node for node in self.nodes if any(fact.finite is False for fact in node.outputs)), None)
+
+    def shape_of(self, name: str) -> Shape:
+        """Return the shape of what the module, layer or node `name` put out last in forward.
+
+        Args:
+            name: a module path (``encoder.conv2``), its last part (``conv2``), or a node's name or scope.
+
+        Raises:
+            LookupError: nothing of that name was recorded; the message lists what was.
+
+        """
+        return self.output_of(name).outputs[0].shape or ()
+
+    def output_of(self, name: str) -> Node:
+        """Return the last forward node of the module, layer or node `name`; raises as `shape_of` does."""
+        places = [(place, node) for node in self.nodes if node.phase == "forward" and node.outputs
+                  for place in {node.module, node.name} if place]  # fmt: skip
+        for is_it in (_is_in, _ends_in):
+            found = [node for place, node in places if is_it(place, name)]
+            if found:
+                return found[-1]
+        known = ", ".join(dict.fromkeys(place for place, _ in places)) or "no module or named node"
+        raise LookupError(f"no module, layer or node {name!r} was recorded: there are {known}")
+
     def declaration(self, name: str) -> Declaration | None:
         """Return the declaration of the layer, parameter, variable or placeholder `name`, or None."""
         return next((one for one in self.declarations if one.name == name), None)
@@ -260,3 +288,13 @@ class Run:
         if self._sources is None:
             self._sources = {one.file: one.text.splitlines() for one in self.store.of_kind(Source)}
         return self._sources.get(file, ())
+
+
+def _is_in(place: str, name: str) -> bool:
+    """Whether the module path or node name `place` is `name` or below it."""
+    return place == name or place.startswith((f"{name}.", f"{name}/"))
+
+
+def _ends_in(place: str, name: str) -> bool:
+    """Whether `name` is a part of the path `place` in its own right."""
+    return f".{name}." in f".{place.replace('/', '.')}."

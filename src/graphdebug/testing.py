@@ -1,0 +1,288 @@
+"""TestRecorder: a recording per test under pytest, and what it adds to the report of a test that fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphdebug import assertions
+from graphdebug.errors import GraphDebugError, OptionError
+from graphdebug.model.finding import Finding
+from graphdebug.options import Options
+from graphdebug.recording import Recording
+
+__all__ = ["RecordedTest", "Settings", "TestRecorder"]
+
+_FILTERS = {"module": "modules", "op": "ops", "phase": "phases"}
+_MARKER = ("level", "nonfinite", "allow")
+
+
+class RecordedTest(Recording):
+    """The run of one test, as the fixture `graphdebug` gives it; its assertions are functions too."""
+
+    assert_finite = assertions.assert_finite
+    assert_gradients_flow = assertions.assert_gradients_flow
+    assert_shapes = assertions.assert_shapes
+    assert_no_broadcast = assertions.assert_no_broadcast
+    assert_same_run = assertions.assert_same_run
+    raises = assertions.raises
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line and the ini file ask for, checked.
+
+    Raises:
+        pytest.UsageError: a value that does not exist, or a folder that can't be written.
+
+    """
+
+    mode: str
+    level: str
+    """Empty where none was asked for."""
+    folder: Path
+    report: bool
+    filters: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Settings:
+        """Read the settings of a session, the command line before the ini file."""
+
+        def setting(name: str) -> Any:
+            given = config.getoption(name)
+            return config.getini(name) if given is None else given
+
+        folder = config.rootpath / setting("graphdebug_log")
+        settings = cls(
+            mode=setting("graphdebug"),
+            level=setting("graphdebug_level"),
+            folder=folder,
+            report=setting("graphdebug_report"),
+            filters=_filters(setting("graphdebug_filter")),
+        )
+        try:
+            settings.options("")
+        except OptionError as error:
+            raise pytest.UsageError(f"--graphdebug: {error}") from None
+        above = next(place for place in (folder, *folder.parents) if place.exists())
+        if not above.is_dir():
+            raise pytest.UsageError(f"--graphdebug-log={folder}: {above} is a file; name a folder")
+        return settings
+
+    def options(self, level: str) -> Options:
+        """Return the options of one recording, at `level` if the user named none."""
+        chosen: dict[str, Any] = {"level": self.level or level or "health", **self.filters}
+        return Options(**chosen)
+
+
+class TestRecorder:
+    """Records each test from its setup to its teardown, and speaks up where one fails.
+
+    A failure in here never fails the user's test: the test goes on unrecorded, and its section says why.
+    """
+
+    __test__ = False
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._settings = Settings.of(config)
+        self._item: pytest.Item | None = None
+        self._run: RecordedTest | None = None
+        self._said = self._trouble = ""
+        if not any("GraphDebugWarning" in line for line in config.getini("filterwarnings")):
+            config.addinivalue_line("filterwarnings", "default::graphdebug.errors.GraphDebugWarning")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        """Start to record before the first fixture is made."""
+        self._leave()
+        if self._wants(item):
+            self._enter(item)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """Hold a test that passed to what its marker asserts."""
+        result = yield
+        marked, found = _marked(item), ""
+        if self._run is not None and marked.get("nonfinite") == "fail":
+            try:
+                self._run.assert_finite(allow=marked.get("allow", ()))
+            except AssertionError as error:
+                found = str(error)
+        if found:
+            pytest.fail(found, pytrace=False)
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Explain a failure while all that led to it is still there; end the recording after teardown."""
+        run = self._run if self._item is item else None
+        if run is None or call.excinfo is None or isinstance(call.excinfo.value, pytest.skip.Exception):
+            report = yield
+        else:
+            error = call.excinfo.value
+            self._try(lambda: run.fail(error))
+            with run.paused():  # the report shows local variables: what that runs is not the test's
+                report = yield
+        if report.failed and self._item is item:
+            if run is not None:
+                self._try(lambda: self._explain(item, report, run))
+            self._show(report, self._trouble)
+            self._trouble = ""
+        if call.when == "teardown":
+            self._leave()
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        """End a recording that an interrupted session left open."""
+        self._leave()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """Leave no empty folder behind."""
+        if not hasattr(config, "workerinput"):
+            with suppress(OSError):
+                self._settings.folder.rmdir()
+
+    def run_of(self, item: pytest.Item) -> RecordedTest:
+        """Return the recording of the running test `item`, started now if that need is only now known.
+
+        Raises:
+            pytest.fail.Exception: the test says not to be recorded, or it can't be.
+
+        """
+        if item.get_closest_marker("no_graphdebug") is not None:
+            pytest.fail(
+                "the fixture graphdebug needs a recording, and this test is marked no_graphdebug", False
+            )
+        if self._run is None or self._item is not item:
+            self._enter(item)
+        if self._run is None:
+            pytest.fail(self._trouble, pytrace=False)
+        return self._run
+
+    def check_marker(self, item: pytest.Item) -> None:
+        """Raise pytest.UsageError if the test's marker says what can't be."""
+        marked, where = _marked(item), f"{item.nodeid}: @pytest.mark.graphdebug"
+        unknown = [name for name in marked if name not in _MARKER]
+        if unknown:
+            raise pytest.UsageError(f"{where}: unknown {unknown[0]!r}: use {', '.join(_MARKER)}")
+        if marked.get("nonfinite", "fail") != "fail":
+            raise pytest.UsageError(f"{where}: nonfinite={marked['nonfinite']!r} must be 'fail'")
+        if isinstance(marked.get("allow"), str):
+            raise pytest.UsageError(f"{where}: allow={marked['allow']!r} must be a list of patterns")
+        try:
+            self._settings.options(marked.get("level", ""))
+        except OptionError as error:
+            raise pytest.UsageError(f"{where}: {error}") from None
+
+    def _wants(self, item: pytest.Item) -> bool:
+        if item.get_closest_marker("no_graphdebug") is not None:
+            return False
+        asked = "graphdebug" in getattr(item, "fixturenames", ()) or "nonfinite" in _marked(item)
+        return asked or self._settings.mode != "off"
+
+    def _enter(self, item: pytest.Item) -> None:
+        """Record `item` from here on. Its log is written as it runs, so that it outlives a crash."""
+        asserts = "graphdebug" in getattr(item, "fixturenames", ())
+        level = _marked(item).get("level") or ("stats" if asserts else "")
+        path = None
+        if self._settings.mode != "off":
+            path = self._settings.folder / f"{_file_name(item.nodeid)}.jsonl"
+        self._item, self._said = item, ""
+
+        def enter() -> None:
+            run = RecordedTest(path, self._settings.options(level))
+            run.__enter__()
+            self._run = run
+
+        self._try(enter)
+
+    def _leave(self) -> None:
+        """End the running recording; its log stays if the test failed or all logs are wanted."""
+        run, self._run, self._item = self._run, None, None
+        if run is None:
+            return
+        self._try(lambda: run.__exit__(None, None, None))
+        if run.path is not None and not self._said and self._settings.mode != "always":
+            run.path.unlink(missing_ok=True)
+            shutil.rmtree(f"{run.path}.tensors", ignore_errors=True)
+
+    def _explain(self, item: pytest.Item, report: pytest.TestReport, run: RecordedTest) -> None:
+        nodes = len(run.nodes)
+        if not nodes and not any(failure.framework for failure in run.failures):
+            return  # the test used no framework
+        findings = run.findings
+        text = (
+            findings[0].text if findings else f"graphdebug: nothing wrong was found in {nodes} recorded nodes"
+        )
+        if text == self._said:
+            return
+        self._said = text
+        log = "" if run.path is None else os.path.relpath(run.path)
+        text = f"{text}\nlog: {log or 'not kept; pytest --graphdebug keeps it'}"
+        self._show(report, text)
+        for properties in (item.user_properties, report.user_properties):
+            properties[:] = [one for one in properties if not one[0].startswith("graphdebug")]
+            properties += _properties(findings[0] if findings else None, log)
+
+    def _show(self, report: pytest.TestReport, text: str) -> None:
+        if text:
+            report.sections.append(("graphdebug", text))
+
+    def _try(self, action: Callable[[], object]) -> None:
+        """Do what must not harm the test: an exception becomes a line in the test's section."""
+        try:
+            action()
+        except Exception as error:
+            said = f"{error}" if isinstance(error, GraphDebugError) else f"{type(error).__name__}: {error}"
+            self._trouble = f"graphdebug could not record this test: {said}"
+
+
+def _marked(item: pytest.Item) -> dict[str, Any]:
+    marker = item.get_closest_marker("graphdebug")
+    return {} if marker is None else dict(marker.kwargs)
+
+
+def _filters(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Sort patterns like ``encoder.*``, ``op:conv*`` and ``phase:forward`` by the option they belong to."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pattern in patterns:
+        kind, colon, rest = pattern.partition(":")
+        if not colon:
+            kind, rest = "module", pattern
+        if kind not in _FILTERS or not rest:
+            raise pytest.UsageError(
+                f"unknown --graphdebug-filter {pattern!r}: write a pattern of module paths, "
+                "or op:PATTERN, phase:NAME or module:PATTERN"
+            )
+        found[_FILTERS[kind]] = (*found.get(_FILTERS[kind], ()), rest)
+    return found
+
+
+def _properties(finding: Finding | None, log: str) -> list[tuple[str, object]]:
+    """Return what the Junit XML and the annotations of GitHub Actions are made of."""
+    properties: list[tuple[str, object]] = []
+    if finding is not None:
+        properties = [("graphdebug", finding.text), ("graphdebug_kind", finding.kind)]
+        if finding.site is not None:
+            properties.append(("graphdebug_site", f"{finding.site.file}:{finding.site.line}"))
+    return [*properties, ("graphdebug_log", log)] if log else properties
+
+
+def _file_name(nodeid: str) -> str:
+    """Return a file name for a test, with a checksum where letters of its name had to go."""
+    plain = nodeid.replace("::", ".").replace("/", ".")
+    name = re.sub(r"[^\w.\[\]-]+", "_", plain)[:150]
+    return name if name == plain else f"{name}-{zlib.crc32(nodeid.encode()):08x}"
