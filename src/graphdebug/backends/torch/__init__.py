@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from graphdebug.backends.protocol import Sink
+from graphdebug.backends.torch.compiled import Compiled
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.failures import failure_of
 from graphdebug.backends.torch.gradients import Gradients
@@ -32,7 +33,7 @@ class Part(Protocol):
         ...
 
 
-PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (Gradients, Steps)
+PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (Gradients, Steps, Compiled)
 """Called in order when a recording attaches, each with the recorder; detached in reverse."""
 
 

@@ -6,7 +6,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -47,6 +48,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         """Called after each recorded op with its raw record and its result."""
         self.in_optimizer = threading.local()
         self.step_ended = False
+        self._muted: set[int] = set()
         self._raised: tuple[str, Raw] | None = None
         self._look = looker(options.level)
         self._raws: list[Raw] = []
@@ -78,11 +80,36 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     def drain(self) -> None:
         """Emit the nodes of all that ran."""
-        raws, self._raws = self._raws, []
-        self.sink.emit(self.builder.build(raws))
+        self.flush()
         self.origins.prune()
         if len(self._owners) > 100_000:
             self._owners = dict(list(self._owners.items())[-50_000:])
+
+    def flush(self) -> None:
+        """Emit the nodes seen so far."""
+        raws, self._raws = self._raws, []
+        self.sink.emit(self.builder.build(raws))
+
+    def open_step(self) -> bool:
+        """End a step that is over, since the next has begun. Return whether an optimizer is running."""
+        optimizing = bool(getattr(self.in_optimizer, "depth", 0))
+        if self.step_ended and not optimizing:
+            self.step_ended = False
+            self.sink.advance_step()
+        return optimizing
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """While inside, record no op of this thread: what runs is recorded by other means."""
+        thread = threading.get_ident()
+        if thread in self._muted:
+            yield
+            return
+        self._muted.add(thread)
+        try:
+            yield
+        finally:
+            self._muted.discard(thread)
 
     def raised_raw(self, error: BaseException) -> Raw | None:
         """Return the record of the op that raised `error`, if this recorder saw it."""
@@ -119,9 +146,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         node = _autograd_node()
         optimizing = getattr(self.in_optimizer, "depth", 0)
         if self.step_ended and not optimizing:
-            self.step_ended = False
-            self.sink.advance_step()
-        if not self.sink.recording:
+            self.open_step()
+        if not self.sink.recording or thread in self._muted:
             return None
         forward: int | None = None
         name = ""
@@ -222,8 +248,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         for watch in self.watchers:
             watch(raw, result)
         if len(self._raws) >= _BATCH:
-            self.sink.emit(self.builder.build(self._raws))
-            self._raws = []
+            self.flush()
 
     def _take_output(self, op: Op, raw: Raw, index: int, value: torch.Tensor) -> None:
         look = None

@@ -77,6 +77,7 @@ class Modules:
         """The outermost running module, or the user's variable that contains it, with the root's name."""
         outer = self._stack.outer_modules(frame)
         root = outer[0] if outer else module
+        root = getattr(root, "_orig_mod", root)  # torch.compile's wrapper: its paths are those of what it wraps
         found = self._variable(root, frame)
         if found is None:
             owner = self._owner(root, frame)

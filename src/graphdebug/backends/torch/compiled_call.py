@@ -1,0 +1,129 @@
+"""One run of a captured graph: what was seen of it, turned into Node events away from the running program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from graphdebug.backends.torch.attributes import Call, attributes_of, function_of
+from graphdebug.backends.torch.compiled_graph import GraphTable, Place, Step
+from graphdebug.backends.torch.facts import Key, Look, fact_of
+from graphdebug.backends.torch.nodes import operand_of
+from graphdebug.backends.torch.origins import Trace
+from graphdebug.model.event import Event, Node, Phase, Site
+
+__all__ = ["GraphCall"]
+
+Execution = Literal["executed", "inferred", "fused", "removed", "raised"]
+
+
+class GraphCall:
+    """What was seen while a graph ran. Holds facts, no tensors.
+
+    Args:
+        table: the graph.
+        seqs: a number for each step, taken when the graph began to run.
+        step: the training step.
+        phase: the phase of steps that are not a second computation.
+        runs_at: the user's frames that ran the graph, innermost first.
+        prefix: path of the module that was compiled.
+        inputs: origins of the graph's inputs.
+
+    """
+
+    def __init__(
+        self,
+        table: GraphTable,
+        seqs: Sequence[int],
+        step: int,
+        phase: Phase,
+        runs_at: Sequence[Site],
+        prefix: str,
+        inputs: Sequence[Trace | None],
+    ) -> None:
+        self.table = table
+        self.seqs = seqs
+        self.step = step
+        self.phase = phase
+        self.runs_at = runs_at
+        self.prefix = prefix
+        self.inputs = inputs
+        self.forward: GraphCall | None = None
+        self.keys: list[tuple[Key, ...]] = []
+        self.looks: dict[tuple[int, int], Look] = {}
+        """What looking at the outputs gave: (step, output) -> look."""
+        self.executions: list[Execution] = []
+        self.unchecked = ""
+        """Why the outputs that nobody looked at were not looked at."""
+        self.began = 0.0
+        self.thread = 0
+
+    def trace(self, place: Place) -> Trace | None:
+        """Return what is known of the value that comes from `place`."""
+        kind, index, output = place
+        if kind == "input":
+            return self.inputs[index] if index < len(self.inputs) else None
+        keys = self.keys[index]
+        if output >= len(keys):
+            return None
+        return Trace(keys[output], self.seqs[index], output, "node", "", self.looks.get((index, output)))
+
+    def events(self) -> list[Event]:
+        """Return the nodes of this run, those that did not get to run left out."""
+        return [self._node(index, step) for index, step in enumerate(self.table.steps[: len(self.executions)])]
+
+    def _node(self, index: int, step: Step) -> Node:
+        op = step.op
+        traces = [(argument, self.trace(place)) for argument, place in step.inputs]
+        known = [(argument, trace) for argument, trace in traces if trace is not None]
+        call = Call(op, op.defaults | step.values, [trace.key[0] for _, trace in known])
+        execution = self.executions[index]
+        return Node(
+            self.seqs[index],
+            self.step,
+            op.name,
+            function_of(call),
+            op.family,
+            "torch",
+            "compiled",
+            "recompute" if step.again else self.phase,
+            step.name,
+            ".".join(filter(None, (self.prefix, step.module))),
+            op.overload,
+            step.site,
+            self.runs_at[0] if self.runs_at else None,
+            (*step.callers, *self.runs_at),
+            tuple([operand_of(op, argument, trace) for argument, trace in known]),
+            tuple([self._fact(index, output, key) for output, key in enumerate(self.keys[index])]),
+            self._forward_seq(step),
+            tuple([i for i, (argument, _) in enumerate(known) if argument in op.writes]),
+            attributes_of(call),
+            execution,
+            self.began,
+            0.0,
+            "",
+            self.thread,
+        )
+
+    def _fact(self, index: int, output: int, key: Key) -> Any:
+        step = self.table.steps[index]
+        alias = None
+        if step.op.views and step.inputs:
+            source = self.trace(step.inputs[0][1])
+            alias = source.seq if source is not None else None
+        look = self.looks.get((index, output))
+        if look is None and self.unchecked and not step.op.views and _has_values(key):
+            look = self.unchecked
+        return fact_of(key, look, alias)
+
+    def _forward_seq(self, step: Step) -> int | None:
+        if self.forward is None:
+            return None
+        table = self.forward.table
+        place = table.places.get(step.name) if step.again else None
+        index = place[1] if place is not None and place[0] == "step" else table.first_of(step.number)
+        return None if index is None or index >= len(self.forward.seqs) else self.forward.seqs[index]
+
+
+def _has_values(key: Key) -> bool:
+    return bool(key[1].is_floating_point or key[1].is_complex)
