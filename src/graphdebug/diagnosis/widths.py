@@ -48,12 +48,22 @@ def _meeting(evidence: Evidence, failure: Failure) -> _Meeting | None:
         (one for one in operands if evidence.provenance.stored(one) is not None and one.role != "bias"), None
     )
     data = next((one for one in operands if one is not weight and one.role != "bias"), None)
-    if weight is None or data is None or not weight.fact.shape or not data.fact.shape:
+    if weight is None or data is None:
+        return None
+    data = _before_layer(evidence, failure, data)
+    if not weight.fact.shape or not data.fact.shape:
         return None
     sizes = _sizes(failure, data.fact.shape, weight.fact.shape, weight is operands[0])
     if sizes is None or sizes[0] is None or sizes[1] is None or sizes[0] == sizes[1]:
         return None
     return _Meeting(data, weight, sizes[0], sizes[1], sizes[2])
+
+
+def _before_layer(evidence: Evidence, failure: Failure, data: Operand) -> Operand:
+    """Return what the layer was given, before any reshape of its own."""
+    node = evidence.provenance.node(data.producer)
+    own = node is not None and node.family == "reshape" and failure.module and node.module == failure.module
+    return node.inputs[0] if own and node is not None and node.inputs else data
 
 
 def _sizes(

@@ -230,7 +230,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             return Trace(key, self.origins.writer(tensor, version), 0, found[1], found[0], version=version)
         name = "" if raw.phase == "backward" else self.modules.variable_name(tensor, sys._getframe(4))
         origin = "constant" if raw.op.function == "constant" else "argument"
-        return self._put(tensor, Trace(key, None, 0, origin, name))  # type: ignore[arg-type]
+        look = None
+        if self._look is not None and raw.phase == "forward":
+            with torch._C._DisableTorchDispatch():
+                look = self._look(tensor)
+        return self._put(tensor, Trace(key, None, 0, origin, name, look))  # type: ignore[arg-type]
 
     def _put(self, tensor: torch.Tensor, trace: Trace) -> Trace:
         full = trace._replace(ref=weakref.ref(tensor), version=version_of(tensor))

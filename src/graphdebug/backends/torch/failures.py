@@ -145,6 +145,8 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _is_functional(frame: FrameType) -> bool:
+    if frame.f_code.co_name == "broadcast_tensors":  # a loss's own first step: the loss is the call
+        return False
     return frame.f_globals.get("__name__") in ("torch.nn.functional", "torch.functional")
 
 

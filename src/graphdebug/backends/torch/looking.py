@@ -26,9 +26,20 @@ def _health(tensor: torch.Tensor) -> Look:
         return reason or None
     if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
         return None
+    if tensor.dim() == 0 and tensor.dtype.is_floating_point and tensor.device.type == "cpu":
+        return _scalar(tensor)
     if bool(torch.isfinite(tensor.detach()).all()):
         return True
     return stats_of(tensor)
+
+
+def _scalar(tensor: torch.Tensor) -> Look:
+    """A scalar's value costs no more than the question whether it is finite, and shows how a loss goes."""
+    value = tensor.item()
+    if not math.isfinite(value):
+        return stats_of(tensor)
+    one = number(value)
+    return Stats(0, 0, 0, int(value == 0), one, one, one, 0.0, number(abs(value)))
 
 
 def _stats(tensor: torch.Tensor) -> Look:

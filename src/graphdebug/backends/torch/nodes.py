@@ -11,7 +11,7 @@ from graphdebug.backends.torch.facts import fact_of
 from graphdebug.backends.torch.ops import Op
 from graphdebug.backends.torch.origins import Trace
 from graphdebug.backends.torch.stack import Place
-from graphdebug.model.event import Event, Node, Operand, Phase, Site
+from graphdebug.model.event import Event, Node, Operand, Phase, Site, Stats
 from graphdebug.options import Options
 
 __all__ = ["NodeBuilder", "Raw", "call_of_raw", "operand_of"]
@@ -104,10 +104,15 @@ def operand_of(op: Op, argument: str, trace: Trace) -> Operand:
     """Return the operand that an argument is."""
     role = op.roles[op.arguments.index(argument)] if argument in op.arguments else ""
     return Operand(
-        fact_of(trace.key, trace.look if trace.look is True else None),
+        fact_of(trace.key, trace.look if trace.look is True or _is_bad(trace.look) else None),
         trace.origin,
         trace.seq,
         trace.output,
         trace.name,
         role,
     )
+
+
+def _is_bad(look: Any) -> bool:
+    """Whether looking found elements that are not finite: an operand says so, it says no other statistics."""
+    return isinstance(look, Stats) and bool(look.nan or look.pos_inf or look.neg_inf)
