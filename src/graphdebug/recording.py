@@ -271,13 +271,15 @@ class Recording(Run):
         if any(note.startswith("graphdebug:") for note in getattr(error, "__notes__", ())):
             return
         try:
-            findings = self.findings
+            from graphdebug.diagnosis import explain_failure
+
+            finding = explain_failure(self)
         except Exception as trouble:
             if self._recorder is not None:
                 self._recorder.warn(f"graphdebug could not explain this ({type(trouble).__name__}: {trouble})")
             return
-        if findings:
-            error.add_note(findings[0].text)
+        if finding is not None:
+            error.add_note(finding.text)
 
 
 _active: list[Recording] = []

@@ -173,8 +173,8 @@ def view_of_wrong_size():
 
 
 def logits_of_wrong_width():
-    net = nn.Linear(4, 3)
-    target = torch.rand(6, 5)  # <- fault: target width
+    net = nn.Linear(4, 3)  # <- fault: classes
+    target = torch.rand(6, 5)
     F.mse_loss(net(torch.randn(6, 4))[:, :3] * torch.ones(6, 3), target)
 
 
@@ -252,3 +252,117 @@ def nan_in_data():
     net = nn.Linear(3, 1)
     x = torch.tensor([[1.0, float("nan"), 0.0]])  # <- fault: data
     net(x).sum().backward()
+
+
+# In-place changes, dtype, targets, misuse.
+
+
+def in_place_change():
+    w = torch.ones(4, requires_grad=True)
+    y = torch.exp(w)
+    y += 1  # <- fault: in place
+    y.sum().backward()
+
+
+def in_place_index():
+    w = torch.randn(4, 4, requires_grad=True)
+    h = torch.tanh(w)
+    h[0] = 0  # <- fault: in place by index
+    z = h * 2
+    z.sum().backward()
+
+
+def leaf_in_place():
+    w = torch.ones(4, requires_grad=True)
+    w += 1  # <- fault: leaf
+
+
+def stepped_before_backward():
+    net = nn.Linear(3, 3)
+    top = nn.Linear(3, 1)
+    opt = torch.optim.SGD([*net.parameters(), *top.parameters()], lr=0.1)
+    x = torch.randn(4, 3)
+    h = top(net(x))
+    one, two = h.sum(), (h**2).sum()
+    one.backward(retain_graph=True)
+    opt.step()  # <- fault: step before backward
+    two.backward()
+
+
+def float64_input():
+    import numpy as np
+
+    net = nn.Linear(3, 2)
+    x = torch.from_numpy(np.random.rand(4, 3))  # <- fault: float64
+    net(x)
+
+
+def float_labels():
+    net = nn.Linear(3, 2)
+    labels = torch.zeros(4)  # <- fault: float labels
+    F.nll_loss(torch.log_softmax(net(torch.randn(4, 3)), 1), labels)
+
+
+def int_input():
+    net = nn.Linear(3, 2)
+    x = torch.arange(12).view(4, 3)  # <- fault: ints
+    net(x)
+
+
+def label_out_of_range():
+    net = nn.Linear(3, 5)  # <- fault: classes
+    F.cross_entropy(net(torch.randn(2, 3)), torch.tensor([1, 5]))
+
+
+def token_out_of_vocabulary():
+    table = nn.Embedding(10, 4)  # <- fault: vocabulary
+    table(torch.tensor([3, 10]))
+
+
+def backward_twice():
+    w = torch.ones(3, requires_grad=True)
+    loss = (w**2).sum()
+    loss.backward()
+    loss.backward()  # <- fault: twice
+
+
+def state_carried_over():
+    cell = nn.RNNCell(3, 4)
+    opt = torch.optim.SGD(cell.parameters(), lr=0.1)
+    h = torch.zeros(2, 4)
+    for _ in range(3):
+        h = cell(torch.randn(2, 3), h)  # <- fault: state
+        loss = h.pow(2).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
+
+def loss_without_graph():
+    net = nn.Linear(3, 2)
+    out = net(torch.randn(4, 3))
+    loss = out.detach().sum()  # <- fault: detached
+    loss.backward()
+
+
+def backward_of_vector():
+    net = nn.Linear(3, 2)
+    out = net(torch.randn(4, 3))
+    out.backward()  # <- fault: vector
+
+
+def target_of_wrong_rank():
+    logits = nn.Linear(3, 2)(torch.randn(4, 3))
+    labels = torch.zeros(4, 1, dtype=torch.long)  # <- fault: target rank
+    F.cross_entropy(logits, labels)
+
+
+def one_hot_to_sparse():
+    logits = nn.Linear(3, 2)(torch.randn(4, 3))
+    labels = F.one_hot(torch.zeros(4, dtype=torch.long), 2)  # <- fault: one-hot
+    F.cross_entropy(logits, labels)
+
+
+def lists_to_tensor():
+    rows = [torch.randn(3), torch.randn(3)]
+    torch.tensor(rows)  # <- fault: list of tensors

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.failing import explain
+from graphdebug.diagnosis.failing import explain, unknown
 from graphdebug.diagnosis.scan import Scan
 from graphdebug.model.event import Failure
 from graphdebug.model.finding import Finding
 from graphdebug.model.run import Run
 
 __all__ = ["diagnose", "explain_failure"]
+
+
+_OF_VALUES = ("nonfinite", "divergence")
+"""Findings that explain a failure which is about values: a check that raised, an assertion."""
 
 
 def diagnose(run: Run) -> Sequence[Finding]:
@@ -30,7 +34,12 @@ def _findings(run: Run) -> Iterator[Finding]:
     first = explain(evidence, failure) if failure is not None else None
     if first is not None:
         yield first
-    for found in Scan(evidence).over(run.events).findings(failure if first is None else None):
+    scanned = Scan(evidence).over(run.events).findings(failure if first is None else None)
+    if first is None and failure is not None and not any(one.kind in _OF_VALUES for one in scanned):
+        first = unknown(evidence, failure)
+        if first is not None:
+            yield first
+    for found in scanned:
         if first is None or not _same(first, found):
             yield found
 

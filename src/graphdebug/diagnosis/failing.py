@@ -1,21 +1,47 @@
-"""Failing: which rule explains an exception, by its category."""
+"""Failing: which rule explains an exception, by its category; unknown is said."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphdebug.diagnosis import shape
+from graphdebug.diagnosis import inplace, misuse, mixups, shape, targets
+from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import shorten
 from graphdebug.model.event import Failure
-from graphdebug.model.finding import Finding
+from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain"]
+__all__ = ["explain", "unknown"]
 
 Rule = Callable[[Evidence, Failure], Finding | None]
-_RULES: dict[str, Rule] = {"shape": shape.explain}
+_MISUSES = ("backward_twice", "no_gradient", "uninitialized", "unfed", "other_graph", "finalized", "memory")
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_MISUSES, misuse.explain),
+    "shape": shape.explain,
+    "dtype": mixups.explain_dtype,
+    "device": mixups.explain_device,
+    "inplace": inplace.explain,
+    "leaf_inplace": inplace.explain_leaf,
+    "index": targets.explain,
+    "feed_shape": misuse.explain_feed,
+}
 
 
 def explain(evidence: Evidence, failure: Failure) -> Finding | None:
-    """Return the finding for `failure`, or None where it is no matter of a framework's."""
+    """Return the finding for `failure`; None where no framework raised it, or only a scan can tell."""
     rule = _RULES.get(failure.category)
     return rule(evidence, failure) if rule is not None else None
+
+
+def unknown(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return what is known of a framework's failure that no rule explains."""
+    if not failure.framework:
+        return None
+    around = [Candidate(site, "caller", "a call around it") for site in reversed(failure.frames[:-1])]
+    lines = [f"  {shorten(line)}" for line in failure.message.splitlines()[:2] if line.strip()]
+    return evidence.finding(
+        "unknown", what=f"{failure.error.rpartition('.')[2]} in {failure.function or failure.op or 'a call'}, "
+        "of unknown cause", candidates=[*call(failure), *around], confidence=0.3,
+        when=shape.when(failure), body=[*shape.operand_lines(evidence, failure.operands), *lines],
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip

@@ -93,7 +93,8 @@ def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
     if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
         body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
-        return Account([*call(failure), *entry], body, ["flatten the target to one dimension"], kind=_TARGET)
+        lines = [*entry, *call(failure)] if b[-1] == 1 else [*call(failure), *entry]
+        return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
     if len(a) == len(b) + 1 and a[:1] == b[:1] and failure.function in ("mse_loss", "bce", "bce_with_logits"):
         body.append("class numbers against one score a class: this loss wants both in one shape")
         return Account([*entry, *call(failure)], body, ["one-hot the target"],

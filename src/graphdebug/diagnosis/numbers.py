@@ -68,7 +68,8 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
     node = birth.node
     stored = evidence.provenance.stored(data)
     frames = [*reversed(node.callers), node.site] if node.site is not None else [*reversed(node.callers)]
-    site = evidence.provenance.root_site(data, frames)
+    named = data.name or data.expression or data.producer is not None
+    site = evidence.provenance.root_site(data, frames) if named else node.site
     what = f"{data.origin} {data.name}".strip()
     candidates = [Candidate(site, "input", f"the {what}", data.name)] if site is not None else []
     body = [f"  {what} {shape_words(data.fact.shape)}: {came_out(data.fact)} before any op took it"]

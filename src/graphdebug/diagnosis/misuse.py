@@ -1,0 +1,191 @@
+"""Misuse of the graph: run before it was initialised or fed, across graphs, or backward through it twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import call, data_entry, made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shape import when
+from graphdebug.diagnosis.words import place, shape_words
+from graphdebug.model.event import Declaration, Failure, Node, Operand, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["explain", "explain_feed"]
+
+_CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
+_WHAT = {
+    "backward_twice": "backward ran twice through one graph",
+    "no_gradient": "backward has no way to any parameter",
+    "uninitialized": "a variable was read before it was initialized",
+    "unfed": "a placeholder was not fed",
+    "other_graph": "a node of another graph was used",
+    "finalized": "a node was added to a finalized graph",
+    "memory": "out of memory",
+}
+_TRIES: dict[str, Sequence[str]] = {
+    "backward_twice": ("compute the loss anew in each step", "keep state across steps detached: h = h.detach()",
+                       "backward(retain_graph=True) if you mean it"),
+    "no_gradient": ("keep the loss a tensor: no .item(), .data, numpy or argmax between parameters and loss",),
+    "uninitialized": ("run the initializer after the last variable is made (an optimizer makes some too)",),
+    "unfed": ("give it in feed_dict, or fetch only what does not need it",),
+    "other_graph": ("build and run within one graph: with graph.as_default()",),
+    "finalized": ("build every node before the loop (a new op in each step also leaks)",),
+    "memory": ("a smaller batch", "no_grad() where no gradient is needed"),
+}  # fmt: skip
+
+
+def explain(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a misuse that the framework refused."""
+    named, body = _KINDS.get(failure.category, _plain)(evidence, failure)
+    return evidence.finding(
+        failure.category, what=_WHAT.get(failure.category, failure.category),
+        candidates=[*named, *call(failure)], confidence=0.85 if named else 0.7, failed=failure.site,
+        when=when(failure), body=body, tries=_TRIES.get(failure.category, ()), operands=failure.operands,
+        evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a feed whose shape its placeholder does not take."""
+    name = str(failure.detail.get("placeholder", ""))
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    declared = evidence.provenance.declared(name)
+    wanted, given = _shape(expected), _shape(found)
+    declaration = (
+        [Candidate(declared.site, "declaration", f"declares {name} {shape_words(wanted)}", name)]
+        if declared is not None and declared.site is not None
+        else []
+    )
+    fed = _fed_value(evidence, failure, declaration)
+    body = [f"  {name} takes {shape_words(wanted)}; it was fed {shape_words(given)}"]
+    tries = [f"feed {shape_words(wanted)}", f"declare it as {shape_words(given)}"]
+    fixed = wanted is not None and given is not None and len(wanted) == len(given) and wanted[:1] != given[:1]
+    if fixed and wanted is not None and given is not None and wanted[1:] == given[1:] and wanted[0] is not None:
+        body.append(f"  only the batch differs: it was declared for {wanted[0]} samples, {given[0]} came")
+        tries = ["declare the batch as unknown (None)", f"feed {wanted[0]} samples"]
+    first = [*declaration, *call(failure, "the run that feeds it"), *fed]
+    if evidence.good_call(failure) is not None:
+        first = [*fed, *call(failure, "the run that feeds it"), *declaration]
+    return evidence.finding(
+        "feed_shape", what=f"{name or 'a placeholder'} was fed another shape than it was declared with",
+        candidates=first, confidence=0.75, failed=failure.site, when=when(failure), body=body, tries=tries,
+        operands=failure.operands, evidence=(failure.seq,), fits=wanted or (),
+    )  # fmt: skip
+
+
+def _fed_value(evidence: Evidence, failure: Failure, declaration: list[Candidate]) -> list[Candidate]:
+    """Return where the value that was fed got its own value, if the run's line says its name."""
+    if failure.site is None:
+        return []
+    operand = next((one for one in failure.operands if one.expression), None)
+    names = [operand.expression] if operand is not None else list(evidence.source.arguments(failure.site))
+    for name in names:
+        made = evidence.source.assignment(name, failure.site)
+        if made is not None and all(made.line != one.site.line for one in declaration):
+            return [Candidate(made, "input", f"gives {name} its value", name)]
+    return []
+
+
+def _backward_twice(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
+    first = failure.detail.get("first")
+    site = Site(**first) if isinstance(first, dict) and "file" in first else first
+    carried = _carried(evidence, failure)
+    named = [one for node in carried for one in made_by(node, f"the {node.function} made in step {node.step}")]
+    body = [
+        f"  {node.function}, {place(node.site)}, made in step {node.step}, is used in step {failure.step}"
+        for node in carried
+    ]
+    if isinstance(site, Site):
+        body.append(f"  the first backward was at {place(site)}; it freed what the second one needs")
+        if not named:
+            return [*call(failure, "the second backward"), Candidate(site, "caller", "the first")], body
+    return named, body
+
+
+def _carried(evidence: Evidence, failure: Failure) -> list[Node]:
+    """Return forward nodes made before the last backward that nodes after it still used."""
+    later: list[Node] = []
+    end = -1
+    for node in evidence.before(failure.seq, failure.step):
+        if node.phase == "forward" and node.family != "fill":  # backward begins by filling a one
+            later.append(node)
+        elif node.phase == "backward" and later:  # what the failing call itself ran comes before
+            end = node.seq
+            break
+    found: dict[int, Node] = {}
+    for node in later:
+        for one in node.inputs:
+            before = evidence.provenance.node(one.producer)
+            if before is not None and before.seq < end and _differentiable(one, before):
+                found[before.seq] = before
+    return sorted(found.values(), key=lambda node: -node.seq)[:1]
+
+
+def _differentiable(operand: Operand, made_by_node: Node) -> bool:
+    computed = made_by_node.phase == "forward" and made_by_node.family not in ("fill", "random", "copy")
+    return computed and operand.origin == "node" and "float" in operand.fact.dtype
+
+
+def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
+    """Walk back from the loss to the node where the graph was cut."""
+    loss = next(iter(failure.operands), None)
+    if loss is None:
+        return [], []
+    if loss.fact.shape is not None and any(size != 1 for size in loss.fact.shape):
+        body = [f"  backward starts from a scalar; this tensor is {shape_words(loss.fact.shape)}"]
+        return call(failure, "the call of backward"), [*body, "  take its mean or sum first"]
+    root, links = evidence.provenance.way(loss)
+    for node, _ in reversed(links):
+        cuts = node.function in (
+            "detach",
+            "stop_gradient",
+            "argmax",
+            "argmin",
+            "item",
+            "constant",
+            "round",
+            "sign",
+        )
+        integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
+        if cuts or integer:
+            return made_by(node, f"the {node.function} cuts the graph"), [f"  {node.function} has no gradient"]
+    node_of_root = evidence.provenance.node(root.producer)
+    if node_of_root is not None and node_of_root.family in ("copy", "fill"):
+        return made_by(node_of_root, "makes a new tensor without history"), []
+    return [*data_entry(evidence, root, failure)][:1] if root.name else [], []
+
+
+def _uninitialized(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
+    return _declared_by(evidence, failure, str(failure.detail.get("variable", "")))
+
+
+def _unfed(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
+    return _declared_by(evidence, failure, str(failure.detail.get("placeholder", "")))
+
+
+def _declared_by(evidence: Evidence, failure: Failure, name: str) -> tuple[list[Candidate], list[str]]:
+    """The run's line first: what it lacks is a feed or an initializer; the declaration second."""
+    declared: Declaration | None = evidence.provenance.declared(name)
+    ran = failure.run_site or failure.site
+    named = [Candidate(ran, "caller", "the run")] if ran is not None else []
+    if declared is None or declared.site is None:
+        return named, [f"  {name}"] if name else []
+    body = [f"  {name} was declared at {place(declared.site)}"]
+    return [*named, Candidate(declared.site, "declaration", f"declares {name}", name)], body
+
+
+def _plain(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:  # noqa: ARG001 - a rule's form
+    return [], [f"  {failure.message.splitlines()[0]}"] if failure.message else []
+
+
+def _shape(value: object) -> tuple[int | None, ...] | None:
+    return tuple(value) if isinstance(value, list | tuple) else None
+
+
+_KINDS = {
+    "backward_twice": _backward_twice,
+    "no_gradient": _no_gradient,
+    "uninitialized": _uninitialized,
+    "unfed": _unfed,
+}

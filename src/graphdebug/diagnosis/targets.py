@@ -1,0 +1,73 @@
+"""Targets and indices out of range: which element, which value, and the declaration that set the range."""
+
+from __future__ import annotations
+
+from graphdebug.diagnosis.account import call, data_entry
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shape import operand_lines, when
+from graphdebug.model.event import Failure, Node, Operand
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["explain"]
+
+
+def explain(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a label or index outside the range of what it selects from."""
+    words = failure.detail
+    labels = failure.family == "loss"
+    high = words.get("high")
+    table = next((one for one in failure.operands if one.role in ("weight", "logits", "input")), None)
+    if high is None and table is not None and table.fact.shape:
+        high = table.fact.shape[1 if labels and len(table.fact.shape) > 1 else 0]
+    index = next((one for one in failure.operands if one.role in ("labels", "index")), None)
+    declared = _declared(evidence, failure, table)
+    entry = []
+    if index is not None:
+        entry = data_entry(evidence, evidence.provenance.way(index)[0], failure)
+    value = words.get("value")
+    where = f" at element {words['index']}" if words.get("index") is not None else ""
+    body = operand_lines(evidence, failure.operands)
+    if value is not None:
+        body.append(
+            f"  value {value}{where} is outside [{words.get('low', 0)}, {'?' if high is None else high})"
+        )
+    tries, first = [], [*declared, *entry]
+    if isinstance(value, int) and isinstance(high, int) and value >= high:
+        tries = [f"declare it for at least {value + 1}"]
+        if value == high:
+            tries.insert(0, "count from 0, not from 1")
+    if isinstance(value, int) and value < 0:
+        tries, first = ["look for a negative index in the data"], [*entry, *declared]
+    kind, what = (
+        ("target_range", "a target is out of range in")
+        if labels
+        else ("index_range", "an index is out of range in")
+    )
+    if not declared and not labels:
+        first = [*call(failure), *entry]
+    return evidence.finding(
+        kind, what=f"{what} is out of range in {failure.function or failure.op or 'a call'}",
+        candidates=[*first, *call(failure)],
+        confidence=0.75, failed=failure.site, when=when(failure), body=body, tries=tries,
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> list[Candidate]:
+    """Return the declaration that set the range: the embedding's, or the last layer's."""
+    stored = evidence.provenance.stored(table) if table is not None else None
+    if stored is not None:
+        site = evidence.provenance.site(stored)
+        return [Candidate(site, "declaration", f"declares {stored.name}", stored.name)] if site else []
+    if table is None or failure.family != "loss":
+        return []
+    for node, _ in reversed(evidence.provenance.way(table)[1]):
+        weight = next((w for one in node.inputs if (w := evidence.provenance.stored(one)) is not None), None)
+        site = evidence.provenance.site(weight) if weight is not None else None
+        if site is not None:
+            return [Candidate(site, "declaration", f"{_name(node)} sets the number of classes", _name(node))]
+    return []
+
+
+def _name(node: Node) -> str:
+    return node.module or node.function
