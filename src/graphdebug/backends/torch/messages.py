@@ -16,8 +16,8 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
     ("memory", r"out of memory|can't allocate memory"),
     ("device", r"same device|at least two devices|Expected .* device|must be on the .*device"),
     ("index", r"out of bounds|index out of range|Dimension out of range|out of range for tensor"),
-    ("dtype", r"scalar type|same dtype|dtype|can't be cast|not implemented for '|should be the same|data type"
-     r"|floating point type"),
+    ("dtype", (r"scalar type|same dtype|dtype|can't be cast|not implemented for '|should be the same|data type"
+     r"|floating point type")),
     ("shape", r"shape|size|dimension|channels|\b\dD\b|broadcast|elements|subscripts? "),
 )  # fmt: skip
 _NUMBERS: tuple[tuple[str, str], ...] = (
