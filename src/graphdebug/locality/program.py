@@ -27,19 +27,21 @@ class Mode:
 
     name: str
     folder: str
-    framework: str
-    """Import name, loaded once before the programs of this mode are run."""
+    imports: tuple[str, ...]
+    """What is imported once, before the programs are run: the framework, and what it imports late."""
     compiled: bool = False
     static: bool = False
     """Whether the graph is built before it runs."""
 
 
+_TORCH = ("torch", "torch._dynamo", "torch._inductor.compile_fx")
+_TENSORFLOW = ("tensorflow", "tensorflow.compat.v1", "keras")
 MODES = (
-    Mode("torch eager", "torch", "torch"),
-    Mode("torch.compile", "torch", "torch", compiled=True, static=True),
-    Mode("TF eager", "tf2", "tensorflow"),
-    Mode("tf.function", "tf2", "tensorflow", compiled=True, static=True),
-    Mode("TF1 session", "tf1", "tensorflow", static=True),
+    Mode("torch eager", "torch", _TORCH),
+    Mode("torch.compile", "torch", _TORCH, compiled=True, static=True),
+    Mode("TF eager", "tf2", _TENSORFLOW),
+    Mode("tf.function", "tf2", _TENSORFLOW, compiled=True, static=True),
+    Mode("TF1 session", "tf1", _TENSORFLOW, static=True),
 )
 """The modes that are compared, dynamic and static."""
 
@@ -77,7 +79,9 @@ class Program:
 
     def text(self, mode: Mode, *, mended: bool = False) -> Text:
         """Return what is run in `mode`, as the faulty program or as its clean twin."""
-        lines, faults, births = [], set(), set()
+        lines: list[str] = []
+        faults: set[int] = set()
+        births: set[int] = set()
         for number, line in enumerate(self.path.read_text("utf-8").splitlines(), start=1):
             mark = _MARK.search(line)
             if mark is None:
@@ -86,8 +90,8 @@ class Program:
             word, other = mark.groups()
             if word == "FAULT":
                 faults.add(number)
-            if word in ("FAULT", "BORN"):
-                births.add(number) if word == "BORN" else None
+            elif word == "BORN":
+                births.add(number)
             replaced = (word == "COMPILED" and mode.compiled) or (word in ("FAULT", "MENDED") and mended)
             indent = line[: len(line) - len(line.lstrip())]
             lines.append(indent + other if replaced and other is not None else line[: mark.start()])

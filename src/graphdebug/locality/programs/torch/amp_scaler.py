@@ -13,6 +13,5 @@ for step in range(3):
         prediction = model(x)
         loss = nn.functional.mse_loss(prediction.float(), y)
     scaler.scale(loss).backward()  # FAULT
-    optimizer.step()  # FAULT: scaler.step(optimizer)
-    scaler.update()
+    optimizer.step()  # FAULT: scaler.step(optimizer); scaler.update()
     print("step", step, "loss", loss.item())

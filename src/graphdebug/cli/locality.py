@@ -1,0 +1,90 @@
+"""graphdebug locality: how far reports are from the fault, measured on faulty programs."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+import msgspec
+
+from graphdebug._version import VERSION
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--case", "cases", multiple=True, metavar="PATTERN", help="Only these programs, e.g. 'log_*'.")
+@click.option("--mode", "modes", multiple=True, metavar="PATTERN", help="Only these modes, e.g. 'TF*'.")
+@click.option("--jobs", default=1, show_default=True, help="Programs run at a time.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the measurements here.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw static against dynamic (.svg, .png).")
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep programs, outputs and logs in this folder.")
+@click.option("--detail/--no-detail", default=True, help="Print a row for each program.")
+@click.option("--list", "only_list", is_flag=True, help="List the programs and stop.")
+def command(
+    cases: tuple[str, ...],
+    modes: tuple[str, ...],
+    jobs: int,
+    json_path: Path | None,
+    picture: Path | None,
+    keep: Path | None,
+    *,
+    detail: bool,
+    only_list: bool,
+) -> None:
+    """Run the suite of faulty programs and print how far each output is from the fault.
+
+    Example: graphdebug locality --case 'log_*' --mode 'TF*'
+    """
+    from rich.console import Console
+
+    from graphdebug.locality import table
+    from graphdebug.locality.picture import draw
+    from graphdebug.locality.suite import Result, run_suite, select
+
+    pairs = select(cases, modes)
+    if only_list:
+        for pair in pairs:
+            click.echo(f"{pair.mode.name:14} {pair.program.case:22} {pair.program.description}")
+        return
+    counted = 0
+
+    def report(result: Result) -> None:
+        nonlocal counted
+        counted += 1
+        click.echo(f"[{counted}/{len(pairs)}] {result.mode}: {result.case} ({result.seconds:.1f} s)", err=True)
+
+    with tempfile.TemporaryDirectory(prefix="graphdebug-locality-") as folder:
+        results = run_suite(pairs, keep or Path(folder), jobs=jobs, done=report)
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    if detail:
+        console.print(table.detail(results))
+    console.print(table.summary(results))
+    for line in table.losses(results):
+        click.echo(line)
+    if json_path is not None:
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode({**_made_by(), "results": results})))
+    if picture is not None:
+        draw(results, picture)
+
+
+def _made_by() -> dict[str, object]:
+    """What a reader needs to make the same measurement again."""
+    return {
+        "command": shlex.join(["graphdebug", *sys.argv[1:]]),
+        "graphdebug": VERSION,
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("torch", "tensorflow", "tensorflow-cpu", "keras")},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,3 @@
+import tensorflow as tf
+
+tf.debugging.enable_check_numerics()
