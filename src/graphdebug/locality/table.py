@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from rich import box
 from rich.table import Table
 
 from graphdebug.locality.metrics import Locality
@@ -17,7 +18,7 @@ _OWN = COLUMNS[-1]
 
 def summary(results: Sequence[Result]) -> Table:
     """Return totals by mode: how often the fault is named, first, among three; medians over the hits."""
-    table = Table(title="Where the fault line is named, by mode", title_justify="left")
+    table = Table(title="Where the fault line is named, by mode", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("mode", "output of", "programs", "named", "first", "in first 3", "median lines above", "of",
                     "median hops", "median nodes later"):  # fmt: skip
         table.add_column(heading, justify="left" if heading in ("mode", "output of") else "right")
@@ -32,7 +33,11 @@ def summary(results: Sequence[Result]) -> Table:
 
 def detail(results: Sequence[Result]) -> Table:
     """Return a row for each program in each mode: ``rank (lines above/all)`` by column."""
-    table = Table(title="rank of the fault line (output lines above it / in all)", title_justify="left")
+    table = Table(
+        title="Rank of the fault line (output lines above it / in all)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
     for heading in ("mode", "program", "kind", *COLUMNS, "hops", "finding", "twin"):
         table.add_column(heading)
     for result in results:
