@@ -20,6 +20,7 @@ from graphdebug.model.event import (
     TensorFact,
 )
 from graphdebug.model.run import Run, TextSearch
+from graphdebug.view.path import data_path
 from graphdebug.view.rows import worst
 from graphdebug.view.words import clean, health, number_text, shape_text, site_text
 
@@ -75,7 +76,7 @@ class Detail(msgspec.Struct, frozen=True):
     outputs: tuple[TensorRow, ...]
     gradients: tuple[TensorRow, ...]
     chain: tuple[tuple[int, str], ...]
-    """Producers of its first produced input, nearest first: number and words."""
+    """Producers of its data in the same step, nearest first: number and words."""
     consumers: tuple[tuple[int, str], ...]
     history: History | None
 
@@ -96,7 +97,7 @@ def detail(run: Run, seq: int) -> Detail | None:
         inputs=tuple(_operand_row(run, one) for one in event.inputs),
         outputs=tuple(_fact_row(fact, f"output {at}") for at, fact in enumerate(event.outputs)),
         gradients=tuple(_gradient_row(run, one) for one in beside.gradients if one.node == seq),
-        chain=_chain(run, event.inputs),
+        chain=_chain(run, event.inputs, event.step),
         consumers=_consumers(beside.nodes, seq),
         history=history(run, event),
     )
@@ -125,7 +126,7 @@ def _of_failure(run: Run, failure: Failure) -> Detail:
         inputs=tuple(_operand_row(run, one) for one in failure.operands),
         outputs=(),
         gradients=(),
-        chain=_chain(run, failure.operands),
+        chain=_chain(run, failure.operands, failure.step),
         consumers=(),
         history=None,
     )
@@ -303,11 +304,9 @@ def _stats_text(stats: Stats | None) -> str:
     return ", ".join((*numbers, *counts))
 
 
-def _chain(run: Run, operands: Sequence[Operand]) -> tuple[tuple[int, str], ...]:
-    first = next((one for one in operands if run.producer(one) is not None), None)
-    if first is None:
-        return ()
-    return tuple((node.seq, in_words(node, shapes=True)) for node in islice(run.chain(first), _LONGEST_CHAIN))
+def _chain(run: Run, operands: Sequence[Operand], step: int) -> tuple[tuple[int, str], ...]:
+    path = islice(data_path(run, operands, step), _LONGEST_CHAIN)
+    return tuple((node.seq, in_words(node, shapes=True)) for node in path)
 
 
 def _consumers(nodes: Iterable[Node], seq: int) -> tuple[tuple[int, str], ...]:

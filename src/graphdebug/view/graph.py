@@ -9,6 +9,7 @@ import msgspec
 from graphdebug.model.event import Failure, Node, Number, Operand
 from graphdebug.model.run import Run
 from graphdebug.view.page import focus
+from graphdebug.view.path import data_path
 from graphdebug.view.rows import gradients_by_node, worst
 from graphdebug.view.tree import parts
 from graphdebug.view.words import clean, health, shape_text, shapes_text, site_text
@@ -68,14 +69,15 @@ def step_graph(run: Run, step: int) -> Graph:
 
 
 def _culprit(run: Run, nodes: Sequence[Node], failure: Failure | None) -> Node | Failure | None:
+    """Where the path ends: the failing call, else the forward node that the finding rests on."""
+    if failure is not None:
+        return failure
     seqs = {node.seq for node in nodes}
     seq = focus(run)
     while seq is not None and seq not in seqs:
         node = run.node(seq)
         seq = node.forward if node is not None else None
-    if seq is not None and (failure is None or any(seq in one.evidence for one in run.findings)):
-        return run.node(seq)
-    return failure
+    return run.node(seq)
 
 
 def _kept(nodes: list[Node], culprit: Node | Failure | None) -> tuple[list[Node], str]:
@@ -89,12 +91,11 @@ def _kept(nodes: list[Node], culprit: Node | Failure | None) -> tuple[list[Node]
 
 
 def _path(run: Run, culprit: Node | Failure | None) -> set[int]:
-    """The culprit and the producers of its first produced input, back to the input."""
+    """The culprit and the producers of its data, back to the input."""
     if culprit is None:
         return set()
     operands = culprit.operands if isinstance(culprit, Failure) else culprit.inputs
-    first = next((one for one in operands if run.producer(one) is not None), None)
-    path = {culprit.seq} if first is None else {culprit.seq, *(node.seq for node in run.chain(first))}
+    path = {culprit.seq, *(node.seq for node in data_path(run, operands, culprit.step))}
     if isinstance(culprit, Failure) and culprit.node is not None:
         path.add(culprit.node)
     return path

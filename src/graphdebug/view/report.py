@@ -11,6 +11,7 @@ from graphdebug.model.event import Node
 from graphdebug.model.run import Run
 from graphdebug.view.graph import Graph, step_graph
 from graphdebug.view.page import FindingRow, Summary, finding_rows, focus, last_step, summary
+from graphdebug.view.path import data_first
 from graphdebug.view.rows import NodeRow, gradients_by_node, node_row
 from graphdebug.view.select import Watch
 from graphdebug.view.series import Series, layer_series
@@ -30,7 +31,7 @@ class Columns(msgspec.Struct, frozen=True):
     texts: dict[str, tuple[list[str], list[int]]]
     """By name: the different texts, and for each node which it has."""
     producers: list[list[int]]
-    """By node: the numbers of the nodes that made its inputs."""
+    """By node: the numbers of the nodes that made its inputs, the one of its data first."""
     said: str
 
 
@@ -66,7 +67,10 @@ def report(run: Run, title: str, *, most_nodes: int = _MOST_NODES, watch: Watch 
 
 
 def _shown_first(run: Run) -> int | None:
-    return next((one.seq for one in reversed(run.failures)), focus(run))
+    failure = next(iter(reversed(run.failures)), None)
+    if failure is None:
+        return focus(run)
+    return failure.node if failure.node is not None else failure.seq
 
 
 def _sampled(run: Run, step: int | None, most: int) -> tuple[Sequence[Node], str]:
@@ -115,7 +119,7 @@ def _columns(run: Run, nodes: Sequence[Node], said: str) -> Columns:
             numbers[name].append(_short(getattr(row, name)))
         for name in _TEXTS:
             codes[name].append(_code(row, name, seen[name]))
-        producers.append([one.producer for one in node.inputs if one.producer is not None])
+        producers.append([one.producer for one in data_first(node.inputs) if one.producer is not None])
     texts = {name: (list(seen[name]), codes[name]) for name in _TEXTS}
     return Columns(len(nodes), numbers, texts, producers, said)
 

@@ -93,7 +93,7 @@ def _line(number: int, text: str, nodes: Sequence[Node], mark: str) -> SourceLin
     return SourceLine(
         number,
         text,
-        shapes=f"{taken} -> {shapes_text(node.outputs)}" if taken else f"-> {shapes_text(node.outputs)}",
+        shapes=" -> ".join(one for one in (taken, shapes_text(node.outputs)) if one),
         health=later + health(fact) if fact else "",
         nodes=len(nodes),
         time=seconds_text(spent) if spent else "",

@@ -9,6 +9,7 @@ import msgspec
 
 from graphdebug.model.event import Gradient, Node
 from graphdebug.model.run import Run
+from graphdebug.view.path import data_of
 from graphdebug.view.rows import worst
 from graphdebug.view.words import clean, health, number_text, shape_text, site_text
 
@@ -85,7 +86,7 @@ def _row(module: _Module, declared: dict[str, tuple[str, str]]) -> ModuleRow:
         type=clean(kind),
         line=line,
         nodes=len(module.nodes),
-        shapes=_shapes(forward),
+        shapes=_shapes(forward) if module.path else "",
         health=health(fact) if fact else "",
         gradient=_norm(module.gradients),
         first=first.seq if first else None,
@@ -94,11 +95,12 @@ def _row(module: _Module, declared: dict[str, tuple[str, str]]) -> ModuleRow:
 
 
 def _shapes(nodes: Sequence[Node]) -> str:
-    if not nodes:
+    """Shape of the first data that came in and of the last output."""
+    taken = next((one.inputs for one in nodes if one.inputs and one.inputs[0].origin != "parameter"), ())
+    made = next((one.outputs for one in reversed(nodes) if one.outputs), ())
+    if not taken or not made:
         return ""
-    taken = nodes[0].inputs[0].fact.shape if nodes[0].inputs else None
-    made = nodes[-1].outputs[0].shape if nodes[-1].outputs else None
-    return f"{shape_text(taken)} -> {shape_text(made)}"
+    return f"{shape_text(data_of(taken).fact.shape)} -> {shape_text(made[0].shape)}"
 
 
 def _norm(gradients: Sequence[Gradient]) -> str:

@@ -49,12 +49,13 @@ class DetailPanel {
     ];
   }
 
-  // The first producer, its first producer, and so on.
+  // What made its data, what made that one's, and so on.
   chain(index) {
     const found = [];
     const seen = new Set();
     for (let at = index; found.length < 14;) {
-      const next = this.nodes.producers(at).map((seq) => this.nodes.bySeq.get(seq)).find((one) => one !== undefined);
+      const step = this.nodes.get(at, "step");
+      const next = this.nodes.producers(at).map((seq) => this.nodes.bySeq.get(seq)).find((one) => one !== undefined && this.nodes.get(one, "step") === step);
       if (next === undefined || seen.has(next)) break;
       seen.add(next);
       found.push(next);

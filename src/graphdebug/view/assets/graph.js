@@ -1,7 +1,7 @@
 "use strict";
 // The picture of one step: modules that open and close, laid out by dagre, drawn as SVG.
 
-const MOST_BOXES = 60; // the picture starts with as many modules open as keep it below this
+const MOST_BOXES = 24; // the picture starts with as many modules open as keep it below this
 
 class GraphView {
   constructor(graph, choose) {
@@ -181,8 +181,17 @@ class GraphView {
     this.draw();
   }
 
+  // Looked at for the first time: only now the picture has a size to fit.
+  show() {
+    if (this.seen) return;
+    this.seen = true;
+    this.fit();
+    if (this.chosen !== null) this.reveal(this.chosen);
+  }
+
   // Shows where a node is, opening the modules around it.
   reveal(seq) {
+    this.chosen = seq;
     const node = this.graph.nodes.find((one) => one.seq === seq);
     if (!node) return;
     if (this.shown(node) !== node.id) { this.openAround(node); this.draw(); }
@@ -196,10 +205,10 @@ class GraphView {
   fit() {
     const wide = this.picture.clientWidth || 800, high = this.picture.clientHeight || 500;
     const whole = Math.min(wide / (this.size.width || 1), high / (this.size.height || 1), 1.2);
-    const scale = Math.max(whole, 0.35);
+    const scale = Math.max(whole, 0.6);
     const target = [...this.places.values()].filter((one) => one.on_path).pop();
-    if (whole < 0.35 && target) this.center(target.x, target.y, 0.8);
-    else this.look({ scale, x: (wide - this.size.width * scale) / 2, y: whole < 0.35 ? 0 : (high - this.size.height * scale) / 2 });
+    if (whole < 0.6 && target) this.center(target.x, target.y, 0.8);
+    else this.look({ scale, x: (wide - this.size.width * scale) / 2, y: whole < 0.6 ? 0 : (high - this.size.height * scale) / 2 });
   }
 
   center(x, y, scale) {

@@ -16,7 +16,7 @@ class RunView {
   tabs(suffix) {
     const beside = (view, details) => h("div", { class: "beside" }, h("div", {}, view), details.element);
     return [
-      this.graph && { name: "Graph" + suffix, element: beside(this.graph.element, this.details.graph), show: () => this.graph.fit() },
+      this.graph && { name: "Graph" + suffix, element: beside(this.graph.element, this.details.graph), show: () => this.graph.show() },
       { name: "Source" + suffix, element: beside(this.source, this.details.source) },
       { name: "Steps" + suffix, element: beside(this.steps.element, this.details.steps), show: () => this.steps.show() },
       { name: "Nodes" + suffix, element: beside(this.table.element, this.details.table), show: () => this.table.show() },
@@ -83,8 +83,8 @@ function main() {
   document.getElementById("page").replaceChildren(
     ...runs.map(headerView), ...(comparison ? [] : runs.map(findingsView)), ...tabbed.element.flat());
   document.querySelector("header").append(themeButton());
-  tabbed.select();
   views.forEach((view, index) => { if (runs[index].focus !== null) view.choose(runs[index].focus); });
+  tabbed.select();
 }
 
 main();
