@@ -366,3 +366,55 @@ def one_hot_to_sparse():
 def lists_to_tensor():
     rows = [torch.randn(3), torch.randn(3)]
     torch.tensor(rows)  # <- fault: list of tensors
+
+
+# Silent: nothing fails, the result is wrong.
+
+
+def column_against_row():
+    net = nn.Linear(3, 1)
+    y = torch.rand(8)
+    loss = ((net(torch.randn(8, 3)) - y) ** 2).mean()  # <- fault: broadcast
+    loss.backward()
+
+
+def column_against_row_in_mse():
+    net = nn.Linear(3, 1)
+    y = torch.rand(8)
+    F.mse_loss(net(torch.randn(8, 3)), y).backward()  # <- fault: broadcast in loss
+
+
+def accuracy_of_column():
+    net = nn.Linear(3, 1)
+    y = torch.randint(0, 2, (8,))
+    hits = (net(torch.randn(8, 3)) > 0) == y  # <- fault: accuracy
+    print(hits.float().mean().item())
+
+
+def softmax_over_batch():
+    net = nn.Linear(3, 4)
+    p = torch.softmax(net(torch.randn(8, 3)), dim=0)  # <- fault: axis
+    (-torch.log(p[:, 0])).mean().backward()
+
+
+def softmax_of_one_column():
+    net = nn.Linear(3, 1)
+    p = torch.softmax(net(torch.randn(8, 3)), dim=1)  # <- fault: one column
+    F.binary_cross_entropy(p, torch.ones(8, 1)).backward()
+
+
+def argmax_of_one_column():
+    net = nn.Linear(3, 1)
+    print(net(torch.randn(8, 3)).argmax(1))  # <- fault: argmax
+
+
+def softmax_twice():
+    net = nn.Linear(3, 4)
+    p = torch.softmax(net(torch.randn(8, 3)), 1)  # <- fault: twice
+    F.cross_entropy(p, torch.zeros(8, dtype=torch.long)).backward()
+
+
+def view_for_transpose():
+    x = torch.randn(5, 4, 6)
+    h = x.view(4, 5, 6)  # <- fault: view for transpose
+    nn.Linear(6, 2)(h).sum().backward()

@@ -191,7 +191,9 @@ def _asked_rows(node: Node, evidence: Evidence) -> int | None:
 
 
 def _moved(before: Sizes, after: Sizes) -> bool:
-    return [size for size in before if size != 1] != [size for size in after if size != 1]
+    """Whether all sizes are different, so that it is clear that some have changed places."""
+    sizes = [size for size in before if size != 1]
+    return len(set(sizes)) == len(sizes) and sizes != [size for size in after if size != 1]
 
 
 def _ends(shape: Sizes) -> set[int]:

@@ -9,7 +9,6 @@ from graphdebug.model.event import Node, Site
 
 __all__ = ["LossWatch"]
 
-_FAMILIES = frozenset({"loss", "reduce", "elementwise"})
 _KEPT = 64
 """Last values kept of each line."""
 
@@ -17,13 +16,15 @@ _KEPT = 64
 class LossWatch:
     """Collects scalar results by line. A loss runs away if it grows by half or more, step after step."""
 
+    families = ("loss", "reduce", "elementwise")
+
     def __init__(self) -> None:
         self._series: dict[tuple[str, int], list[tuple[int, float]]] = {}
         self._sites: dict[tuple[str, int], Site] = {}
 
     def see(self, node: Node) -> None:
         """Look at one forward node."""
-        if node.phase != "forward" or node.family not in _FAMILIES or node.site is None or not node.outputs:
+        if node.phase != "forward" or node.site is None or not node.outputs:
             return
         fact = node.outputs[0]
         if fact.shape != () or fact.stats is None or fact.stats.mean is None or fact.finite is False:

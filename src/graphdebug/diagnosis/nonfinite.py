@@ -154,7 +154,9 @@ class NonfiniteWatch:
 
     def _scaler_skips(self, birth: Birth) -> bool:
         """Whether only scaled gradients overflowed, and the scaler kept them from the weights."""
-        return self._scaled and birth.node.phase == "backward" and "weights" not in birth.harms
+        node = birth.node
+        scaled = node.phase == "backward" or (node.function == "mul" and node.outputs[0].shape == ())
+        return self._scaled and scaled and "weights" not in birth.harms
 
 
 def _floats_bad(node: Node) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from graphdebug.diagnosis import numbers
+from graphdebug.diagnosis.axes import AxisWatch
+from graphdebug.diagnosis.broadcast import BroadcastWatch
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.fold import FoldWatch
 from graphdebug.diagnosis.losses import LossWatch
@@ -23,12 +25,12 @@ class Scan:
         self.nonfinite = NonfiniteWatch()
         self.losses = LossWatch()
         self.folds = FoldWatch(evidence)
-        self._by_family: dict[str, list[Callable[[Node], None]]] = {
-            "reshape": [self.folds.see],
-            "loss": [self.losses.see],
-            "reduce": [self.losses.see],
-            "elementwise": [self.losses.see],
-        }
+        self.broadcasts = BroadcastWatch(evidence)
+        self.axes = AxisWatch(evidence)
+        self._by_family: dict[str, list[Callable[[Node], None]]] = {}
+        for watch in (self.folds, self.losses, self.broadcasts, self.axes):
+            for family in watch.families:
+                self._by_family.setdefault(family, []).append(watch.see)
 
     def over(self, events: Iterable[Event]) -> Scan:
         """Look at `events`, in their order."""
@@ -39,6 +41,7 @@ class Scan:
                 assert isinstance(event, Node)
                 if event.step > step:
                     self.nonfinite.end_step()
+                    self.broadcasts.end_step()
                     step = event.step
                 self.nonfinite.see(event)
                 for see in self._by_family.get(event.family, ()):
@@ -54,5 +57,6 @@ class Scan:
         found: list[Finding] = []
         if self.nonfinite.verdict is not None:
             found.append(numbers.born(self._evidence, self.nonfinite.verdict, self.losses, failure))
-        found += self.folds.findings()
+        for watch in (self.folds, self.broadcasts, self.axes):
+            found += watch.findings()
         return sorted(found, key=lambda one: -one.confidence)

@@ -1,0 +1,126 @@
+"""Axes: a softmax or argmax over one column or over the batch, and an activation applied twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Node, Operand, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["AxisWatch"]
+
+
+class AxisWatch:
+    """Looks at softmax, argmax and losses on what a layer gave."""
+
+    families = ("softmax", "reduce", "loss")
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._judged: set[tuple[Site | None, str]] = set()
+        self._found: list[Finding] = []
+
+    def see(self, node: Node) -> None:
+        """Look at one node, once for each line and function."""
+        key = (node.site, node.function)
+        if node.phase != "forward" or not node.inputs or key in self._judged or len(self._judged) > 10_000:
+            return
+        self._judged.add(key)
+        if node.family == "softmax" or node.function == "argmax":
+            self._axis(node)
+        if node.function in ("log_softmax", "cross_entropy", "sparse_cross_entropy", "bce_with_logits"):
+            self._twice(node)
+
+    def findings(self) -> Sequence[Finding]:
+        """What was found."""
+        return self._found
+
+    def _axis(self, node: Node) -> None:
+        shape = node.inputs[0].fact.shape
+        axis = node.attributes.get("axis")
+        axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+        if shape is None or len(shape) != 2 or not isinstance(axis, int) or (shape[0] or 0) < 2:
+            return
+        layer = self._layer(node.inputs[0])
+        if layer is None:
+            return
+        size, over = shape[axis % 2], axis % 2
+        if size == 1:
+            body = f"{shape_words(shape)}: over one column it is always {0 if node.function == 'argmax' else 1}"
+            tries = ["give the layer one output a class", "use a sigmoid and a threshold for one output"]
+            self._report(node, layer, "over a single column", body, tries, 0.85)
+        elif over == 0 and (shape[1] or 0) > 1 and self._is_batch(node.inputs[0], shape[0]):
+            body = f"{shape_words(shape)}: axis 0 is the batch, so the samples share one sum of 1"
+            self._report(node, layer, "over the batch", body, ["take it over axis 1 (the classes)"], 0.65)
+
+    def _twice(self, node: Node) -> None:
+        operand = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
+        before = self._evidence.provenance.node(operand.producer)
+        twice = before is not None and (
+            (before.function == "softmax" and node.function != "bce_with_logits")
+            or (before.function == "sigmoid" and node.function == "bce_with_logits")
+        )
+        if before is None or not twice or before.site is None or not before.outputs:
+            return
+        if len(before.outputs[0].shape or ()) != 2 and node.function == "log_softmax":
+            return
+        candidates = [*made_by(before, f"the {before.function}"), *made_by(node, f"the {node.function}")]
+        self._found.append(
+            self._evidence.finding(
+                "double_activation",
+                what=f"{node.function} of what already went through {before.function}",
+                candidates=candidates,
+                failed=node.site,
+                confidence=0.75,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=[
+                    f"  {node.function} takes logits: it applies {before.function} itself",
+                    "  twice, it flattens the scores: the loss can't get near 0 and learns slowly",
+                ],
+                tries=[f"leave out the {before.function}, or take the loss that expects probabilities"],
+                operands=(operand,),
+                evidence=(node.seq, before.seq),
+            )
+        )
+
+    def _layer(self, operand: Operand) -> Node | None:
+        """Return the layer with weights that gave `operand`, at most a bias and an activation before."""
+        provenance = self._evidence.provenance
+        _, links = provenance.way(operand)
+        for node, _ in reversed(links[-3:]):
+            if node.family in ("linear", "matmul") and any(
+                provenance.stored(o) is not None for o in node.inputs
+            ):
+                return node
+            if node.family not in ("elementwise", "softmax"):
+                return None
+        return None
+
+    def _is_batch(self, operand: Operand, rows: int | None) -> bool:
+        root, links = self._evidence.provenance.way(operand)
+        whole = all(n.outputs and n.outputs[0].shape and n.outputs[0].shape[0] == rows for n, _ in links)
+        return bool(root.fact.shape) and root.fact.shape is not None and root.fact.shape[0] == rows and whole
+
+    def _report(
+        self, node: Node, layer: Node, where: str, body: str, tries: Sequence[str], confidence: float
+    ) -> None:
+        candidates = made_by(node, f"the {node.function}")
+        declared = self._evidence.provenance.declared(layer.module) if layer.module else None
+        if declared is not None and declared.site is not None:
+            candidates.append(Candidate(declared.site, "declaration", f"declares {layer.module}", layer.module))
+        self._found.append(
+            self._evidence.finding(
+                "wrong_axis",
+                what=f"{node.function} {where}",
+                candidates=candidates,
+                confidence=confidence,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=[f"  {body}"],
+                tries=tries,
+                operands=node.inputs[:1],
+                evidence=(node.seq,),
+            )
+        )

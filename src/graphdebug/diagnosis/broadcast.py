@@ -1,0 +1,136 @@
+"""Unintended broadcasting: (N,) met (N, 1), made N x N numbers, and a mean hid it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Node, Operand, Shape, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["BroadcastWatch"]
+
+_CARRYING = ("elementwise", "cast", "where", "copy")
+
+
+class BroadcastWatch:
+    """Looks for a prediction and a target of shapes (N,) and (N, 1) that were combined and then reduced.
+
+    A table of distances is no fault: there both sides come from one source, or the user added the
+    dimension to the very operand that has it, of data alone.
+    """
+
+    families = ("elementwise", "cast", "where", "copy", "reduce", "loss")
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._waiting: dict[int, tuple[Node, tuple[Operand, Operand]]] = {}
+        self._named: set[Site] = set()
+        self._found: list[Finding] = []
+
+    def see(self, node: Node) -> None:
+        """Look at one node."""
+        if node.phase != "forward" or not node.inputs or not node.outputs:
+            return
+        if node.family == "reduce":
+            self._reduced(node)
+            return
+        pair = self._pair(node) if node.family in ("elementwise", "loss") and len(node.inputs) >= 2 else None
+        if pair is not None and self._one_predicts(pair):
+            if node.family == "loss" and node.outputs[0].shape == ():
+                self._report(node, pair)
+            else:
+                self._waiting[node.seq] = node, pair
+        elif self._waiting and node.family in _CARRYING:
+            held = next((self._waiting[o.producer] for o in node.inputs if o.producer in self._waiting), None)
+            if held is not None:
+                self._waiting[node.seq] = held
+
+    def end_step(self) -> None:
+        """Forget what was not reduced."""
+        self._waiting.clear()
+
+    def findings(self) -> Sequence[Finding]:
+        """What was found."""
+        return self._found
+
+    def _reduced(self, node: Node) -> None:
+        held = self._waiting.get(node.inputs[0].producer or -1)
+        if held is not None and (node.outputs[0].shape == () or node.attributes.get("axis") is None):
+            self._report(*held)
+
+    def _pair(self, node: Node) -> tuple[Operand, Operand] | None:
+        """Return the operands, the (N, 1) one first, if that is what they are."""
+        one, other = (self._before_expansion(node, operand) for operand in node.inputs[:2])
+        if _column(one.fact.shape, other.fact.shape):
+            return one, other
+        if _column(other.fact.shape, one.fact.shape):
+            return other, one
+        return None
+
+    def _before_expansion(self, node: Node, operand: Operand) -> Operand:
+        """Return what an operand was before the op's own expansion of it."""
+        if node.family != "loss":
+            return operand
+        made = self._evidence.provenance.node(operand.producer)
+        own = made is not None and made.function == "expand" and made.site == node.site and made.inputs
+        return made.inputs[0] if own and made is not None else operand
+
+    def _one_predicts(self, pair: tuple[Operand, Operand]) -> bool:
+        """Whether exactly one side comes from weights: a prediction against a target."""
+        return sum(self._has_weights(one) for one in pair) == 1
+
+    def _has_weights(self, operand: Operand) -> bool:
+        provenance = self._evidence.provenance
+        _, links = provenance.way(operand)
+        return any(
+            provenance.stored(one) is not None
+            for node, _ in links
+            if node.family in ("linear", "matmul", "conv", "elementwise")
+            for one in node.inputs
+        )
+
+    def _report(self, node: Node, pair: tuple[Operand, Operand]) -> None:
+        if node.site is None or node.site in self._named or len(self._found) >= 3:
+            return
+        self._named.add(node.site)
+        column, row = pair
+        origins = [
+            Candidate(site, "origin", f"makes {shape_words(one.fact.shape)}", one.name)
+            for one in (row, column)
+            if (site := self._evidence.provenance.site(one)) is not None
+        ]
+        a, b = shape_words(column.fact.shape), shape_words(row.fact.shape)
+        size = (column.fact.shape or (None,))[0]
+        self._found.append(
+            self._evidence.finding(
+                "unintended_broadcast",
+                what=f"{node.function} of {a} and {b} broadcast to {size}x{size}",
+                candidates=[*made_by(node, f"the {node.function}"), *origins],
+                confidence=0.85,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=[
+                    f"  {a} <- {self._evidence.provenance.origin_words(column)}",
+                    f"  {b} <- {self._evidence.provenance.origin_words(row)}",
+                    "  each prediction met every target, and the result was then reduced to one number",
+                ],
+                tries=["squeeze the column to (N,), or give the other side a second dimension"],
+                operands=pair,
+                evidence=(node.seq,),
+            )
+        )
+
+
+def _column(one: Shape | None, other: Shape | None) -> bool:
+    """Whether `one` is (N, 1) and `other` (N,), N above 1."""
+    return (
+        one is not None
+        and other is not None
+        and len(one) == 2
+        and len(other) == 1
+        and one[1] == 1
+        and one[0] == other[0]
+        and (one[0] or 0) > 1
+    )
