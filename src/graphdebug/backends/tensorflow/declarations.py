@@ -1,0 +1,62 @@
+"""The placeholders and variables of a graph, with the lines that declared them; each reported once."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.facts import dtype_word, shape_of, static_fact
+from graphdebug.backends.tensorflow.sites import build_sites
+from graphdebug.backends.tensorflow.variables import variable_op
+from graphdebug.model.event import Declaration, TensorFact
+
+__all__ = ["Declarations"]
+
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
+
+
+class Declarations:
+    """What has been declared so far in this recording."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._told: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+
+    def tell(self, ops: Sequence[Any], feeds: Sequence[Any] = ()) -> None:
+        """Emit a declaration for each placeholder and variable among `ops` and feeds that was not told."""
+        events = []
+        for op in [*ops, *(tensor.op for tensor in feeds)]:
+            told = self._told.setdefault(op.graph, set())
+            if op.type in (*_PLACEHOLDERS, *_VARIABLES) and op.name not in told:
+                told.add(op.name)
+                events.append(self._declaration(op))
+        self._sink.emit(events)
+
+    def _declaration(self, op: Any) -> Declaration:
+        sites = build_sites(op, self._sink.sites)
+        fact = variable_fact(op) if op.type in _VARIABLES else static_fact(op.outputs[0])
+        shape = None if fact.shape is None else list(fact.shape)
+        return Declaration(
+            self._sink.next_seq(),
+            op.name if op.type in _VARIABLES else op.outputs[0].name,
+            "Variable" if op.type in _VARIABLES else "Placeholder",
+            sites[0] if sites else None,
+            "traceback" if sites else "",
+            {"shape": shape, "dtype": fact.dtype},
+            {"value": fact},
+        )
+
+
+def variable_fact(op: Any) -> TensorFact:
+    """Return the declared shape and dtype of the variable that `op` holds."""
+    import tensorflow as tf
+
+    return TensorFact(shape_of(tf.TensorShape(op.get_attr("shape"))), dtype_word(op.get_attr("dtype")))
+
+
+def variables_of(tensors: Sequence[Any]) -> list[Any]:
+    """Return the ops that hold the variables which `tensors` read."""
+    return [op for tensor in tensors if (op := variable_op(tensor)) is not None]

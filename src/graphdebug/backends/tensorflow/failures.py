@@ -1,0 +1,238 @@
+"""Why a session run raised: the failing node, its operands as they were, and the nodes that made them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
+from graphdebug.backends.tensorflow.messages import node_name, read_message
+from graphdebug.backends.tensorflow.misuse import explain_misuse
+from graphdebug.backends.tensorflow.nodes import RunFacts, add_nodes
+from graphdebug.backends.tensorflow.plan import Plan, PlanNode, selected_ops
+from graphdebug.backends.tensorflow.probed import Probed
+from graphdebug.backends.tensorflow.probes import MEASURED
+from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
+from graphdebug.backends.tensorflow.runs import RunCall, Runs, staged_records
+from graphdebug.model.event import Failure, Notice, Shape, TensorFact
+from graphdebug.options import Options
+
+__all__ = ["Failures"]
+
+_LARGEST_REPLAY = 50_000_000
+"""Elements that a replay fetches at most."""
+_READS = frozenset(
+    [
+        "VarHandleOp",
+        "ReadVariableOp",
+        "VariableV2",
+        "Variable",
+        "Placeholder",
+        "PlaceholderV2",
+        "ResourceGather",
+        "Assert",
+        "Print",
+        "CheckNumerics",
+    ]
+)
+"""Ops that TensorFlow calls stateful and that change nothing."""
+_ENDS = ("OutOfRangeError", "CancelledError")
+"""Errors that end an input pipeline as a matter of course: they are told only when they leave the block."""
+
+
+class Failures:
+    """The exceptions of this recording that were not yet told."""
+
+    def __init__(self, sink: Sink, options: Options) -> None:
+        self._sink = sink
+        self._options = options
+        self._pending: list[tuple[weakref.ref[BaseException], Failure]] = []
+
+    def take(self, error: BaseException) -> Failure | None:
+        """Return what is known of `error`, once."""
+        for position, (ref, failure) in enumerate(self._pending):
+            if ref() is error:
+                del self._pending[position]
+                frames = self._sink.sites.of_traceback(error.__traceback__)
+                return _with_frames(failure, frames)
+        return explain_misuse(error, self._sink)
+
+    def flush(self) -> None:
+        """Emit the failures of errors that the user has caught."""
+        told = [failure for _, failure in self._pending if not failure.error.endswith(_ENDS)]
+        self._pending.clear()
+        self._sink.emit(told)
+
+    def of_run(
+        self, error: Any, call: RunCall, runs: Runs, run: Callable[..., Any], prepared: Probed | None
+    ) -> None:
+        """Read a run that raised: emit the nodes that led to the failing one, and keep the failure."""
+        probed = prepared or runs.plain(call)
+        name = error.op.name if error.op is not None else node_name(str(error.message))
+        node = probed.plan.node(name)
+        if node is None:
+            self._keep(error, _failure(self._sink, error, runs, call, name))
+            return
+        node, wanted, shapes = _culprit(probed.plan, node, call)
+        replayed = self._replay(run, call, probed.plan, node, wanted, shapes)
+        traced = _traced(probed, wanted, replayed, self._options.level)
+        facts = RunFacts(traced, dict(replayed), runs.feed_facts(call), shapes)
+        writer = runs.writer(call, facts)
+        add_nodes(writer, facts, staged_records(run, call.session, probed, self._options.level))
+        seq = writer.add(node, "raised")
+        self._sink.emit(writer.events)
+        self._keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq))
+
+    def _keep(self, error: BaseException, failure: Failure) -> None:
+        self._pending.append((weakref.ref(error), failure))
+
+    def _replay(
+        self, run: Callable[..., Any], call: RunCall, plan: Plan, node: PlanNode, wanted: set[str],
+        shapes: Mapping[str, Sequence[Shape | None]],
+    ) -> dict[tuple[int, int], TensorFact]:  # fmt: skip
+        """Fetch what led to the failing node once more, if that changes nothing and gives the same."""
+        obstacle = _obstacle(plan, node, wanted)
+        if obstacle:
+            text = f"what led to {node.op.name} was not run again: {obstacle}; shapes are inferred"
+            self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
+            return {}
+        places = _replayable(plan, wanted, shapes)
+        try:
+            arrays = run(call.session, None, [], [tensor for _, _, tensor in places], call.feeds, None, None)
+        except Exception:
+            return {}
+        level = self._options.level
+        return {
+            (index, output): array_fact(np.asarray(array), level, dtype=dtype_word(tensor.dtype))
+            for (index, output, tensor), array in zip(places, arrays, strict=True)
+        }
+
+
+def _culprit(
+    plan: Plan, node: PlanNode, call: RunCall
+) -> tuple[PlanNode, set[str], Mapping[str, Sequence[Shape | None]]]:
+    """Return the node that failed, the names of its ancestors and their shapes.
+
+    The runtime names a fused op by its last node: if the shapes of an ancestor do not fit, it was that one.
+    """
+    feeds = [ref.deref() for ref in call.feeds]
+    for _ in range(len(plan.nodes)):
+        wanted = {op.name for op in selected_ops([node.op], feeds)} - {node.op.name}
+        ops = [one.op for one in plan.nodes if one.op.name in wanted]
+        try:
+            return node, wanted, infer_shapes(pruned_graph(plan.graph, ops, call.feed_shapes))
+        except (ValueError, TypeError) as error:
+            earlier = plan.node(node_name(str(error)))
+        if earlier is None or earlier.op.name not in wanted:
+            break
+        node = earlier
+    return node, wanted, {}
+
+
+def _obstacle(plan: Plan, node: PlanNode, wanted: set[str]) -> str:
+    """Return why the ancestors of `node` can't be run again, or an empty word."""
+    made_by = [one for one in plan.nodes if one.op.name in wanted]
+    for one in made_by:
+        if one.op.op_def.is_stateful and one.op.type not in _READS:
+            return f"{one.op.name} ({one.op.type}) changes state or is random"
+    read = {one.op.name for one in made_by if one.op.type in ("VarHandleOp", "VariableV2", "Variable")}
+    after = _descendants(plan, node)
+    for one in plan.nodes:
+        if one.family == "assign" and one.index not in after:
+            names = {source.name for source in one.inputs if source.origin == "variable"}
+            if names & read:
+                return f"{one.op.name} may have changed {min(names & read)} already"
+    return ""
+
+
+def _descendants(plan: Plan, node: PlanNode) -> set[int]:
+    found = {node.index}
+    names = {node.op.name}
+    for one in plan.nodes:
+        depends = any(source.node in found for source in one.inputs if source.node is not None)
+        if depends or any(control.name in names for control in one.op.control_inputs):
+            found.add(one.index)
+            names.add(one.op.name)
+    return found
+
+
+def _replayable(
+    plan: Plan, wanted: set[str], shapes: Mapping[str, Sequence[Shape | None]]
+) -> list[tuple[int, int, Any]]:
+    places: list[tuple[int, int, Any]] = []
+    total = 0
+    for one in plan.nodes:
+        if one.op.name not in wanted or one.fed or one.op.type == "Const" or one.loop or one.conditional:
+            continue
+        for output, tensor in enumerate(one.op.outputs):
+            usable = dtype_word(tensor.dtype) in MEASURED and not tensor.dtype._is_ref_dtype
+            if not usable or not plan.graph.is_fetchable(tensor):
+                continue
+            row = shapes.get(one.op.name, ())
+            total += prod(size or 1 for size in (row[output] if output < len(row) else None) or ())
+            if total > _LARGEST_REPLAY:
+                return places
+            places.append((one.index, output, tensor))
+    return places
+
+
+def _traced(probed: Probed, wanted: set[str], replayed: Mapping[tuple[int, int], Any], level: Any) -> Probed:
+    """Return the plan with the nodes that led to the failure selected, and how each was seen."""
+    nodes = probed.plan.nodes
+    seen = {index for index, _ in replayed}
+    return Probed(
+        probed.plan,
+        level,
+        ["executed" if node.index in seen else "inferred" for node in nodes],
+        [node.op.name in wanted for node in nodes],
+        probed.known,
+    )
+
+
+def _failure(
+    sink: Sink, error: Any, runs: Runs, call: RunCall, name: str,
+    node: PlanNode | None = None, facts: RunFacts | None = None, seq: int | None = None,
+) -> Failure:  # fmt: skip
+    message = str(error.message or error)
+    reading = read_message(message)
+    kind = type(error).__name__
+    run_site = runs.run_site(call)
+    common: dict[str, Any] = {
+        "category": "memory" if kind == "ResourceExhaustedError" else reading.category,
+        "detail": reading.detail,
+        "framework": "tensorflow",
+        "mode": "session",
+        "name": name,
+        "run_site": run_site,
+        "node": seq,
+    }
+    if node is None or facts is None:
+        return Failure(
+            sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message, site=run_site, **common
+        )
+    return Failure(
+        sink.next_seq(),
+        sink.step,
+        f"tensorflow.errors.{kind}",
+        message,
+        phase=node.phase,
+        op=node.op.type,
+        function=node.function,
+        family=node.family,
+        module=node.module,
+        site=node.site or run_site,
+        operands=tuple(facts.operand(one) for one in node.inputs),
+        attributes=node.attributes,
+        **common,
+    )
+
+
+def _with_frames(failure: Failure, frames: tuple[Any, ...]) -> Failure:
+    import msgspec
+
+    return msgspec.structs.replace(failure, frames=frames)

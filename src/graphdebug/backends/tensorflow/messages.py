@@ -1,0 +1,97 @@
+"""TensorFlow's error messages read into the categories and details of docs/format.md."""
+
+# ruff: noqa: E501 -- a rule is one line
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["Reading", "node_name", "read_message"]
+
+_NODE = re.compile(r"\{\{node ([^}]*)\}\}")
+
+
+class Reading(NamedTuple):
+    """What a message says."""
+
+    category: str
+    detail: dict[str, Any]
+
+
+def node_name(message: str) -> str:
+    """Return the name of the node that a message of the runtime names first, or an empty name."""
+    found = _NODE.search(message)
+    return found.group(1).rpartition(" ")[2] if found else ""
+
+
+def read_message(message: str) -> Reading:
+    """Return the category and detail of an error message; ``other`` where no rule knows it."""
+    for pattern, category, detail in _RULES:
+        found = pattern.search(message)
+        if found:
+            return Reading(category, detail(found.groupdict()))
+    return Reading("other", {})
+
+
+def _numbers(groups: dict[str, str]) -> dict[str, Any]:
+    """Return the groups, as numbers where they are."""
+    return {key: int(text) if text.lstrip("-").isdigit() else text for key, text in groups.items() if text}
+
+
+def _shapes(groups: dict[str, str]) -> dict[str, Any]:
+    return {key: _sizes(text) if key in ("expected", "found") else text for key, text in groups.items()}
+
+
+def _sizes(text: str) -> list[int | None]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return [int(word) if word.isdigit() else None for word in words]
+
+
+def _index(groups: dict[str, str]) -> dict[str, Any]:
+    found = _numbers(groups)
+    element = [int(one) for one in re.findall(r"\d+", groups.get("index") or "")]
+    return {**found, "index": element} if element else found
+
+
+def _dtypes(groups: dict[str, str]) -> dict[str, Any]:
+    words = {"float": "float32", "double": "float64", "half": "float16"}
+    return {key: words.get(text, text) for key, text in groups.items() if text}
+
+
+def _rule(pattern: str, category: str, detail: Callable[[dict[str, str]], dict[str, Any]] = _numbers) -> Any:
+    return re.compile(pattern, re.DOTALL), category, detail
+
+
+_RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, Any]]]] = [
+    _rule(r"feed a value for placeholder tensor '(?P<placeholder>[^']*)'", "unfed"),
+    _rule(r"Attempting to use uninitialized value (?P<variable>\S+)", "uninitialized"),
+    _rule(r"(?:reading resource variable|Could not find variable) (?P<variable>[^\s.]+)", "uninitialized"),
+    _rule(r"Resource [^/]+/(?P<variable>[^/]+)/\S* does not exist", "uninitialized"),
+    _rule(r"Cannot feed value of shape \((?P<found>[^)]*)\) for Tensor (?P<placeholder>\S+), which has shape \((?P<expected>[^)]*)\)", "feed_shape", _shapes),
+    _rule(r"Graph is finalized and cannot be modified", "finalized"),
+    _rule(r"is not an element of this graph|must be from the same graph|from a different graph", "other_graph"),
+    _rule(r"The Session graph is empty", "other_graph"),
+    _rule(r"No gradients provided for any variable", "no_gradient"),
+    _rule(r"assertion failed", "assertion"),
+    _rule(r"Tensor had (?P<values>[\w, +-]*(?:NaN|Inf)[\w, +-]*) values", "nonfinite"),
+    _rule(r"Received a label value of (?P<value>-?\d+) which is outside the valid range of \[(?P<low>\d+), (?P<high>\d+)\)", "index", _index),
+    _rule(r"indices\[?(?P<index>[\d,]*)\]? = \[?(?P<value>-?\d+)\]? is not in \[(?P<low>\d+), (?P<high>\d+)\)", "index", _index),
+    _rule(r"slice index (?P<value>-?\d+) of dimension \d+ out of bounds", "index", _index),
+    _rule(r"indices\[(?P<index>[\d,]*)\] = \[[^\]]*\] does not index into", "index", _index),
+    _rule(r"Input '\w+' of '\w+' Op has type (?P<found>\w+) that does not match type (?P<expected>\w+)", "dtype", _dtypes),
+    _rule(r"Tensor conversion requested dtype (?P<expected>\w+) for Tensor with dtype (?P<found>\w+)", "dtype", _dtypes),
+    _rule(r"passed to parameter .* has DataType (?P<found>\w+) not in list of allowed", "dtype", _dtypes),
+    _rule(r"Expected (?P<expected>\w+)(?: passed to parameter .*?)?, (?:but )?got .* of type '(?P<found>\w+)'", "dtype", _dtypes),
+    _rule(r"expected to be a (?P<expected>\w+) tensor but is a (?P<found>\w+) tensor", "dtype", _dtypes),
+    _rule(r"Dimensions must be equal, but are (?P<expected>\d+) and (?P<found>\d+)", "shape"),
+    _rule(r"Dimension (?P<dimension>\d+) in both shapes must be equal, but are (?P<expected>\d+) and (?P<found>\d+)", "shape"),
+    _rule(r"must be rank (?P<expected>\d+) but is rank (?P<found>\d+)", "shape"),
+    _rule(r"Input to reshape is a tensor with (?P<found>\d+) values, but the requested shape (?:has|requires a multiple of) (?P<expected>\d+)", "shape"),
+    _rule(r"Cannot reshape a tensor with (?P<found>\d+) elements to shape .* \((?P<expected>\d+) elements\)", "shape"),
+    _rule(r"[Ii]ncompatible shapes|size-incompatible|[Ss]hapes? .* (?:incompatible|not compatible)|must have the same (?:first dimension|shape|size)", "shape"),
+    _rule(r"Dimensions? .*(?:not compatible|should match|must match)|must be (?:broadcastable|divisible)|[Ii]nvalid (?:static )?shape", "shape"),
+    _rule(r"logits and labels must|must be (?:at least )?(?:rank )?\d-?[dD]|Negative dimension size|input shapes: \[", "shape"),
+    _rule(r"OOM when allocating|Out of memory|failed to allocate", "memory"),
+    _rule(r"Cannot assign a device", "device"),
+]  # fmt: skip

@@ -1,0 +1,84 @@
+"""What TensorFlow says it executed: the partition graphs of RunMetadata, held against the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.probed import Probed
+from graphdebug.model.event import Event, Notice
+
+__all__ = ["partition_graphs", "verify"]
+
+_OWN = "graphdebug"
+_PLUMBING = ("_Arg", "_Retval", "_Send", "_Recv", "_HostSend", "_HostRecv", "_FeedTensor", "_FetchTensor")
+
+
+class _Asked:
+    """Buffers for the C API: options that ask for partition graphs, and the place for the answer."""
+
+    def __init__(self) -> None:
+        from tensorflow.core.protobuf import config_pb2
+        from tensorflow.python.client import pywrap_tf_session as api
+
+        asked = config_pb2.RunOptions(output_partition_graphs=True)
+        self._api = api
+        self.options = api.TF_NewBufferFromString(asked.SerializeToString())
+        self.metadata = api.TF_NewBuffer()
+
+    def graphs(self) -> dict[str, str]:
+        """Return the op types by name of all that was executed."""
+        from tensorflow.core.protobuf import config_pb2
+
+        answer = config_pb2.RunMetadata()
+        answer.ParseFromString(self._api.TF_GetBuffer(self.metadata))
+        return {node.name: node.op for graph in answer.partition_graphs for node in graph.node}
+
+    def free(self) -> None:
+        """Give the buffers back."""
+        self._api.TF_DeleteBuffer(self.options)
+        self._api.TF_DeleteBuffer(self.metadata)
+
+
+@contextmanager
+def partition_graphs() -> Iterator[_Asked]:
+    """Ask for the partition graphs of one run."""
+    asked = _Asked()
+    try:
+        yield asked
+    finally:
+        asked.free()
+
+
+def verify(executed: Mapping[str, str], probed: Probed, sink: Sink) -> Sequence[Event]:
+    """Correct in `probed` what was predicted wrongly, and say what was fused, removed or not seen."""
+    if not executed:
+        return ()
+    for node in probed.plan.nodes:
+        seen, said = node.op.name in executed, probed.execution[node.index]
+        if seen and said != "executed":
+            probed.execution[node.index] = "inferred"
+    names = {
+        one: [node.op.name for node in probed.plan.nodes if probed.execution[node.index] == one]
+        for one in ("fused", "removed")
+    }
+    events: list[Event] = []
+    if names["fused"] or names["removed"]:
+        text = (
+            f"TensorFlow's graph optimizer fused {len(names['fused'])} and removed {len(names['removed'])} "
+            f"of {len(probed.plan.nodes)} nodes; they are in the log without statistics"
+        )
+        events.append(Notice(sink.next_seq(), "fused", text, detail=dict(names)))
+    unseen = [
+        name for name, op in executed.items()
+        if name not in probed.plan.index and not _is_plumbing(name, op)
+    ]  # fmt: skip
+    if unseen:
+        text = f"{len(unseen)} nodes ran that are not in the graph as it was built: {', '.join(unseen[:3])}"
+        events.append(Notice(sink.next_seq(), "blind", text, detail={"nodes": unseen[:100]}))
+    return events
+
+
+def _is_plumbing(name: str, op: str) -> bool:
+    return op in _PLUMBING or _OWN in name or name.startswith("_") or op == "NoOp" or op == "Const"

@@ -1,0 +1,205 @@
+"""Errors that TensorFlow raises in Python, before anything runs: at graph build, at feeding and fetching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
+from graphdebug.backends.tensorflow.declarations import Declarations
+from graphdebug.backends.tensorflow.facts import array_fact, static_fact
+from graphdebug.backends.tensorflow.messages import Reading, read_message
+from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts
+from graphdebug.backends.tensorflow.patches import Patches
+from graphdebug.backends.tensorflow.plan import make_plan
+from graphdebug.backends.tensorflow.probed import Probed
+from graphdebug.backends.tensorflow.variables import variable_of
+from graphdebug.backends.tensorflow.vocabulary import Word, word
+from graphdebug.model.event import Failure, Operand, TensorFact
+
+__all__ = ["explain_misuse", "watch_building"]
+
+_ERRORS = (ValueError, TypeError, RuntimeError, LookupError, AttributeError)
+_NOTE = "_graphdebug_making"
+"""Attribute of an exception, as long as it is on its way to the end of the block."""
+
+
+class _Making(NamedTuple):
+    """An op that was being made, as TensorFlow was asked for it."""
+
+    op_type: str
+    name: str
+    inputs: Mapping[str, Any]
+    """Inputs and attributes by TensorFlow's names."""
+
+    def constant(self, position: int) -> Any:
+        """Return input number `position` as an array if its value is known, else None."""
+        from tensorflow.python.framework import tensor_util
+
+        values = list(self.inputs.values())
+        value = values[position] if position < len(values) else None
+        if hasattr(value, "op"):
+            return tensor_util.constant_value(value)
+        return np.asarray(value) if isinstance(value, int | list | tuple | np.ndarray) else None
+
+
+def watch_building(patches: Patches) -> None:
+    """Note on each exception that leaves the making of an op which op it was; TensorFlow drops those frames.
+
+    Our frame is dropped from tracebacks as TensorFlow's own are.
+    """
+    from tensorflow.python.framework import op_def_library
+    from tensorflow.python.util import traceback_utils
+
+    def _apply_op_helper(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
+        try:
+            return make(op_type_name, name, **keywords)
+        except Exception as error:
+            if not hasattr(error, _NOTE):
+                setattr(error, _NOTE, _Making(op_type_name, (name or "").rstrip("/"), keywords))
+            raise
+
+    make: Callable[..., Any] = patches.put(op_def_library, "_apply_op_helper", _apply_op_helper)
+    hidden = (*traceback_utils._EXCLUDED_PATHS, __file__)
+    patches.put(traceback_utils, "_EXCLUDED_PATHS", hidden)
+
+
+def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
+    """Return what is known of an exception raised while a graph was built or a session called, else None.
+
+    Emits the nodes that lead to the operands of a failing op, as they were built.
+    """
+    making = getattr(error, _NOTE, None)
+    if making is not None:
+        delattr(error, _NOTE)
+    if not isinstance(error, _ERRORS):
+        return None
+    reading = read_message(str(error))
+    frames = list(_frames(error))
+    if any(_is_in(frame, "client/session.py") for frame in frames):
+        return _of_session(error, sink, reading, frames)
+    if making is not None and not _in_function(making):
+        return _of_build(error, sink, reading, making)
+    if making is None and reading.category in ("finalized", "other_graph", "no_gradient"):
+        return _of_build(error, sink, reading, _Making("", "", {}))
+    return None
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
+def _is_in(frame: FrameType, ending: str) -> bool:
+    return frame.f_code.co_filename.replace("\\", "/").endswith(f"tensorflow/python/{ending}")
+
+
+def _in_function(making: _Making) -> bool:
+    graphs = [one.graph for one in _flat(making.inputs.values()) if hasattr(one, "op")]
+    return any(graph.building_function for graph in graphs)
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list[FrameType]) -> Failure:
+    """Return the failure of a call of `Session.run` that Python refused."""
+    operands: tuple[Operand, ...] = ()
+    tensor = next(
+        (frame.f_locals["subfeed_t"] for frame in reversed(frames) if "subfeed_t" in frame.f_locals), None
+    )
+    if reading.category == "feed_shape" and tensor is not None:
+        Declarations(sink).tell([tensor.op])
+        given = next(frame.f_locals["np_val"] for frame in reversed(frames) if "np_val" in frame.f_locals)
+        operands = (
+            Operand(array_fact(np.asarray(given), "shapes"), "feed", name=tensor.name, role="input"),
+            Operand(static_fact(tensor), "constant", name=tensor.op.name, role="state"),
+        )
+    where = sink.sites.of_traceback(error.__traceback__)
+    return Failure(
+        sink.next_seq(), sink.step, _qualified(error), str(error), reading.category, reading.detail,
+        framework="tensorflow", mode="session", op="Session.run", function="run", family="control",
+        name=reading.detail.get("placeholder", ""), site=where[-1] if where else None,
+        run_site=where[-1] if where else None, frames=where, operands=operands,
+    )  # fmt: skip
+
+
+def _of_build(error: BaseException, sink: Sink, reading: Reading, making: _Making) -> Failure:
+    """Return the failure of an op that could not be built, after the nodes that lead to its inputs."""
+    meaning = word(making.op_type) if making.op_type else Word("", "other")
+    named = [(key, one) for key, value in making.inputs.items() for one in _flat([value]) if _is_operand(one)]
+    seqs = _emit_origins(sink, [one for _, one in named if hasattr(one, "op")])
+    operands = tuple(
+        _operand(one, meaning.role(position) or key, seqs) for position, (key, one) in enumerate(named)
+    )
+    where = sink.sites.of_traceback(error.__traceback__)
+    asked = Asked(making.inputs.get, making.constant, operands)
+    return Failure(
+        sink.next_seq(), sink.step, _qualified(error), str(error), reading.category, reading.detail,
+        framework="tensorflow", mode="session", phase="build", op=making.op_type, function=meaning.function,
+        family=meaning.family, name=making.name, site=where[-1] if where else None,
+        frames=where, operands=operands, attributes=attributes_of(making.op_type, asked),
+    )  # fmt: skip
+
+
+def _emit_origins(sink: Sink, tensors: list[Any]) -> dict[str, int]:
+    """Emit the nodes that lead to `tensors`, with static shapes; return their numbers by op name."""
+    graphs = {id(tensor.graph): tensor.graph for tensor in tensors}
+    if len(graphs) != 1:
+        return {}
+    plan = make_plan(next(iter(graphs.values())), tensors, (), (), sink.sites)
+    Declarations(sink).tell([node.op for node in plan.nodes])
+    for node in plan.nodes:
+        node.phase = "build"
+    placeholders = ("Placeholder", "PlaceholderV2")
+    recorded = [node.op.type not in placeholders for node in plan.nodes]
+    probed = Probed(plan, "shapes", ["inferred"] * len(plan.nodes), recorded, {})
+    facts = RunFacts(probed, {}, {}, {})
+    writer = NodeWriter(sink, facts, None, 0)
+    for node in plan.nodes:
+        if recorded[node.index]:
+            writer.add(node, "inferred")
+    sink.emit(writer.events)
+    return {plan.nodes[position].op.name: seq for position, seq in facts.seqs.items()}
+
+
+def _operand(value: Any, role: str, seqs: Mapping[str, int]) -> Operand:
+    if not hasattr(value, "op"):
+        variable = getattr(value, "name", "").partition(":")[0] if hasattr(value, "initializer") else ""
+        return Operand(_fact_of_value(value), "variable" if variable else "argument", name=variable, role=role)
+    variable = variable_of(value)
+    if variable:
+        return Operand(static_fact(value), "variable", name=variable, role=role)
+    kind = value.op.type
+    if kind.startswith("Placeholder"):
+        return Operand(static_fact(value), "feed", name=value.name, role=role)
+    if kind == "Const":
+        return Operand(static_fact(value), "constant", name=value.op.name, role=role)
+    return Operand(static_fact(value), "node", seqs.get(value.op.name), value.value_index, role=role)
+
+
+def _is_operand(value: Any) -> bool:
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def _fact_of_value(value: Any) -> TensorFact:
+    try:
+        return array_fact(np.asarray(value), "shapes")
+    except (TypeError, ValueError, NotImplementedError):
+        return TensorFact(None, str(getattr(value, "dtype", "")))
+
+
+def _qualified(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

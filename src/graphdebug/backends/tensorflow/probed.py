@@ -1,0 +1,286 @@
+"""A plan with its probes: what to fetch besides the user's fetches, and how to read what comes back."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
+from graphdebug.backends.tensorflow.plan import Plan, PlanNode
+from graphdebug.backends.tensorflow.probes import MEASURED, UNMEASURED_OPS, build_probe, decode, width
+from graphdebug.backends.tensorflow.pruned import infer_shapes, optimised_ops, pruned_graph
+from graphdebug.model.event import Level, Shape, TensorFact
+
+__all__ = ["Execution", "Measured", "Probed", "probe_plan"]
+
+Execution = Literal["executed", "inferred", "fused", "removed", "raised"]
+_GROUPS = frozenset(
+    [
+        "While",
+        "StatelessWhile",
+        "If",
+        "StatelessIf",
+        "Case",
+        "StatelessCase",
+        "PartitionedCall",
+        "StatefulPartitionedCall",
+    ]
+)
+_SCOPE = "graphdebug"
+_build_lock = threading.RLock()
+_numbers = count()
+_known_probes: weakref.WeakKeyDictionary[Any, dict[tuple[str, str], str]] = weakref.WeakKeyDictionary()
+"""For each graph, the names of the probes it has by tensor name and level: a graph is probed once."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """One probed tensor: where its numbers stand in the fetched vector, or its key in the staging area."""
+
+    node: int
+    output: int
+    dtype: str
+    start: int
+    width: int
+
+
+@dataclass(slots=True)
+class Probed:
+    """What runs in place of a plan's own fetches and targets, and how to read it."""
+
+    plan: Plan
+    level: Level
+    execution: list[Execution]
+    recorded: list[bool]
+    """Which nodes the user wants to see."""
+    known: dict[tuple[int, int], TensorFact]
+    """Facts that no run changes: constants."""
+    measured: list[Measured] = field(default_factory=list)
+    staged: list[Measured] = field(default_factory=list)
+    fetches: list[Any] = field(default_factory=list)
+    targets: list[Any] = field(default_factory=list)
+    unstage: Any = None
+    staged_size: Any = None
+    broken: bool = False
+    """A probe itself failed: this plan runs without any from now on."""
+    verified: bool = False
+    shapes: dict[Any, Mapping[str, Sequence[Shape | None]]] = field(default_factory=dict)
+
+    def seen_as(self, node: PlanNode) -> Execution:
+        """Return how `node` ran: `inferred` where it ran and its outputs were not seen."""
+        execution = self.execution[node.index]
+        if execution != "executed" or not node.static or (node.index, 0) in self.known:
+            return execution
+        return "executed" if any(one.node == node.index for one in self.measured) else "inferred"
+
+    def read(
+        self, fetched: Sequence[np.ndarray], shapes: Mapping[str, Sequence[Shape | None]]
+    ) -> dict[tuple[int, int], TensorFact]:
+        """Return the facts that the probes' fetches tell, by node index and output."""
+        nodes, level = self.plan.nodes, self.level
+        found = {}
+        if level == "values":
+            for one, array in zip(self.measured, fetched, strict=True):
+                found[one.node, one.output] = array_fact(
+                    np.asarray(array), level, dtype=one.dtype, device=nodes[one.node].device
+                )
+            return found
+        flat = fetched[0].tolist() if fetched else []
+        for one in self.measured:
+            node = nodes[one.node]
+            part = flat[one.start : one.start + one.width]
+            found[one.node, one.output] = decode(
+                part, level, one.dtype, node.device, _inferred(shapes, node, one.output)
+            )
+        return found
+
+    def inferred_shapes(self, feeds: Mapping[Any, Shape]) -> Mapping[str, Sequence[Shape | None]]:
+        """Return the shapes of all nodes for feeds of these shapes (by ``Tensor.ref()``), inferred once."""
+        key = frozenset((id(ref.deref()), shape) for ref, shape in feeds.items())
+        if key not in self.shapes:
+            if len(self.shapes) > 64:
+                self.shapes.clear()
+            ops = [node.op for node in self.plan.nodes]
+            self.shapes[key] = shapes_or_nothing(self.plan.graph, ops, feeds)
+        return self.shapes[key]
+
+
+def shapes_or_nothing(
+    graph: Any, ops: Sequence[Any], feeds: Mapping[Any, Shape]
+) -> Mapping[str, Sequence[Shape | None]]:
+    """Return inferred shapes by op name; empty where TensorFlow finds that they do not fit."""
+    try:
+        return infer_shapes(pruned_graph(graph, ops, feeds))
+    except (ValueError, TypeError):
+        return {}
+
+
+def probe_plan(
+    plan: Plan, level: Level, recorded: list[bool], feeds: Mapping[Any, Shape], config: Any
+) -> Probed:
+    """Put probes on the tensors of `plan` that TensorFlow's graph optimizer leaves in place.
+
+    Args:
+        plan: what will run.
+        level: what to measure.
+        recorded: which nodes the user wants to see.
+        feeds: shapes of this run's feeds; sizes of tensors decide how they are counted.
+        config: the session's ConfigProto.
+
+    """
+    probed = Probed(plan, level, _executions(plan, config), recorded, _constants(plan, level))
+    shapes = probed.inferred_shapes(feeds)
+    with _build_lock, _open(plan.graph):
+        places = [place for place in _places(probed) if recorded[place[0].index]]
+        _add_fetched(probed, [place for place in places if not _in_frame(place[0])], shapes)
+        _add_staged(probed, [place for place in places if _in_frame(place[0])])
+    return probed
+
+
+def _executions(plan: Plan, config: Any) -> list[Execution]:
+    """Return what becomes of each node, as TensorFlow's graph optimizer tells beforehand."""
+    ops = [node.op for node in plan.nodes]
+    roots = [tensor.op.name for tensor in plan.fetches] + [op.name for op in plan.targets]
+    try:
+        left = optimised_ops(pruned_graph(plan.graph, ops, {t.ref(): None for t in plan.feeds}), roots, config)
+    except Exception:
+        return ["executed"] * len(ops)
+    return _classified(plan, left)
+
+
+def _classified(plan: Plan, left: Mapping[str, str]) -> list[Execution]:
+    found: list[Execution] = []
+    users: dict[int, list[int]] = {}
+    for node in plan.nodes:
+        for one in node.inputs:
+            if one.node is not None:
+                users.setdefault(one.node, []).append(node.index)
+        kept = node.op.name in left or node.op.type in _GROUPS or bool(node.loop) or node.conditional
+        found.append("executed" if kept else "removed")
+    for node in reversed(plan.nodes):
+        if found[node.index] == "removed":
+            after = users.get(node.index, ())
+            into_fused = any("Fused" in left.get(plan.nodes[one].op.name, "") for one in after)
+            if into_fused or any(found[one] == "fused" for one in after):
+                found[node.index] = "fused"
+    return found
+
+
+def _constants(plan: Plan, level: Level) -> dict[tuple[int, int], TensorFact]:
+    from tensorflow.python.framework import tensor_util
+
+    found = {}
+    for node in plan.nodes:
+        if node.op.type == "Const":
+            value = tensor_util.constant_value(node.op.outputs[0])
+            if value is not None:
+                dtype = dtype_word(node.op.outputs[0].dtype)
+                found[node.index, 0] = array_fact(np.asarray(value), level, dtype=dtype, device=node.device)
+    return found
+
+
+def _places(probed: Probed) -> Iterator[tuple[PlanNode, int, Any]]:
+    """Yield the outputs worth a probe: (node, output number, tensor)."""
+    plan = probed.plan
+    used = {id(one.tensor) for node in plan.nodes for one in node.inputs} | {id(one) for one in plan.fetches}
+    fed = {id(tensor) for tensor in plan.feeds}
+    for node in plan.nodes:
+        if node.op.type in UNMEASURED_OPS or probed.execution[node.index] != "executed":
+            continue
+        for output, tensor in enumerate(node.op.outputs):
+            wrong_rank = node.op.type.startswith("FusedBatchNorm") and output > 2
+            if tensor.dtype._is_ref_dtype or wrong_rank or id(tensor) in fed or id(tensor) not in used:
+                continue
+            if dtype_word(tensor.dtype) in MEASURED and not (output and _in_frame(node)):
+                yield node, output, tensor
+
+
+def _in_frame(node: PlanNode) -> bool:
+    return bool(node.loop) or node.conditional
+
+
+def _add_fetched(
+    probed: Probed, places: Sequence[tuple[PlanNode, int, Any]], shapes: Mapping[str, Sequence[Shape | None]]
+) -> None:
+    import tensorflow as tf
+
+    parts, start = [], 0
+    for node, output, tensor in places:
+        shape = _inferred(shapes, node, output)
+        elements = None if shape is None or None in shape else prod(size for size in shape if size is not None)
+        dtype = dtype_word(tensor.dtype)
+        size = width(probed.level, dtype)
+        if probed.level == "values":
+            probed.fetches.append(tensor)
+        else:
+            parts.append(_probe_of(tensor, probed.level, elements))
+        probed.measured.append(Measured(node.index, output, dtype, start, size))
+        start += size
+    if parts and probed.level != "values":
+        probed.fetches.append(tf.concat(parts, 0) if len(parts) > 1 else parts[0])
+
+
+def _add_staged(probed: Probed, places: Sequence[tuple[PlanNode, int, Any]]) -> None:
+    """Put sinks into loops and branches: they come back in the order of execution, only what ran."""
+    import tensorflow as tf
+
+    if not places:
+        return
+    graph, area = probed.plan.graph, f"{_SCOPE}_{next(_numbers)}"
+    for key, (node, output, tensor) in enumerate(places):
+        context = graph._get_control_flow_context()
+        graph._set_control_flow_context(node.op._get_control_flow_context())
+        try:
+            numbers = build_probe(tensor, probed.level, 0, key)
+            probed.targets.append(tf.raw_ops.Stage(values=[numbers], shared_name=area))
+        finally:
+            graph._set_control_flow_context(context)
+        dtype = dtype_word(tensor.dtype)
+        probed.staged.append(Measured(node.index, output, dtype, 0, width(probed.level, dtype)))
+    probed.staged_size = tf.raw_ops.StageSize(dtypes=[tf.float64], shared_name=area)
+    probed.unstage = tf.raw_ops.Unstage(dtypes=[tf.float64], shared_name=area)[0]
+
+
+def _probe_of(tensor: Any, level: Level, elements: int | None) -> Any:
+    """Return the probe of `tensor`, the one that its graph has already if there is one."""
+    known = _known_probes.setdefault(tensor.graph, {})
+    name = known.get((tensor.name, level))
+    if name is None:
+        with tensor.graph.device(tensor.op.device or None):
+            probe = build_probe(tensor, level, elements, 0)
+        known[tensor.name, level] = probe.name
+        return probe
+    return tensor.graph.get_tensor_by_name(name)
+
+
+def _inferred(shapes: Mapping[str, Sequence[Shape | None]], node: PlanNode, output: int) -> Shape | None:
+    row = shapes.get(node.op.name, ())
+    return row[output] if output < len(row) else node.static[output].shape
+
+
+@contextmanager
+def _open(graph: Any) -> Iterator[None]:
+    """Make `graph` the default graph, outside every scope, also if it was finalized; as before afterwards."""
+    finalized = graph.finalized
+    if finalized:
+        graph._unsafe_unfinalize()
+    try:
+        with (
+            graph.as_default(),
+            graph.control_dependencies(None),
+            graph.name_scope(f"{_SCOPE}/"),
+            graph.device(None),
+            graph._original_op(None),
+        ):
+            yield
+    finally:
+        if finalized:
+            graph.finalize()

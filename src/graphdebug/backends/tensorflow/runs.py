@@ -1,0 +1,217 @@
+"""One call of `Session.run`: planned and probed, executed, read back and written down."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow import metadata as run_metadata
+from graphdebug.backends.tensorflow.declarations import Declarations
+from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
+from graphdebug.backends.tensorflow.gradients import plan_gradients
+from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
+from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
+from graphdebug.backends.tensorflow.probed import Probed, probe_plan
+from graphdebug.backends.tensorflow.probes import decode
+from graphdebug.model.event import Shape, Site, TensorFact
+from graphdebug.options import Options
+
+__all__ = ["RunCall", "Runs", "staged_records"]
+
+_CACHE = "_graphdebug_plans"
+"""Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
+
+
+@dataclass(slots=True)
+class RunCall:
+    """What the user asked a session to do."""
+
+    session: Any
+    fetches: Sequence[Any]
+    targets: Sequence[Any]
+    feeds: Mapping[Any, Any]
+    """Fed arrays by ``Tensor.ref()``."""
+    frame: FrameType | None
+    thread: int
+
+    @property
+    def feed_shapes(self) -> dict[Any, Shape]:
+        """Shapes of the fed arrays by ``Tensor.ref()``."""
+        return {ref: tuple(np.shape(value)) for ref, value in self.feeds.items()}
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it only fills a queue: a queue runner's doing, not a step of the user's."""
+        return not self.fetches and all("Enqueue" in op.type or "QueueClose" in op.type for op in self.targets)
+
+
+class Runs:
+    """Plans, prepares, executes and records the runs of all sessions."""
+
+    def __init__(self, sink: Sink, options: Options) -> None:
+        self._sink = sink
+        self._options = options
+        self._declarations = Declarations(sink)
+        self._lock = threading.RLock()
+        self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._partial: dict[Any, set[str]] = {}
+
+    def forget(self) -> None:
+        """Drop all plans."""
+        for graph in list(self._graphs):
+            if hasattr(graph, _CACHE):
+                delattr(graph, _CACHE)
+
+    def prepare(self, call: RunCall) -> Probed | None:
+        """Return what to run in place of `call`, or None to run it as it is."""
+        if not self._sink.recording:
+            return None
+        with self._lock:
+            probed = self._probed(call)
+        return None if probed.broken else probed
+
+    def execute(
+        self, run: Callable[..., Any], call: RunCall, probed: Probed | None, options: Any, metadata: Any
+    ) -> list[Any]:
+        """Run `call` with the probes' fetches after the user's own."""
+        if probed is None:
+            found = run(call.session, None, call.targets, call.fetches, call.feeds, options, metadata)
+            return list(found)
+        fetches, targets = [*call.fetches, *probed.fetches], [*call.targets, *probed.targets]
+        if probed.verified or options is not None or metadata is not None:
+            return list(run(call.session, None, targets, fetches, call.feeds, options, metadata))
+        probed.verified = True
+        with run_metadata.partition_graphs() as asked:
+            results = list(run(call.session, None, targets, fetches, call.feeds, asked.options, asked.metadata))
+            self._sink.emit(run_metadata.verify(asked.graphs(), probed, self._sink))
+        return results
+
+    def is_ours(self, error: Any, probed: Probed) -> bool:
+        """Whether one of our probes failed and not the user's graph; this plan is never probed again then."""
+        if not probed.fetches or "{{node graphdebug/" not in str(error.message or ""):
+            return False
+        probed.broken = True
+        return True
+
+    def record(
+        self, run: Callable[..., Any], call: RunCall, probed: Probed | None, extra: Sequence[Any]
+    ) -> None:
+        """Write down what a finished run executed."""
+        if probed is not None:
+            shapes = probed.inferred_shapes(call.feed_shapes)
+            facts = RunFacts(probed, probed.read(extra, shapes), self.feed_facts(call), shapes)
+            writer = self.writer(call, facts)
+            add_nodes(writer, facts, staged_records(run, call.session, probed, self._options.level))
+            writer.add_gradients(plan_gradients(probed.plan, self._options.gradients))
+            self._sink.emit(writer.events)
+        if not call.is_input:
+            self._sink.advance_step()
+
+    def record_partial(self, handle: Any, call: RunCall) -> None:
+        """Write down what one `partial_run` added to the ones before it on the same handle."""
+        if not self._sink.recording:
+            return
+        plan = self._plan(call)
+        done = self._partial.setdefault(handle, set())
+        recorded = [
+            one and node.op.name not in done for one, node in zip(self._selected(plan), plan.nodes, strict=True)
+        ]
+        done.update(plan.index)
+        probed = Probed(plan, "shapes", ["inferred"] * len(plan.nodes), recorded, {})
+        facts = RunFacts(probed, {}, self.feed_facts(call), probed.inferred_shapes(call.feed_shapes))
+        writer = self.writer(call, facts)
+        add_nodes(writer, facts, ())
+        self._sink.emit(writer.events)
+
+    def writer(self, call: RunCall, facts: RunFacts) -> NodeWriter:
+        """Return a writer for the nodes of `call`."""
+        return NodeWriter(self._sink, facts, self.run_site(call), call.thread)
+
+    def run_site(self, call: RunCall) -> Site | None:
+        """Return the user's line that ran `call`."""
+        position = self._sink.sites.position(call.frame)
+        return None if position is None else self._sink.sites.resolve(position)
+
+    def feed_facts(self, call: RunCall) -> dict[int, TensorFact]:
+        """Return the facts of the fed arrays by tensor id."""
+        level = self._options.level
+        return {
+            id(ref.deref()): array_fact(np.asarray(value), level, dtype=dtype_word(ref.deref().dtype))
+            for ref, value in call.feeds.items()
+        }
+
+    def plain(self, call: RunCall) -> Probed:
+        """Return the plan of `call` without a probe, all nodes selected: what a failed run is read with."""
+        plan = self._plan(call)
+        count = len(plan.nodes)
+        return Probed(plan, "shapes", ["inferred"] * count, [True] * count, {})
+
+    def _probed(self, call: RunCall) -> Probed:
+        plans = self._plans_of(call.session.graph)
+        feeds = [ref.deref() for ref in call.feeds]
+        key = (
+            tuple([id(tensor) for tensor in call.fetches]),
+            tuple([id(op) for op in call.targets]),
+            frozenset([id(tensor) for tensor in feeds]),
+        )
+        found = plans.get(key)
+        if found is None:
+            plan = self._plan(call)
+            self._declarations.tell([node.op for node in plan.nodes], feeds)
+            config = getattr(call.session, "_config", None)
+            found = plans[key] = probe_plan(
+                plan, self._options.level, self._selected(plan), call.feed_shapes, config
+            )
+        return found
+
+    def _plans_of(self, graph: Any) -> dict[Any, Probed]:
+        self._graphs.add(graph)
+        plans: dict[Any, Probed] | None = getattr(graph, _CACHE, None)
+        if plans is None:
+            plans = {}
+            setattr(graph, _CACHE, plans)
+        return plans
+
+    def _plan(self, call: RunCall) -> Plan:
+        feeds = [ref.deref() for ref in call.feeds]
+        return make_plan(call.session.graph, call.fetches, call.targets, feeds, self._sink.sites)
+
+    def _selected(self, plan: Plan) -> list[bool]:
+        options = self._options
+
+        def wanted(node: PlanNode) -> bool:
+            return (
+                _matches(node.module, options.modules)
+                and (_matches(node.op.type, options.ops) or _matches(node.function, options.ops))
+                and (not options.phases or node.phase in options.phases)
+            )
+
+        return [wanted(node) for node in plan.nodes]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def staged_records(
+    run: Callable[..., Any], session: Any, probed: Probed, level: Any
+) -> list[tuple[int, TensorFact]]:
+    """Empty the staging area: (node index, fact), in order of execution. It gives the last record first."""
+    if not probed.staged:
+        return []
+    (size,) = run(session, None, [], [probed.staged_size], {}, None, None)
+    found = []
+    for _ in range(int(size)):
+        (numbers,) = run(session, None, [], [probed.unstage], {}, None, None)
+        one = probed.staged[int(numbers[0])]
+        node = probed.plan.nodes[one.node]
+        found.append((one.node, decode(numbers.tolist(), level, one.dtype, node.device, None)))
+    return found[::-1]
