@@ -73,7 +73,8 @@ def optimised_ops(definition: Any, roots: Sequence[str], config: Any) -> dict[st
         tf.import_graph_def(placed, name="")
         meta, _ = meta_graph.export_scoped_meta_graph(graph=scratch, graph_def=scratch.as_graph_def())
     meta.collection_def["train_op"].node_list.value.extend(roots)
-    optimised = tf_optimizer.OptimizeGraph(config or config_pb2.ConfigProto(), meta, False, b"pruned", _machine())
+    config = config or config_pb2.ConfigProto()
+    optimised = tf_optimizer.OptimizeGraph(config, meta, False, b"pruned", _machine())
     return {node.name: node.op for node in optimised.node}
 
 
@@ -86,6 +87,7 @@ def _machine() -> Any:
     device = device_properties_pb2.NamedDevice(name=_DEVICE)
     device.properties.type = "CPU"
     device.properties.num_cores = 1
+    device.properties.frequency = 2000  # MHz; without it the cost estimator complains on stderr
     return cluster.Cluster(devices=[device])
 
 
