@@ -261,8 +261,14 @@ def _gradient_of(name: str, got: Mapping[str, Gradient]) -> Gradient | None:
     """Return the gradient of parameter `name`, also where one of the two names has the owner's in front."""
     if name in got:
         return got[name]
-    ends = [one for full, one in got.items() if full.endswith((f".{name}", f"/{name}"))]
-    return ends[-1] if len(ends) == 1 else None
+    alike = [
+        full
+        for full in got
+        if full.endswith((f".{name}", f"/{name}")) or name.endswith((f".{full}", f"/{full}"))
+    ]
+    if len(alike) > 1:
+        raise RecordingError(f"{name} may be any of {', '.join(alike)}: pass the whole model, or None")
+    return got[alike[0]] if alike else None
 
 
 def _why_no_flow(gradient: Gradient | None) -> str:

@@ -7,8 +7,7 @@ import platform
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -168,14 +167,13 @@ class Recording(Run):
         self._failed = True
         _drop_own_frames(error)
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Record nothing in this block inside the block."""
+    def pause(self) -> None:
+        """Record nothing until `resume`."""
         self._detach_all()
-        try:
-            yield
-        finally:
-            self._attach_all()
+
+    def resume(self) -> None:
+        """Record again after `pause`."""
+        self._attach_all()
 
     def dump(self) -> None:
         """Flight recorder: write out the steps held in memory now."""

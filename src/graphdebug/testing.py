@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import shutil
@@ -97,6 +98,7 @@ class TestRecorder:
         self._item: pytest.Item | None = None
         self._run: RecordedTest | None = None
         self._said = self._trouble = ""
+        self._paused = False
         if not any("GraphDebugWarning" in line for line in config.getini("filterwarnings")):
             config.addinivalue_line("filterwarnings", "default::graphdebug.errors.GraphDebugWarning")
 
@@ -104,6 +106,7 @@ class TestRecorder:
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
         """Start to record before the first fixture is made."""
         self._leave()
+        self._trouble = ""
         if self._wants(item):
             self._enter(item)
         return (yield)
@@ -122,27 +125,42 @@ class TestRecorder:
             pytest.fail(found, pytrace=False)
         return result
 
+    @pytest.hookimpl(specname="pytest_runtest_makereport")
+    def pytest_see_failure(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Take an exception down while all that led to it is still there, before pytest looks at it."""
+        run = self._run if self._item is item else None
+        if run is not None and call.excinfo is not None:
+            error = _of_doctest(call.excinfo.value)
+            if not isinstance(error, pytest.skip.Exception):
+                self._try(lambda: run.fail(error))
+            run.pause()  # a report shows local variables: what reading tensors runs is not the test's
+            self._paused = True
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Explain a failure while all that led to it is still there; end the recording after teardown."""
-        run = self._run if self._item is item else None
-        if run is None or call.excinfo is None or isinstance(call.excinfo.value, pytest.skip.Exception):
-            report = yield
-        else:
-            error = call.excinfo.value
-            self._try(lambda: run.fail(error))
-            with run.paused():  # the report shows local variables: what that runs is not the test's
-                report = yield
+        """Explain a failure in its report; end the recording after teardown."""
+        report = yield
+        run = self._run
         if report.failed and self._item is item:
             if run is not None:
                 self._try(lambda: self._explain(item, report, run))
             self._show(report, self._trouble)
             self._trouble = ""
+        if run is not None and self._paused:
+            self._paused = False
+            run.resume()
         if call.when == "teardown":
             self._leave()
         return report
+
+    def pytest_collection_finish(self) -> None:
+        """Load what recording needs now, not within the first test and its timeout."""
+        with suppress(GraphDebugError), Recording(None, self._settings.options("")):
+            pass
+        if self._settings.mode != "off":
+            import graphdebug.log.writer  # noqa: F401 - loads structlog
 
     def pytest_sessionfinish(self) -> None:
         """End a recording that an interrupted session left open."""
@@ -216,7 +234,8 @@ class TestRecorder:
             return
         self._try(lambda: run.__exit__(None, None, None))
         if run.path is not None and not self._said and self._settings.mode != "always":
-            run.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                run.path.unlink()
             shutil.rmtree(f"{run.path}.tensors", ignore_errors=True)
 
     def _explain(self, item: pytest.Item, report: pytest.TestReport, run: RecordedTest) -> None:
@@ -250,6 +269,12 @@ class TestRecorder:
             self._trouble = f"graphdebug could not record this test: {said}"
 
 
+def _of_doctest(error: BaseException) -> BaseException:
+    """Return the exception that an example in a docstring raised, which doctest wraps into its own."""
+    error = next(iter(getattr(error, "failures", ())), error)
+    return error.exc_info[1] if isinstance(error, doctest.UnexpectedException) else error
+
+
 def _marked(item: pytest.Item) -> dict[str, Any]:
     marker = item.get_closest_marker("graphdebug")
     return {} if marker is None else dict(marker.kwargs)
@@ -264,8 +289,8 @@ def _filters(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:
             kind, rest = "module", pattern
         if kind not in _FILTERS or not rest:
             raise pytest.UsageError(
-                f"unknown --graphdebug-filter {pattern!r}: write a pattern of module paths, "
-                "or op:PATTERN, phase:NAME or module:PATTERN"
+                f"unknown --graphdebug-filter {pattern!r}: use a pattern of module paths, "
+                "op:PATTERN or phase:NAME"
             )
         found[_FILTERS[kind]] = (*found.get(_FILTERS[kind], ()), rest)
     return found

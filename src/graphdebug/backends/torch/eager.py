@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ __all__ = ["EagerRecorder"]
 
 _autograd_node = torch._C._current_autograd_node
 _sequence_number = torch._C._autograd._get_sequence_nr
+_CALL_OP = torch._ops.OpOverload.__call__.__code__
 _ACCUMULATE = 2**63
 _BATCH = 512
 
@@ -133,6 +135,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             result = func(*args, **kwargs)
         except Exception as error:
             self._raised_by(raw, error)
+            _drop_op_call(error.__traceback__)
             raise
         raw.ended = time.perf_counter() - self._zero
         try:
@@ -283,3 +286,10 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         raw.execution = "raised"
         self._raws.append(raw)
         self._raised = f"{type(error).__name__}: {error}", raw
+
+
+def _drop_op_call(trace: TracebackType | None) -> None:
+    """Take torch's frame that calls the op for us out of the traceback: without us C++ calls it."""
+    called = trace.tb_next if trace is not None else None
+    if trace is not None and called is not None and called.tb_frame.f_code is _CALL_OP:
+        trace.tb_next = called.tb_next
