@@ -38,6 +38,7 @@ class SiteFinder:
         self._sites: dict[tuple[CodeType, int], Site] = {}
         self._positions: dict[CodeType, list[tuple[int | None, ...]]] = {}
         self._seen_files: set[str] = set()
+        self._adopted: dict[Site, Position] = {}
 
     def ignore(self, folder: str) -> None:
         """Count every file below `folder` as framework code from now on."""
@@ -84,6 +85,15 @@ class SiteFinder:
         if site is None:
             site = self._sites[position] = self._locate(*position)
         return site
+
+    def adopt(self, site: Site) -> Position:
+        """Return a position that resolves to `site`, a line that a framework kept as text."""
+        position = self._adopted.get(site)
+        if position is None:
+            code = compile("", site.file, "exec")
+            position = self._adopted[site] = code, -1 - len(self._adopted)
+            self._sites[position] = site
+        return position
 
     def at(self, file: str, line: int, function: str = "") -> Site:
         """Return the site of a line known only by file and number, as frameworks record it."""

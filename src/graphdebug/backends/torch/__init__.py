@@ -58,6 +58,10 @@ class TorchAttachment:
 
     def failure(self, error: BaseException) -> Failure | None:
         """Return what is known of an exception leaving the block; None if torch did not raise it."""
+        for part in self._parts:
+            failure = part.failure(error) if isinstance(part, Compiled) else None
+            if failure is not None:
+                return failure
         return failure_of(self._recorder, error)
 
     def detach(self) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 from graphdebug.backends.discovery import ImportWatch
 from graphdebug.backends.torch.compiled_backend import RecordingBackend
+from graphdebug.backends.torch.compiled_failures import failure_of_call, failure_of_capture
 from graphdebug.backends.torch.eager import EagerRecorder
+from graphdebug.model.event import Failure
 
 __all__ = ["Compiled"]
 
@@ -45,6 +47,14 @@ class Compiled:
         for backend in self._backends.values():
             for region in backend.regions:
                 region.forget()
+
+    def failure(self, error: BaseException) -> Failure | None:
+        """Return what is known of an exception that a compiled program raised; None if none did."""
+        for backend in self._backends.values():
+            for region in backend.regions:
+                if region.raised is not None and region.raised[0] == repr(error):
+                    return failure_of_call(region.raised[1], error, self._recorder)
+        return failure_of_capture(self._recorder, error) if self._backends else None
 
     def detach(self) -> None:
         """Give dynamo its own callbacks back, and drop the programs that record."""

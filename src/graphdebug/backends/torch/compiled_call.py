@@ -10,9 +10,9 @@ from graphdebug.backends.torch.compiled_graph import GraphTable, Place, Step
 from graphdebug.backends.torch.facts import Key, Look, fact_of
 from graphdebug.backends.torch.nodes import operand_of
 from graphdebug.backends.torch.origins import Trace
-from graphdebug.model.event import Event, Node, Phase, Site
+from graphdebug.model.event import Node, Phase, Site
 
-__all__ = ["GraphCall"]
+__all__ = ["Execution", "GraphCall"]
 
 Execution = Literal["executed", "inferred", "fused", "removed", "raised"]
 
@@ -68,7 +68,7 @@ class GraphCall:
             return None
         return Trace(keys[output], self.seqs[index], output, "node", "", self.looks.get((index, output)))
 
-    def events(self) -> list[Event]:
+    def nodes(self) -> list[Node]:
         """Return the nodes of this run, those that did not get to run left out."""
         return [self._node(index, step) for index, step in enumerate(self.table.steps[: len(self.executions)])]
 

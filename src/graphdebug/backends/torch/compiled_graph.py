@@ -14,10 +14,10 @@ from torch import fx
 from graphdebug.backends.torch.compiled_sites import sites_of_trace
 from graphdebug.backends.torch.facts import Key, describe
 from graphdebug.backends.torch.ops import Op, op_of
-from graphdebug.model.event import Site
+from graphdebug.model.event import Origin, Site
 from graphdebug.model.site import SiteFinder
 
-__all__ = ["GraphTable", "Place", "Step"]
+__all__ = ["GraphTable", "Place", "Step", "attribute_path", "module_path", "name_of_input", "named_source"]
 
 Place = tuple[str, int, int]
 """Where a value comes from: ``("input", i, 0)`` or ``("step", i, which of its outputs)``."""
@@ -156,6 +156,23 @@ def module_path(node: fx.Node) -> str:
     """Return the attribute path of the module a node ran in, below the compiled one: ``layers.0``."""
     stack = node.meta.get("nn_module_stack") or node.meta.get("fwd_nn_module_stack")
     return attribute_path(next(reversed(stack.values()))[0]) if stack else ""
+
+
+def name_of_input(node: fx.Node) -> tuple[str, Origin]:
+    """Return name and origin of an input that dynamo captured, by the expression that it is read with."""
+    return named_source(getattr(node, "_dynamo_source", None))
+
+
+def named_source(source: Any) -> tuple[str, Origin]:
+    """Return name and origin of what dynamo reads by `source`: ``L['self']._modules['fc']`` ..."""
+    name = getattr(source, "name", "")
+    text = str(name() if callable(name) else name)
+    path = attribute_path(text)
+    if "_parameters[" in text:
+        return path, "parameter"
+    if "_buffers[" in text:
+        return path, "buffer"
+    return path or text.strip("LG[]'"), "argument"
 
 
 def attribute_path(source: str) -> str:

@@ -12,13 +12,13 @@ import torch
 from torch import fx
 
 from graphdebug.backends.torch.compiled_call import GraphCall
-from graphdebug.backends.torch.compiled_graph import GraphTable, attribute_path
+from graphdebug.backends.torch.compiled_graph import GraphTable, name_of_input
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.facts import describe
 from graphdebug.backends.torch.origins import Trace, version_of
 from graphdebug.model.event import Notice, Origin, Site
 
-__all__ = ["Region"]
+__all__ = ["Region", "trace_of_input"]
 
 
 class Region:
@@ -33,11 +33,12 @@ class Region:
     def __init__(self, recorder: EagerRecorder, module: fx.GraphModule) -> None:
         self.recorder = recorder
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
-        self._sources = [_source_of(node) for node in placeholders]
-        self._roots = {source.partition(".")[0] for source in self._sources}
+        self._names = [name_of_input(node) for node in placeholders]
         self._forwards: dict[int, GraphCall] = {}
         """Runs of the forward graph by the address of a tensor that they saved for backward."""
         self._latest: GraphCall | None = None
+        self.raised: tuple[str, GraphCall] | None = None
+        """What a graph raised last, in words, and that run of it, whose last node is the failing one."""
 
     @property
     def recording(self) -> bool:
@@ -52,7 +53,7 @@ class Region:
     def emit(self, call: GraphCall) -> None:
         """Write the nodes of a run, after those of the eager ops before it."""
         self.recorder.flush()
-        self.recorder.sink.emit(call.events())
+        self.recorder.sink.emit(call.nodes())
 
     def begin(self, table: GraphTable, arguments: Sequence[Any], frame: FrameType) -> GraphCall:
         """Return the record of a run that is about to start."""
@@ -107,41 +108,28 @@ class Region:
     def _trace(self, table: GraphTable, index: int, value: Any, forward: GraphCall | None) -> Trace | None:
         if not isinstance(value, torch.Tensor):
             return None
-        name = table.inputs[index]
-        if forward is not None and name in forward.table.places:
-            saved = forward.trace(forward.table.places[name])
+        place = forward.table.places.get(table.inputs[index]) if forward is not None else None
+        if forward is not None and place is not None:
+            saved = forward.trace(place)
             if saved is not None:
                 return saved
-        found = self.recorder.modules.name_of(value)
-        if found is not None:
-            writer = self.recorder.origins.writer(value, version_of(value))
-            return Trace(describe(value), writer, 0, found[1], found[0])
-        known = self.recorder.origins.get(value)
-        if known is not None:
-            return known
-        source, origin = "", "argument"
-        if forward is None and not table.backward and index < len(self._sources) == len(table.inputs):
-            source, origin = _named(self._sources[index])
-        return Trace(describe(value), None, 0, _origin(origin), source)
+        return trace_of_input(self.recorder, value, *self._name(table, index))
+
+    def _name(self, table: GraphTable, index: int) -> tuple[str, Origin]:
+        """Name and origin of an input of a forward graph, whose inputs are those that dynamo captured."""
+        if table.backward or len(self._names) != len(table.inputs):
+            return "", "argument"
+        return self._names[index]
 
 
-def _source_of(node: fx.Node) -> str:
-    source = getattr(node, "_dynamo_source", None)
-    return str(getattr(source, "name", "")) if source is not None else ""
-
-
-def _named(source: str) -> tuple[str, str]:
-    """Name and origin of an input, by the expression that dynamo read it with."""
-    path = attribute_path(source)
-    if "_parameters[" in source:
-        return path, "parameter"
-    if "_buffers[" in source:
-        return path, "buffer"
-    return path or source.strip("LG[]'"), "argument"
-
-
-def _origin(word: str) -> Origin:
-    return word  # type: ignore[return-value]  # one of three literals, from _named
+def trace_of_input(recorder: EagerRecorder, value: torch.Tensor, name: str, origin: Origin) -> Trace:
+    """Return what is known of a tensor that a graph is given; `name` and `origin` are dynamo's words for it."""
+    found = recorder.modules.name_of(value)
+    if found is not None:
+        writer = recorder.origins.writer(value, version_of(value))
+        return Trace(describe(value), writer, 0, found[1], found[0])
+    known = recorder.origins.get(value)
+    return known if known is not None else Trace(describe(value), None, 0, origin, name)
 
 
 def _address(value: torch.Tensor) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from graphdebug.backends.torch.compiled_buffers import watching_buffers
-from graphdebug.backends.torch.compiled_call import GraphCall
+from graphdebug.backends.torch.compiled_call import Execution, GraphCall
 from graphdebug.backends.torch.compiled_graph import GraphTable
 from graphdebug.backends.torch.compiled_region import Region
 from graphdebug.backends.torch.facts import Look, describe
@@ -95,9 +95,10 @@ class InterpretedRun(_GraphRun):
         interpreter.watch = lambda node, value: self._saw(call, node, value)
         try:
             outputs = interpreter.boxed_run(arguments)
-        except Exception:
+        except Exception as error:
             call.keys += [step.keys or () for step in self._table.steps[len(call.keys) :]]
             call.executions.append("raised")
+            self._region.raised = repr(error), call
             self._finish(call, lambda: None)
             raise
         self._finish(call, lambda: self._end(call, written, outputs))
@@ -164,9 +165,9 @@ class FusedRun(_GraphRun):
         try:
             with watching:
                 outputs = self._run_plain(arguments)
-        except Exception:
-            call.executions = ["inferred"] * len(table.steps)
-            self._finish(call, lambda: None)
+        except Exception as error:
+            words = repr(error)
+            self._finish(call, lambda: self._find_failing(call, held, words))
             raise
         self._finish(call, lambda: self._end(call, held, written, outputs))
         return outputs
@@ -191,6 +192,18 @@ class FusedRun(_GraphRun):
         self._region.wrote(call, written)
         self._region.ended(call, outputs)
 
+    def _find_failing(self, call: GraphCall, held: list[Any], words: str) -> None:
+        """Find the node that raised, by running the graph op by op on the same inputs."""
+        call.executions = []
+        self._region.raised = None
+        try:
+            self._interpret(call, held)
+        except Exception:
+            call.executions = [*_inferred(len(call.executions)), "raised"]
+            self._region.raised = words, call
+        else:
+            call.executions = _inferred(len(self._table.steps))
+
     def _replay(self, call: GraphCall, held: Sequence[Any]) -> None:
         """Fill in what the fused ops made, by running the graph op by op on the same inputs."""
         if any(_is_bad(self._looked(value)) for value in held):
@@ -199,14 +212,21 @@ class FusedRun(_GraphRun):
         if self._replays == 1:
             text = "a fused graph gave a value that is not finite: it was run again op by op on the same inputs"
             self._region.notice("replay", text + _random_words(self._table))
-        again = InterpretedRun(self._region, self._table, self._plain)
         seen = GraphCall(self._table, call.seqs, call.step, call.phase, (), "", call.inputs)
-        interpreter = _Interpreter(self._table.graph)
-        interpreter.watch = lambda node, value: again._saw(seen, node, value)
-        with torch.random.fork_rng(), torch.no_grad():
-            interpreter.boxed_run(list(held))
+        self._interpret(seen, held)
         for place, look in seen.looks.items():
             call.looks.setdefault(place, look)
+
+    def _interpret(self, call: GraphCall, held: Sequence[Any]) -> None:
+        again = InterpretedRun(self._region, self._table, self._plain)
+        interpreter = _Interpreter(self._table.graph)
+        interpreter.watch = lambda node, value: again._saw(call, node, value)
+        with torch.random.fork_rng(), torch.no_grad():
+            interpreter.boxed_run(list(held))
+
+
+def _inferred(count: int) -> list[Execution]:
+    return ["inferred"] * count
 
 
 def _is_bad(look: Look) -> bool:

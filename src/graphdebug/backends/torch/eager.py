@@ -89,8 +89,16 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     def flush(self) -> None:
         """Emit the nodes seen so far."""
+        self.sink.emit(self.builder.build(self.take_raws()))
+
+    def take_raws(self) -> list[Raw]:
+        """Return the records of the ops seen and not yet emitted; the caller has them now."""
         raws, self._raws = self._raws, []
-        self.sink.emit(self.builder.build(raws))
+        return raws
+
+    def give_raws(self, raws: list[Raw]) -> None:
+        """Take records over, to be emitted before those of later ops."""
+        self._raws = raws + self._raws
 
     def open_step(self) -> bool:
         """End a step that is over, since the next has begun. Return whether an optimizer is running."""

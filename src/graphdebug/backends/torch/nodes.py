@@ -21,8 +21,8 @@ class Raw:
     """One executed op as the hot path saw it: references to facts, never to tensors."""
 
     __slots__ = (
-        "alias_of", "began", "ended", "execution", "forward", "inputs", "module", "name", "op", "outputs",
-        "parameter", "phase", "place", "seq", "step", "thread", "values",
+        "alias_of", "began", "ended", "execution", "forward", "inputs", "mode", "module", "name", "op",
+        "outputs", "parameter", "phase", "place", "seq", "step", "thread", "values",
     )  # fmt: skip
 
     def __init__(self, seq: int, step: int, op: Op, phase: Any, place: Place, module: str, thread: int) -> None:
@@ -41,6 +41,7 @@ class Raw:
         self.name = ""
         self.parameter: tuple[str, Any] | None = None
         self.execution: Any = "executed"
+        self.mode = "eager"
         self.began = self.ended = 0.0
 
 
@@ -74,7 +75,7 @@ class NodeBuilder:
             function_of(call),
             op.family,
             "torch",
-            "eager",
+            raw.mode,
             raw.phase,
             raw.name,
             module,
