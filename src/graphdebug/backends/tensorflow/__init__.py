@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphdebug.backends.protocol import Attachment, Sink
-from graphdebug.backends.tensorflow import session
+from graphdebug.backends.tensorflow import session, two
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
 
 __all__ = ["attach"]
 
-_PARTS = (session,)
+_PARTS = (session, two)
 """Modules with an `attach(sink, options) -> Attachment` each: one a way in which TensorFlow executes."""
 
 

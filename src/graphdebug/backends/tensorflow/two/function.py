@@ -1,0 +1,181 @@
+"""Functions: every op of a ``tf.function`` each time it runs, also of one traced before recording began."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
+
+from graphdebug.backends.tensorflow.two.ledger import Made, Recent
+from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.plan import Plan
+from graphdebug.backends.tensorflow.two.planning import plan_function
+from graphdebug.backends.tensorflow.two.playing import Records, Run
+from graphdebug.model.event import Notice
+from graphdebug.model.site import Position
+
+__all__ = ["watch_functions"]
+
+
+def watch_functions(observer: Observer) -> Callable[[], None]:
+    """Record the functions that are called eagerly from now on; return the way back."""
+    functions = _Functions(observer)
+    original = context.Context.call_function
+
+    def call_function(self: Any, name: bytes, tensor_inputs: Any, num_outputs: int) -> Any:
+        return functions.call(original, self, name, tensor_inputs, num_outputs)
+
+    context.Context.call_function = call_function
+
+    def restore() -> None:
+        context.Context.call_function = original
+        functions.forget()
+
+    return restore
+
+
+class _Functions:
+    """The functions of the process, each with its plan."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._sink = observer.sink
+        self._plans: dict[bytes, Plan | None] = {}
+        self._runs: Recent[int, Run] = Recent(1024)
+
+    def call(
+        self, original: Callable[..., Any], runtime: Any, name: bytes, inputs: Sequence[Any], count: int
+    ) -> Any:
+        """Stand in for the runtime's call of a function: call its copy and record what that hands out."""
+        if self._observer.ledger.state.busy:
+            return original(runtime, name, inputs, count)
+        plan = self._quietly("planning a function", lambda: self._plan(runtime, name, sys._getframe(4)))
+        if plan is None or not self._sink.recording:
+            outputs = original(runtime, name, inputs, count)
+        else:
+            outputs = self._recorded(original, runtime, plan, inputs, count)
+        if plan is not None and plan.updates:
+            self._observer.function_ended()
+        return outputs
+
+    def forget(self) -> None:
+        """Take the copies out of the runtime."""
+        runtime = context.context()
+        for plan in self._plans.values():
+            for name in plan.added if plan is not None else ():
+                if runtime.has_function(name):
+                    runtime.remove_function(name)
+        self._plans.clear()
+
+    def _recorded(
+        self, original: Callable[..., Any], runtime: Any, plan: Plan, inputs: Sequence[Any], count: int
+    ) -> Any:
+        position = self._sink.sites.position(sys._getframe(3))
+        began = self._sink.now()
+        made = self._quietly("reading arguments", lambda: [self._observer.made(one) for one in inputs])
+        try:
+            outputs = original(runtime, plan.name.encode(), inputs, count + plan.extras) or []
+        except Exception as error:
+            failed = error
+            self._quietly("cleaning up after a failed function", lambda: self._clean(failed, plan))
+            raise
+        users, extras = list(outputs[:count]), list(outputs[count:])
+        self._quietly(
+            "recording a function", lambda: self._play(plan, made or [], users, extras, position, began)
+        )
+        return users or None
+
+    def _play(
+        self, plan: Plan, arguments: Sequence[Made], outputs: Sequence[Any], extras: Sequence[Any],
+        position: Position | None, began: float,
+    ) -> None:  # fmt: skip
+        floats = next((one.numpy() for one in extras if one.dtype == tf.float32), np.zeros(0, np.float32))
+        ints = next((one.numpy() for one in extras if one.dtype == tf.int64), np.zeros(0, np.int64))
+        site = None if position is None else self._sink.sites.resolve(position)
+        forward = next((run for one in arguments if (run := self._runs.get(one.seq or -1))), None)
+        run = Run(self._observer, site, began, forward)
+        results = run.play(plan, Records(floats, ints, self._staged), arguments)
+        for tensor, made in zip(outputs, results, strict=False):
+            self._observer.ledger.made[tensor._id] = made
+            if made.seq is not None:
+                self._runs[made.seq] = run
+
+    def _staged(self, key: str, dtypes: Sequence[tf.DType]) -> Sequence[np.ndarray]:
+        """Take the next record that a body of a loop or a branch has put aside."""
+        state = self._observer.ledger.state
+        state.busy = True
+        try:
+            if not int(tf.raw_ops.StageSize(dtypes=dtypes, shared_name=key)):
+                raise RuntimeError(f"nothing was put aside under {key}")
+            return [one.numpy() for one in tf.raw_ops.Unstage(dtypes=dtypes, shared_name=key)]
+        finally:
+            state.busy = False
+
+    def _clean(self, error: Exception, plan: Plan) -> None:
+        """Give the user's names back to an error, and drop what loops have put aside."""
+        message = getattr(error, "_message", None)
+        if isinstance(message, str):
+            for copy in plan.added:
+                message = message.replace(copy, copy.rpartition("_graphdebug_")[0])
+            error._message = message  # type: ignore[attr-defined] # TensorFlow's own place for it
+        state = self._observer.ledger.state
+        state.busy = True
+        try:
+            for control in plan.controls():
+                for body in control.bodies:
+                    if body.stage:
+                        tf.raw_ops.StageClear(dtypes=body.staged, shared_name=body.stage)
+        finally:
+            state.busy = False
+
+    def _plan(self, runtime: Any, name: bytes, frame: FrameType | None) -> Plan | None:
+        """Return the plan of a function, made when it is first called."""
+        if name in self._plans:
+            return self._plans[name]
+        self._plans[name] = None
+        function = _caller(frame)
+        if function is None or function.name != name:
+            return None
+        state = self._observer.ledger.state
+        state.busy = True
+        try:
+            plan = plan_function(self._observer, runtime, name.decode(), function.graph, function.definition)
+        finally:
+            state.busy = False
+        self._plans[name] = plan
+        if plan.compiled:
+            self._tell_compiled(name.decode(), plan)
+        return plan
+
+    def _tell_compiled(self, name: str, plan: Plan) -> None:
+        text = (
+            f"{name} is compiled by XLA (jit_compile=True): its ops are listed with inferred shapes, "
+            "their values are not seen; jit_compile=False shows them"
+        )
+        site = next((entry.sites[0] for entry in plan.entries if entry.sites), None)
+        self._observer.emit(Notice(self._sink.next_seq(), "blind", text, site))
+
+    def _quietly(self, where: str, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except Exception as error:
+            self._sink.tool_error(where, error)
+            return None
+
+
+def _caller(frame: FrameType | None) -> AtomicFunction | None:
+    """Return the function object whose `call_flat` has called the runtime."""
+    for _ in range(4):
+        if frame is None:
+            return None
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, AtomicFunction):
+            return owner
+        frame = frame.f_back
+    return None

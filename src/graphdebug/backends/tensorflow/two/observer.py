@@ -1,0 +1,192 @@
+"""Observer: turns what TensorFlow 2 executes into nodes; eager ops and functions share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.facts import array_fact, device_word, dtype_word
+from graphdebug.backends.tensorflow.two.ledger import Ledger, Made
+from graphdebug.backends.tensorflow.two.links import Links
+from graphdebug.model.event import Event, Family, Phase, TensorFact
+from graphdebug.options import Options
+
+__all__ = ["ALIASES", "Observer"]
+
+ALIASES = frozenset({
+    "Reshape", "Squeeze", "ExpandDims", "Identity", "StopGradient", "PreventGradient", "Snapshot",
+    "EnsureShape",
+})  # fmt: skip
+"""Ops whose output shares the memory of input 0."""
+
+_UNSEEN = frozenset((tf.resource.as_datatype_enum, tf.variant.as_datatype_enum))
+"""Handles, not numbers."""
+
+_BATCH = 512
+"""Events that are held back before they are written."""
+
+_DOT = frozenset({"float32", "float64"})
+
+
+class Observer:
+    """The state that all TensorFlow 2 parts of one recording share.
+
+    Args:
+        sink: where events go.
+        options: what to record.
+
+    """
+
+    def __init__(self, sink: Sink, options: Options) -> None:
+        self.sink = sink
+        self.options = options
+        self.ledger = Ledger()
+        self.links = Links(self.ledger)
+        self._differentiated = self._updated = False
+        self._held: list[Event] = []
+        self._facts: dict[Any, TensorFact] = {}
+
+    def emit(self, event: Event) -> None:
+        """Write an event, now or with the next ones."""
+        self._held.append(event)
+        if len(self._held) >= _BATCH:
+            self.drain()
+
+    def drain(self) -> None:
+        """Write all that is held back."""
+        if self._held:
+            held, self._held = self._held, []
+            self.sink.emit(held)
+
+    def wants(self, op: str, function: str, module: str, phase: Phase) -> bool:
+        """Whether the user's filters let this node through."""
+        options = self.options
+        if options.phases and phase not in options.phases:
+            return False
+        if options.ops and not _matches(op, tuple(options.ops)) and not _matches(function, tuple(options.ops)):
+            return False
+        return not options.modules or _matches(module, tuple(options.modules))
+
+    def phase(self, family: Family) -> Phase:
+        """What this thread is doing now; a variable written after a backward pass is an update."""
+        state = self.ledger.state
+        if state.backward:
+            return "backward"
+        if state.optimizer:
+            return "optimizer"
+        if family == "assign" and self._differentiated:
+            self._updated = True
+            return "optimizer"
+        return "forward"
+
+    def backward_ended(self) -> None:
+        """Gradients have been computed: a step ends when they have been applied."""
+        self._differentiated = True
+
+    def function_ended(self) -> None:
+        """A function that is a whole training step has returned."""
+        self._end_step()
+
+    def step_applied(self) -> None:
+        """An optimizer has applied gradients. Those of several optimizers after one backward are one step."""
+        if self._differentiated:
+            self._end_step()
+
+    def tape_opened(self) -> None:
+        """The user began a forward pass: variables that were written by hand before end the step before."""
+        if self._updated and not self.ledger.state.backward:
+            self._end_step()
+
+    def _end_step(self) -> None:
+        self._differentiated = self._updated = False
+        self.sink.advance_step()
+
+    def fact(self, tensor: Any, *, look: bool = True) -> TensorFact:
+        """Return what is known of an eager tensor at the recording's level.
+
+        Args:
+            tensor: an EagerTensor.
+            look: whether its elements matter; False for a view of a tensor that was looked at.
+
+        """
+        enum = tensor._datatype_enum()
+        key = (tensor._shape_tuple(), enum, tensor.device)
+        level = self.options.level
+        if level == "shapes" or not look or enum in _UNSEEN:
+            return self._plain(key, None)
+        array = self.elements(tensor)
+        if array is None:
+            return self._plain(key, None)
+        if level == "health" and (finite := _is_finite(array)) is not False:
+            return self._plain(key, finite)
+        return array_fact(array, level, dtype=_dtype(enum), device=device_word(tensor.device))
+
+    def elements(self, tensor: Any) -> np.ndarray | None:
+        """Return the elements of an eager tensor without a copy where it is in main memory, or None."""
+        try:
+            return np.asarray(tensor._numpy_internal())
+        except Exception:  # a handle, a variant, a tensor on a lost device: nothing to look at
+            return None
+
+    def made(self, tensor: Any) -> Made:
+        """Return where an eager tensor came from; one never seen before is the user's, or a constant."""
+        known = self.ledger.made.get(tensor._id)
+        if known is None:
+            known = self._first_seen(tensor)
+            self.ledger.made[tensor._id] = known
+        return known
+
+    def _first_seen(self, tensor: Any) -> Made:
+        if tensor._datatype_enum() in _UNSEEN:
+            name = self.ledger.variables.get(tensor._id, "")
+            return Made(_handle_fact(tensor), "variable" if name else "unknown", name=name)
+        return Made(self.fact(tensor), "constant" if tensor._rank() == 0 else "argument")
+
+    def _plain(self, key: Any, finite: bool | None) -> TensorFact:
+        cached = self._facts.get((key, finite))
+        if cached is None:
+            shape, enum, device = key
+            cached = TensorFact(shape, _dtype(enum), device_word(device), finite=finite)
+            if len(self._facts) > 10_000:
+                self._facts.clear()
+            self._facts[key, finite] = cached
+        return cached
+
+
+def _is_finite(array: np.ndarray) -> bool | None:
+    """Return whether all elements are finite; None where they can't be otherwise (integers)."""
+    if array.dtype.kind not in "fcV":
+        return None
+    if array.dtype.name in _DOT and array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        with np.errstate(all="ignore"):
+            if np.isfinite(np.dot(flat, flat)):
+                return True
+    return bool(np.isfinite(array).all())
+
+
+def _handle_fact(tensor: Any) -> TensorFact:
+    data = getattr(tensor, "_handle_data", None)
+    if data is None or not data.is_set or not data.shape_and_type:
+        return TensorFact((), dtype_word(tensor._datatype_enum()), device_word(tensor.device))
+    inner = data.shape_and_type[0]
+    shape = None if inner.shape.unknown_rank else tuple(
+        None if one.size < 0 else one.size for one in inner.shape.dim
+    )
+    return TensorFact(shape, dtype_word(inner.dtype), device_word(tensor.device))
+
+
+@lru_cache(maxsize=256)
+def _dtype(enum: int) -> str:
+    return dtype_word(enum)
+
+
+@lru_cache(maxsize=4096)
+def _matches(word: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(word, pattern) for pattern in patterns)

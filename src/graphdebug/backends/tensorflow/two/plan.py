@@ -1,0 +1,125 @@
+"""Plan: what a traced function does, op by op, flattened through the functions it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from graphdebug.model.event import Family, Level, Operand, Phase, Site, TensorFact
+
+__all__ = ["Control", "Entry", "Gradients", "Plan", "Ref", "Slots"]
+
+
+class Ref(NamedTuple):
+    """A tensor inside a plan: an output of an entry, an argument, or something known beforehand."""
+
+    kind: Literal["entry", "argument", "known"]
+    at: int = 0
+    output: int = 0
+    known: Operand | None = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """One op of the function."""
+
+    op: str
+    name: str
+    """Path of the op through the functions that call each other, as TensorFlow's errors name it."""
+    function: str
+    family: Family
+    phase: Phase
+    module: str
+    sites: tuple[Site, ...]
+    """The user's lines that built it, innermost first."""
+    inputs: tuple[tuple[Ref, str], ...]
+    """The operands and their roles."""
+    outputs: list[TensorFact]
+    """What is known of the outputs before anything runs."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    forward: str = ""
+    """Path of the forward op in the same function, for a backward op."""
+    alias: bool = False
+    """Whether output 0 shares the memory of input 0."""
+    wanted: bool = True
+    execution: Literal["executed", "inferred", "fused", "removed"] = "executed"
+    shape_of: int | None = None
+    """A fused op's shape is the shape of this entry."""
+    control: Control | None = None
+
+
+@dataclass(slots=True)
+class Control:
+    """A branch or a loop: the plans of its bodies, and where their records are put."""
+
+    loop: bool
+    bodies: list[Plan]
+    """The branches of a cond in the order of their numbers (else, then), or the body of a loop."""
+
+
+@dataclass(slots=True)
+class Slots:
+    """Where in the summaries that come out of a function a thing is found."""
+
+    floats: list[tuple[int, int]] = field(default_factory=list)
+    """Entry and output of each summary of numbers."""
+    values: list[tuple[int, int, int]] = field(default_factory=list)
+    """Entry, output and number of each sample of values."""
+    shapes: list[tuple[int, int, int]] = field(default_factory=list)
+    """Entry, output and rank of each shape; output -1 is the number of iterations, or of the branch taken."""
+
+
+class Gradients(NamedTuple):
+    """A gradient of a variable that the function computes."""
+
+    variable: str
+    ref: Ref
+
+
+@dataclass(slots=True)
+class Plan:
+    """A function, ready to be recorded when it runs."""
+
+    name: str
+    """Name of the function that is run instead, which hands the summaries out too; the user's own where there
+    is nothing to add."""
+    entries: list[Entry] = field(default_factory=list)
+    outputs: list[Ref] = field(default_factory=list)
+    slots: list[Slots] = field(default_factory=list)
+    """One for each function that was flattened into this plan, in the order their summaries are packed."""
+    extras: int = 0
+    """Outputs that were added to the user's."""
+    stage: str = ""
+    """Where a body's records wait until the function has returned."""
+    staged: list[Any] = field(default_factory=list)
+    """The dtypes of those records."""
+    gradients: list[Gradients] = field(default_factory=list)
+    updates: bool = False
+    """Whether it computes gradients and writes variables: a training step."""
+    compiled: bool = False
+    """Whether XLA compiles it: then nothing in it can be looked at."""
+    added: list[str] = field(default_factory=list)
+    """Names of the functions made for this plan."""
+    _expected: list[list[TensorFact]] | None = None
+
+    def expected(self, level: Level) -> list[list[TensorFact]]:
+        """Return the facts of all entries if nothing is wrong, which is nearly always."""
+        if self._expected is None:
+            looked = {slot for slots in self.slots for slot in slots.floats} if level == "health" else set()
+            self._expected = [
+                [replace(fact, finite=True) if (index, output) in looked else fact
+                 for output, fact in enumerate(entry.outputs)]
+                for index, entry in enumerate(self.entries)
+            ]  # fmt: skip
+        return self._expected
+
+    def controls(self) -> Iterator[Control]:
+        """Yield the branches and loops of this plan, inner ones after their outer ones."""
+        for entry in self.entries:
+            if entry.control is not None:
+                yield entry.control
+                for body in entry.control.bodies:
+                    yield from body.controls()

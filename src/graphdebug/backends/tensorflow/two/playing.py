@@ -1,0 +1,233 @@
+"""Playing: turns what one run of a function handed out into nodes, following its plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from msgspec.structs import replace
+
+from graphdebug.backends.tensorflow.two.copying import WIDTHS
+from graphdebug.backends.tensorflow.two.ledger import Made, Ran
+from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.plan import Entry, Plan, Ref, Slots
+from graphdebug.model.event import Family, Gradient, Level, Node, Site, Stats, TensorFact, number
+
+__all__ = ["Records", "Run"]
+
+_CANCELLED = 1e-4
+"""A variance below this part of the squared mean is lost in single precision: then none is given."""
+
+
+class Records:
+    """The two vectors a function has handed out, read from front to back.
+
+    Args:
+        floats: summaries of numbers.
+        ints: shapes, numbers of iterations, branches taken.
+        staged: takes the next record that was put aside under a key.
+
+    """
+
+    def __init__(
+        self, floats: np.ndarray, ints: np.ndarray, staged: Callable[[str, Sequence[Any]], Sequence[np.ndarray]]
+    ) -> None:
+        self._floats = floats
+        self._ints = ints
+        self._staged = staged
+        self._at = [0, 0]
+
+    def of_body(self, key: str, dtypes: Sequence[tf.DType]) -> Records:
+        """Return the next record that a body has put aside."""
+        vectors = self._staged(key, dtypes) if key else ()
+        floats = next((one for one in vectors if one.dtype == np.float32), np.zeros(0, np.float32))
+        ints = next((one for one in vectors if one.dtype == np.int64), np.zeros(0, np.int64))
+        return Records(floats, ints, self._staged)
+
+    def floats(self, count: int) -> np.ndarray:
+        """Read the next `count` numbers."""
+        start = self._at[0]
+        self._at[0] += count
+        return self._floats[start : self._at[0]]
+
+    def ints(self, count: int) -> np.ndarray:
+        """Read the next `count` integers."""
+        start = self._at[1]
+        self._at[1] += count
+        return self._ints[start : self._at[1]]
+
+
+class _Facts:
+    """The facts of one run: those known beforehand, with what the records add."""
+
+    def __init__(self, plan: Plan, records: Records, level: Level) -> None:
+        self.of = [list(facts) for facts in plan.expected(level)]
+        self.controls: dict[int, int] = {}
+        for slots in plan.slots:
+            self._shapes(slots, records)
+            self._numbers(slots, records, level)
+        for index, entry in enumerate(plan.entries):
+            if entry.shape_of is not None:
+                self.of[index][0] = replace(self.of[index][0], shape=self.of[entry.shape_of][0].shape)
+
+    def _shapes(self, slots: Slots, records: Records) -> None:
+        for index, output, rank in slots.shapes:
+            sizes = [int(size) for size in records.ints(rank)]
+            if output < 0:
+                self.controls[index] = sizes[0]
+            else:
+                self.of[index][output] = replace(self.of[index][output], shape=tuple(sizes))
+
+    def _numbers(self, slots: Slots, records: Records, level: Level) -> None:
+        summary, singles = WIDTHS[level]
+        count = len(slots.floats)
+        first = records.floats(count * summary).reshape(count, summary)
+        second = records.floats(count * singles).reshape(count, singles)
+        rows = np.flatnonzero(first[:, 1]) if level == "health" else range(count)
+        for row in rows:
+            index, output = slots.floats[row]
+            fact = self.of[index][output]
+            self.of[index][output] = _unwell(fact, second[row]) if level == "health" else _summed(
+                fact, first[row], second[row]
+            )
+        for index, output, size in slots.values:
+            values = tuple(number(float(value)) for value in records.floats(size))
+            self.of[index][output] = replace(self.of[index][output], values=values)
+
+
+class Run:
+    """One run of a function: which nodes it made, by their paths.
+
+    Args:
+        observer: the recording.
+        run_site: the user's line that called the function.
+        began: when it was called, in seconds from the start of the recording.
+        forward: the run of the forward function, where this is a backward function.
+
+    """
+
+    def __init__(self, observer: Observer, run_site: Site | None, began: float, forward: Run | None) -> None:
+        self._observer = observer
+        self._ledger = observer.ledger
+        self._run_site = run_site
+        self._began = began
+        self._forward = forward
+        self.nodes: dict[str, int] = {}
+
+    def play(self, plan: Plan, records: Records, arguments: Sequence[Made]) -> list[Made]:
+        """Emit the nodes of one run of `plan`, and return where its outputs came from."""
+        facts = _Facts(plan, records, self._observer.options.level)
+        made: list[list[Made]] = []
+        for index, entry in enumerate(plan.entries):
+            inputs = [_resolve(ref, made, arguments) for ref, _ in entry.inputs]
+            results: Sequence[Made] = ()
+            if entry.control is not None and index in facts.controls:
+                results = self._bodies(entry, facts.controls[index], records, inputs)
+            made.append(self._node(entry, facts.of[index], inputs, results))
+        for gradient in plan.gradients:
+            self._gradient(gradient.variable, _resolve(gradient.ref, made, arguments))
+        return [_resolve(ref, made, arguments) for ref in plan.outputs]
+
+    def _bodies(self, entry: Entry, count: int, records: Records, inputs: Sequence[Made]) -> Sequence[Made]:
+        """Play the branch taken, or every iteration of a loop; return what came out of it."""
+        control = entry.control
+        if control is None:
+            return ()
+        if not control.loop:
+            body = control.bodies[min(max(count, 0), len(control.bodies) - 1)]
+            return self.play(body, records.of_body(body.stage, body.staged), inputs[1:])
+        body = control.bodies[0]
+        results = inputs
+        for _ in range(count):
+            results = self.play(body, records.of_body(body.stage, body.staged), results)
+        return results
+
+    def _node(
+        self, entry: Entry, facts: list[TensorFact], inputs: Sequence[Made], results: Sequence[Made]
+    ) -> list[Made]:
+        observer, sink = self._observer, self._observer.sink
+        seq = sink.next_seq()
+        self.nodes[entry.name] = seq
+        forward, function, family = self._tied(entry)
+        wanted = observer.wants(entry.op, function, entry.module, entry.phase)
+        if entry.alias and inputs and facts:
+            source = inputs[0]
+            facts[0] = replace(facts[0], alias_of=source.seq, finite=source.fact.finite)
+        for index, one in enumerate(results[: len(facts)]):
+            facts[index] = one.fact
+        if not wanted:
+            return [Made(fact, "unknown") for fact in facts]
+        operands = [one.operand(role) for one, (_, role) in zip(inputs, entry.inputs, strict=True)]
+        if results:
+            operands = [*operands[:1], *(one.operand("input") for one in results)]
+        self._ledger.ran[seq] = Ran(entry.op, tuple(inputs), function, family)
+        sites = entry.sites
+        observer.emit(
+            Node(
+                seq, sink.step, entry.op, function, family, "tensorflow", "function", entry.phase, entry.name,
+                entry.module, site=sites[0] if sites else None, run_site=self._run_site, callers=sites[1:],
+                inputs=tuple(operands), outputs=tuple(facts), forward=forward,
+                mutates=(0,) if entry.family == "assign" and operands else (),
+                attributes=entry.attributes, execution=entry.execution, time=self._began,
+            )
+        )  # fmt: skip
+        return [Made(fact, "node", seq, index) for index, fact in enumerate(facts)]
+
+    def _tied(self, entry: Entry) -> tuple[int | None, str, Family]:
+        """Return the forward node of a backward op, and the words that follow from it."""
+        if not entry.forward:
+            return None, entry.function, entry.family
+        seq = self.nodes.get(entry.forward)
+        if seq is None and self._forward is not None:
+            seq = self._forward.nodes.get(entry.forward)
+        ran = None if seq is None else self._ledger.ran.get(seq)
+        if ran is None:
+            return seq, entry.function, entry.family
+        return seq, f"{ran.function.removesuffix('_backward')}_backward", ran.family
+
+    def _gradient(self, variable: str, made: Made) -> None:
+        sink = self._observer.sink
+        if self._observer.options.gradients != "none" and made.fact.dtype:
+            self._observer.emit(Gradient(sink.next_seq(), sink.step, made.fact, variable, producer=made.seq))
+
+
+def _resolve(ref: Ref, made: Sequence[Sequence[Made]], arguments: Sequence[Made]) -> Made:
+    if ref.kind == "entry":
+        return made[ref.at][ref.output]
+    if ref.kind == "argument" and ref.at < len(arguments):
+        return arguments[ref.at]
+    known = ref.known
+    return _NOTHING if known is None else Made(known.fact, known.origin, name=known.name)
+
+
+_NOTHING = Made(TensorFact(None, ""), "unknown")
+
+
+def _unwell(fact: TensorFact, singles: np.ndarray) -> TensorFact:
+    """A tensor that is not finite: the sum of its squares is NaN if it has a NaN, else it has an Inf."""
+    has_nan = math.isnan(float(singles[0]))
+    return replace(fact, finite=False, stats=Stats(nan=1) if has_nan else Stats(pos_inf=1))
+
+
+def _summed(fact: TensorFact, summary: np.ndarray, singles: np.ndarray) -> TensorFact:
+    """Return `fact` with its statistics: var = mean of squares - square of the mean, where that is not lost."""
+    size, neg_inf, pos_inf, nan = (int(value) for value in summary[1:5])
+    half_squares, low, high, mean, zero = (float(value) for value in singles)
+    finite = not (neg_inf or pos_inf or nan)
+    counts: dict[str, Any] = {"nan": nan, "pos_inf": pos_inf, "neg_inf": neg_inf, "zero": int(zero)}
+    if not finite or not size:
+        return replace(fact, finite=finite, stats=Stats(**counts))
+    variance = 2 * half_squares / size - mean * mean
+    lost = not math.isfinite(variance) or variance < _CANCELLED * mean * mean
+    return replace(
+        fact,
+        finite=True,
+        stats=Stats(
+            **counts, min=number(low), max=number(high), mean=number(mean),
+            std=None if lost else number(math.sqrt(max(variance, 0.0))),
+            l2=number(math.sqrt(2 * half_squares)) if math.isfinite(half_squares) else None,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,157 @@
+"""GradientTape: ties each backward op to its forward node by the tensors that gradient functions are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager import backprop, imperative_grad
+from tensorflow.python.eager.context import executing_eagerly
+from tensorflow.python.framework.ops import EagerTensor
+
+from graphdebug.backends.tensorflow.two.handles import variable_name
+from graphdebug.backends.tensorflow.two.ledger import Made
+from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.model.event import Gradient
+
+__all__ = ["watch_tape"]
+
+T = TypeVar("T")
+
+
+def watch_tape(observer: Observer) -> Callable[[], None]:
+    """Follow every gradient computation from now on; return the way back."""
+    tape = _Tape(observer)
+    original = imperative_grad.imperative_grad
+    tape.compute = original
+    pywrap_tfe.TFE_Py_RegisterGradientFunction(tape.gradient_function)
+    imperative_grad.imperative_grad = tape.gradients
+    push = backprop.GradientTape._push_tape
+
+    def opened(self: Any) -> None:
+        if executing_eagerly():
+            observer.tape_opened()
+        push(self)
+
+    backprop.GradientTape._push_tape = opened
+
+    def restore() -> None:
+        backprop.GradientTape._push_tape = push
+        pywrap_tfe.TFE_Py_RegisterGradientFunction(backprop._gradient_function)
+        if imperative_grad.imperative_grad == tape.gradients:
+            imperative_grad.imperative_grad = original
+
+    return restore
+
+
+class _Tape:
+    """Follows gradients from the target back to the sources."""
+
+    compute: Callable[..., Any]
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._ledger = observer.ledger
+
+    def gradients(
+        self, tape: Any, target: Any, sources: Any, output_gradients: Any = None, sources_raw: Any = None,
+        unconnected_gradients: Any = imperative_grad.UnconnectedGradients.NONE,
+    ) -> Any:  # fmt: skip
+        """Stand in for `imperative_grad`: compute the same, and know that it is the backward pass."""
+        state = self._ledger.state
+        outer = state.targets, state.visited
+        self._quietly("reading the target of a gradient", lambda: self._begin(target))
+        state.backward += 1
+        try:
+            found = self.compute(tape, target, sources, output_gradients, sources_raw, unconnected_gradients)
+        finally:
+            state.backward -= 1
+            state.targets, state.visited = outer
+        if executing_eagerly():
+            self._observer.backward_ended()
+        self._quietly("recording gradients", lambda: self._of_variables(sources_raw or sources, found))
+        return found
+
+    def gradient_function(
+        self, op_name: str, attrs: Any, count: int, inputs: Any, outputs: Any, out_grads: Any, skip: Any,
+        scope: Any,
+    ) -> Any:  # fmt: skip
+        """Stand in for TensorFlow's gradient function of one op."""
+        state = self._ledger.state
+        outer = state.forward
+        state.forward = owner = self._quietly(
+            "tying a gradient to its op", lambda: self._owner(op_name, outputs, out_grads)
+        )
+        try:
+            grads = backprop._gradient_function(
+                op_name, attrs, count, inputs, outputs, out_grads, skip, scope
+            )
+        finally:
+            state.forward = outer
+        if owner is not None:
+            self._quietly("following a gradient", lambda: self._follow(owner, grads))
+        return grads
+
+    def _quietly(self, where: str, work: Callable[[], T]) -> T | None:
+        if self._observer.sink.recording:
+            try:
+                return work()
+            except Exception as error:
+                self._observer.sink.tool_error(where, error)
+        return None
+
+    def _begin(self, target: Any) -> None:
+        made = (self._ledger.made.get(getattr(one, "_id", -1)) for one in target)
+        self._ledger.state.targets = tuple(one for one in made if one is not None)
+        self._ledger.state.visited = frozenset()
+
+    def _owner(self, op_name: str, outputs: Sequence[Any] | None, out_grads: Sequence[Any]) -> int | None:
+        """Return the forward node: it made `outputs`; where the tape kept none, the gradients tell."""
+        for output in outputs or ():
+            made = self._ledger.made.get(getattr(output, "_id", -1))
+            if made is not None and made.seq is not None:
+                return made.seq
+        state = self._ledger.state
+        candidates = list(state.targets)
+        for grad in out_grads:
+            candidates.extend(self._ledger.gradient_of.get(getattr(grad, "_id", -1)) or ())
+        seqs = {one.seq for one in candidates if one.seq is not None} - state.visited
+        fitting = [seq for seq in seqs if (ran := self._ledger.ran.get(seq)) is not None and ran.op == op_name]
+        owner = max(fitting, default=None)
+        if owner is not None:
+            state.visited |= {owner}
+        return owner
+
+    def _follow(self, owner: int, grads: Any) -> None:
+        """The gradients of a node's inputs are the gradients of the outputs of the nodes before it."""
+        ran = self._ledger.ran.get(owner)
+        if ran is None:
+            return
+        several = grads if isinstance(grads, list | tuple) else (grads,)
+        for grad, made in zip(several, ran.inputs, strict=False):
+            tensor_id = getattr(grad, "_id", None)
+            if tensor_id is None:
+                continue
+            before = self._ledger.gradient_of.get(tensor_id) or ()
+            self._ledger.gradient_of[tensor_id] = (*before, made)
+            if self._observer.options.gradients == "all" and made.seq is not None and made.seq >= 0:
+                self._emit(grad, node=made.seq, output=made.output)
+
+    def _of_variables(self, sources: Any, grads: Any) -> None:
+        if self._observer.options.gradients == "none" or grads is None:
+            return
+        for source, grad in zip(sources, grads, strict=False):
+            dense = getattr(grad, "values", grad)  # IndexedSlices hold the rows that were touched
+            name = variable_name(source) if hasattr(source, "_handle") else ""
+            if isinstance(dense, EagerTensor):
+                self._emit(dense, name=name)
+            elif name and hasattr(dense, "graph"):
+                self._observer.links.gradient(name, dense)
+
+    def _emit(self, grad: Any, *, name: str = "", node: int | None = None, output: int = 0) -> None:
+        sink = self._observer.sink
+        made: Made = self._observer.made(grad)
+        self._observer.emit(
+            Gradient(sink.next_seq(), sink.step, made.fact, name, node, output, producer=made.seq)
+        )
