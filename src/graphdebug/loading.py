@@ -9,6 +9,7 @@ from graphdebug.diagnosis import diagnose
 from graphdebug.log.folder import LogFolder, logs_of
 from graphdebug.log.reader import LogFile
 from graphdebug.model.run import EventStore, Run
+from graphdebug.showing import SHOWING
 
 __all__ = ["load"]
 
@@ -29,4 +30,4 @@ def load(path: str | os.PathLike[str]) -> Run:
     logs = logs_of(one)
     many = one.is_dir() or logs not in ([], [one])
     store: EventStore = LogFolder(logs, path) if many else LogFile(path)
-    return Run(store, diagnose=diagnose)
+    return Run(store, diagnose=diagnose, showing=SHOWING)

@@ -22,6 +22,7 @@ from graphdebug.model.finding import Finding
 from graphdebug.model.run import EventStore, MemoryStore, Run, StepSlice
 from graphdebug.options import Options
 from graphdebug.recorder import Log, Recorder
+from graphdebug.showing import SHOWING
 
 __all__ = ["Recording", "record"]
 
@@ -85,7 +86,7 @@ class Recording(Run):
     """
 
     def __init__(self, path: Path | None, options: Options) -> None:
-        super().__init__(MemoryStore(), diagnose=_diagnose)
+        super().__init__(MemoryStore(), diagnose=_diagnose, showing=SHOWING)
         self.options = options
         self.path = _path_of_rank(path)
         self._recorder: Recorder | None = None

@@ -13,7 +13,7 @@ from graphdebug.model.run import Run
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["GRADIENTS", "NODES", "Column", "arrow_batches", "arrow_schema", "arrow_table"]
+__all__ = ["GRADIENTS", "NODES", "Column", "arrow_batches", "arrow_schema", "arrow_table", "pandas_frame"]
 
 _BATCH = 50_000
 
@@ -130,6 +130,23 @@ def arrow_batches(
 def arrow_table(run: Run) -> pyarrow.Table:
     """Return the nodes of `run` as an Arrow table."""
     return _arrow().Table.from_batches(arrow_batches(run, run.nodes, NODES), arrow_schema(NODES))
+
+
+def pandas_frame(run: Run) -> Any:
+    """Return the nodes of `run` as a pandas frame, integers that may be missing as nullable ones.
+
+    Raises:
+        GraphDebugError: pandas or pyarrow is not installed.
+
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise GraphDebugError(
+            "this needs pandas: install it with `pip install 'graphdebug[pandas]'`"
+        ) from error
+    nullable = {_arrow().int64(): pandas.Int64Dtype(), _arrow().bool_(): pandas.BooleanDtype()}
+    return arrow_table(run).to_pandas(types_mapper=nullable.get)
 
 
 def _arrow() -> Any:

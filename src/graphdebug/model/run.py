@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+from graphdebug.errors import GraphDebugError
 from graphdebug.model.event import (
     Declaration,
     End,
@@ -129,18 +130,40 @@ class StepSlice:
         return self._store.of_step(Gradient, self.number)
 
 
+class Showing(Protocol):
+    """What shows a run: the views, which the model does not know."""
+
+    def html(self, run: Run) -> str:
+        """Return `run` as HTML for a notebook."""
+        ...
+
+    def arrow(self, run: Run) -> Any:
+        """Return the nodes of `run` as an Arrow table."""
+        ...
+
+    def pandas(self, run: Run) -> Any:
+        """Return the nodes of `run` as a pandas frame."""
+        ...
+
+
 class Run:
     """One recorded execution: its events, its nodes, and the findings drawn from them.
 
     Args:
         store: where the events are.
         diagnose: makes findings of a run; without it `findings` is empty.
+        showing: shows the run in notebooks and as tables; without it the run has neither.
 
     """
 
     def __init__(
-        self, store: EventStore, *, diagnose: Callable[[Run], Sequence[Finding]] | None = None
+        self,
+        store: EventStore,
+        *,
+        diagnose: Callable[[Run], Sequence[Finding]] | None = None,
+        showing: Showing | None = None,
     ) -> None:
+        self._showing = showing
         self._store = store
         self._diagnose = diagnose
         self._findings: Sequence[Finding] | None = None
@@ -288,6 +311,32 @@ class Run:
         if self._sources is None:
             self._sources = {one.file: one.text.splitlines() for one in self.store.of_kind(Source)}
         return self._sources.get(file, ())
+
+    def to_arrow(self) -> Any:
+        """Return the nodes as a pyarrow.Table, one typed row a node (docs/view.md lists the columns).
+
+        Raises:
+            GraphDebugError: pyarrow is not installed, or this run was made by hand.
+
+        """
+        return self._shown_by().arrow(self)
+
+    def to_pandas(self) -> Any:
+        """Return the nodes as a pandas.DataFrame, with the columns of `to_arrow`.
+
+        Raises:
+            GraphDebugError: pandas or pyarrow is not installed, or this run was made by hand.
+
+        """
+        return self._shown_by().pandas(self)
+
+    def _repr_html_(self) -> str | None:
+        return None if self._showing is None else self._showing.html(self)
+
+    def _shown_by(self) -> Showing:
+        if self._showing is None:
+            raise GraphDebugError("this run has no tables: read it with graphdebug.load, or record it")
+        return self._showing
 
 
 def _is_in(place: str, name: str) -> bool:

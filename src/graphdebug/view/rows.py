@@ -38,6 +38,12 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False):
     execution: str
     mode: str
 
+    @property
+    def sick(self) -> bool:
+        """Whether the node has an output that is not finite, or did not finish."""
+        healthy = self.health in ("", "ok") or self.health.startswith("unchecked")
+        return not healthy or self.execution == "raised"
+
 
 def node_rows(run: Run, nodes: Sequence[Node]) -> tuple[NodeRow, ...]:
     """Return `nodes` as rows, with the gradients of the steps they ran in."""

@@ -169,12 +169,6 @@ def _health(row: NodeRow) -> str:
 
 
 def _row_style(row: NodeRow, marked: frozenset[int]) -> str:
-    if is_sick(row):
+    if row.sick:
         return "bold red" if row.seq in marked else "red"
     return "bold yellow" if row.seq in marked else ""
-
-
-def is_sick(row: NodeRow) -> bool:
-    """Whether the node has an output that is not finite, or did not finish."""
-    healthy = row.health in ("", "ok") or row.health.startswith("unchecked")
-    return not healthy or row.execution == "raised"

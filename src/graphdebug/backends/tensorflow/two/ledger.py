@@ -78,7 +78,6 @@ class Ledger:
         """Names of variables by the id of their handle."""
         self.state = _State()
 
-
     def forward_of(self, op_type: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> int | None:
         """Return the forward node that a backward op belongs to.
 

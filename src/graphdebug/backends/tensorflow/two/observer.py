@@ -176,8 +176,10 @@ def _handle_fact(tensor: Any) -> TensorFact:
     if data is None or not data.is_set or not data.shape_and_type:
         return TensorFact((), dtype_word(tensor._datatype_enum()), device_word(tensor.device))
     inner = data.shape_and_type[0]
-    shape = None if inner.shape.unknown_rank else tuple(
-        None if one.size < 0 else one.size for one in inner.shape.dim
+    shape = (
+        None
+        if inner.shape.unknown_rank
+        else tuple(None if one.size < 0 else one.size for one in inner.shape.dim)
     )
     return TensorFact(shape, dtype_word(inner.dtype), device_word(tensor.device))
 

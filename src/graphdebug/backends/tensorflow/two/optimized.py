@@ -56,7 +56,7 @@ class Optimized:
         consumers = {one.name: one for tensor in op.outputs for one in tensor.consumers()}
         if self._ops is None or not hops or len(consumers) != 1:
             return False
-        (name, only), = consumers.items()
+        ((name, only),) = consumers.items()
         left = self._ops.get(prefix + name)
         if left is None:
             return self._leads_to_fused(only, prefix, hops - 1)

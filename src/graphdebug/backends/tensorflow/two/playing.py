@@ -90,8 +90,8 @@ class _Facts:
         for row in rows:
             index, output = slots.floats[row]
             fact = self.of[index][output]
-            self.of[index][output] = _unwell(fact, second[row]) if level == "health" else _summed(
-                fact, first[row], second[row]
+            self.of[index][output] = (
+                _unwell(fact, second[row]) if level == "health" else _summed(fact, first[row], second[row])
             )
         for index, output, size in slots.values:
             values = tuple(number(float(value)) for value in records.floats(size))

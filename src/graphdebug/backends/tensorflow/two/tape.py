@@ -84,9 +84,7 @@ class _Tape:
             "tying a gradient to its op", lambda: self._owner(op_name, outputs, out_grads)
         )
         try:
-            grads = backprop._gradient_function(
-                op_name, attrs, count, inputs, outputs, out_grads, skip, scope
-            )
+            grads = backprop._gradient_function(op_name, attrs, count, inputs, outputs, out_grads, skip, scope)
         finally:
             state.forward = outer
         if owner is not None:
