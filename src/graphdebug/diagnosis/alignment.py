@@ -1,0 +1,83 @@
+"""Alignment: which node of one run is which of another, by module path, line and op, never by index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from difflib import SequenceMatcher
+from pathlib import PurePath
+
+from graphdebug.model.event import Node
+from graphdebug.model.run import Run
+
+__all__ = ["Pair", "align", "paired_steps"]
+
+Pair = tuple[Node | None, Node | None]
+"""A node of each run; None where the other run has no such node."""
+
+_Key = Callable[[Node], Hashable]
+
+_LOOKAHEAD = 4
+"""So many steps of the second run are tried for a step of the first: a TF1 session counts its init as one."""
+_SIMILAR = 0.4
+"""Two steps are of one kind if they share this part of their ops; frameworks differ in views and biases."""
+
+
+def paired_steps(a: Run, b: Run) -> Iterator[tuple[int, int]]:
+    """Yield the steps of `a` and `b` that run the same kind of ops, in order."""
+    steps, place = list(b.steps), 0
+    for step in a.steps:
+        own = _signature(a.step(step).nodes)
+        for at in range(place, min(place + _LOOKAHEAD, len(steps))):
+            if _similarity(own, _signature(b.step(steps[at]).nodes)) >= _SIMILAR:
+                yield step, steps[at]
+                place = at + 1
+                break
+
+
+def align(a: Sequence[Node], b: Sequence[Node]) -> list[Pair]:
+    """Return the nodes of one step of two runs side by side, in order.
+
+    Nodes are matched where module, line and op agree; what is left between two matches is matched by module
+    and op (the file was edited), then by op alone (another framework names modules otherwise).
+    """
+    return list(_align(a, b, _KEYS))
+
+
+def _align(a: Sequence[Node], b: Sequence[Node], keys: Sequence[_Key]) -> Iterator[Pair]:
+    if not a or not b or not keys:
+        yield from ((node, None) for node in a)
+        yield from ((None, node) for node in b)
+        return
+    key, rest = keys[0], keys[1:]
+    matcher = SequenceMatcher(None, [key(node) for node in a], [key(node) for node in b], autojunk=False)
+    at_a = at_b = 0
+    for start_a, start_b, size in matcher.get_matching_blocks():
+        yield from _align(a[at_a:start_a], b[at_b:start_b], rest)
+        yield from zip(a[start_a : start_a + size], b[start_b : start_b + size], strict=True)
+        at_a, at_b = start_a + size, start_b + size
+
+
+def _whole(node: Node) -> Hashable:
+    place = (PurePath(node.site.file).name, node.site.line) if node.site is not None else None
+    return node.phase, node.module, place, node.function
+
+
+def _without_line(node: Node) -> Hashable:
+    return node.phase, node.module, node.function
+
+
+def _op_alone(node: Node) -> Hashable:
+    return node.phase, node.function
+
+
+_KEYS: tuple[_Key, ...] = (_whole, _without_line, _op_alone)
+
+
+def _signature(nodes: Sequence[Node]) -> Counter[str]:
+    return Counter(node.function for node in nodes)
+
+
+def _similarity(a: Counter[str], b: Counter[str]) -> float:
+    every = (a | b).total()
+    return (a & b).total() / every if every else 0.0
