@@ -58,7 +58,7 @@ def _difference_lines(found: Difference, a: str, b: str, aligned: int) -> list[s
     output = f", output {found.output}" if len(found.a.outputs) > 1 else ""
     born = "; ".join(found.inputs)
     return [
-        f"first difference: {found.what} of {found.a.function}{output}; the {aligned - 1} nodes before it agree",
+        f"first difference: {found.what} of {found.a.function}{output}; {aligned - 1} nodes before it agree",
         f"  {a:<{width}}  {found.found_a}  {_node(found.a)}",
         f"  {b:<{width}}  {found.found_b}  {_node(found.b)}",
         f"  its inputs differ already: {born}" if born else "  all its recorded inputs agree: it was born here",

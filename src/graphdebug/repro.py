@@ -1,0 +1,226 @@
+"""Repro: a stand-alone script that makes the failing call again, without the user's program."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import graphdebug.backends as _backends
+from graphdebug.errors import GraphDebugError
+from graphdebug.model.event import Failure, Node, Operand, TensorFact
+from graphdebug.model.run import Run
+
+__all__ = ["Repro", "write_repro"]
+
+_OF_MANY_CALLS = ("inplace", "backward_twice", "leaf_inplace", "no_gradient", "uninitialized", "unfed",
+                  "feed_shape", "other_graph", "finalized")  # fmt: skip
+"""Failures that come of how calls follow each other, not of the tensors that one call was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repro:
+    """What was written."""
+
+    script: Path
+    tensors: tuple[Path, ...]
+    """The safetensors files that the script reads."""
+    guessed: tuple[str, ...]
+    """The operands whose values the log does not have, made anew by the script."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The call to make again, from a failure or from the node that made a non-finite value."""
+
+    event: Failure | Node
+    operands: tuple[Operand, ...]
+    heading: str
+    nonfinite: bool = False
+
+
+def write_repro(run: Run, log: Path, script: Path) -> Repro:
+    """Write `script`, which makes the failing call of `run` again.
+
+    Args:
+        run: a run with a failure, or with a finding about a non-finite value.
+        log: where it was read from; saved operands lie beside it.
+        script: the file to write; the operands' values go beside it.
+
+    Raises:
+        GraphDebugError: the run holds no call that can be made again; the message says why.
+
+    """
+    call = _call_of(run)
+    words = _words_of(call.event.framework)
+    names = _names(call.operands)
+    expression = _expression(call, words, names)
+    tensors: list[Path] = []
+    guessed: list[str] = []
+    body: list[str] = []
+    for name, operand in zip(names, call.operands, strict=True):
+        body.append(f"{name} = {_tensor(operand, name, call, words, log, script, tensors, guessed)}")
+    imports = [*words["imports"], *([words["load"]] if tensors else [])]
+    ending = [f"result = {expression}", words["result"]["finite"].format()] if call.nonfinite else [expression]
+    script.write_text("\n".join([*_heading(call, guessed), *imports, "", *body, "", *ending]) + "\n", "utf-8")
+    return Repro(script, tuple(tensors), tuple(guessed))
+
+
+def _call_of(run: Run) -> _Call:
+    failure = next(iter(run.failures), None)
+    if failure is not None:
+        if failure.phase == "backward" or failure.category in _OF_MANY_CALLS or not failure.operands:
+            raise GraphDebugError(
+                f"no repro: {failure.error} is not the fault of one call with tensors; "
+                "`graphdebug explain` names the lines that lead to it"
+            )
+        message = failure.message.strip().splitlines() or [""]
+        return _Call(failure, failure.operands, f"{failure.error}: {message[0]}")
+    node = _nonfinite_node(run)
+    if node is None:
+        raise GraphDebugError("no repro: the run has no failing call and no node that made a non-finite value")
+    if not all(_is_complete(operand.fact) or operand.fact.saved for operand in node.inputs):
+        raise GraphDebugError(
+            f"no repro: the values that {node.op} was given are not in the log; record with --level values"
+        )
+    return _Call(node, node.inputs, f"{node.op} makes a non-finite value", nonfinite=True)
+
+
+def _nonfinite_node(run: Run) -> Node | None:
+    for finding in run.findings:
+        for seq in finding.evidence:
+            node = run.node(seq)
+            if node is not None and any(fact.finite is False for fact in node.outputs):
+                return node
+    return None
+
+
+def _words_of(framework: str) -> dict[str, Any]:
+    """Return how calls of `framework` are written; the backend keeps that beside its code."""
+    for folder in _backends.__path__:
+        path = Path(folder) / framework / "calls.toml"
+        if path.exists():
+            return tomllib.loads(path.read_text("utf-8"))
+    raise GraphDebugError(f"no repro: how calls of {framework} are written is not known")
+
+
+def _names(operands: Sequence[Operand]) -> list[str]:
+    """Return a distinct Python name for each operand: its role, else its own name."""
+    names: list[str] = []
+    for number, operand in enumerate(operands):
+        word = operand.role or operand.name.rpartition(".")[2]
+        name = word if word.isidentifier() else f"operand_{number}"
+        names.append(f"{name}_{number}" if name in names else name)
+    return names
+
+
+def _expression(call: _Call, words: dict[str, Any], names: Sequence[str]) -> str:
+    event = call.event
+    template = words["ops"].get(event.op) or words["functions"].get(event.function)
+    if template is None:
+        prefix = next((one for one in words["fallback"] if event.op.startswith(one)), None)
+        if prefix is None:
+            raise GraphDebugError(f"no repro: how to call {event.op} again is not known")
+        template = words["fallback"][prefix].replace("{name}", event.op.removeprefix(prefix))
+    known = {name: repr(value) for name, value in event.attributes.items()}
+    known |= {f"{name}_low": repr(_lows(value)) for name, value in event.attributes.items()}
+    known |= {operand.role: name for operand, name in zip(call.operands, names, strict=True) if operand.role}
+    filled = []
+    for literal, word, _, _ in Formatter().parse(template):
+        filled.append(literal)
+        if word is not None:
+            filled.append(_fill(word, known, names))
+    return "".join(filled)
+
+
+def _fill(word: str, known: dict[str, str], names: Sequence[str]) -> str:
+    if word == "all":
+        return ", ".join(names)
+    if word.isdigit():
+        return names[int(word)] if int(word) < len(names) else "None"
+    return known.get(word, "None")
+
+
+def _lows(pairs: Any) -> Any:
+    if isinstance(pairs, list):
+        return [pair[0] if isinstance(pair, list) else pair for pair in pairs]
+    return pairs
+
+
+def _tensor(
+    operand: Operand,
+    name: str,
+    call: _Call,
+    words: dict[str, Any],
+    log: Path,
+    script: Path,
+    tensors: list[Path],
+    guessed: list[str],
+) -> str:
+    """Return the expression that makes an operand: loaded, written out, or made anew."""
+    fact, made = operand.fact, words["tensor"]
+    if fact.saved:
+        file, _, key = fact.saved.partition("#")
+        copy = _copied(log.parent / file, script, tensors)
+        return f'load_file("{copy.name}")["{key or name}"]'
+    shape = list(fact.shape or ())
+    known = {"shape": shape, "dtype": fact.dtype}
+    if _is_complete(fact):
+        values = ", ".join(_literal(value) for value in fact.values)
+        return str(made["values"].format(values=f"[{values}]", **known))
+    guessed.append(name)
+    comment = "  # the log has no values"
+    if fact.dtype.startswith(("float", "bfloat")):
+        return str(made["random"].format(**known)) + comment
+    return str(made["filled"].format(fill=_fill_value(operand, call), **known)) + comment
+
+
+def _fill_value(operand: Operand, call: _Call) -> str:
+    """Return a value that keeps the fault: where an index is out of range, the one beyond the range."""
+    if operand.fact.dtype == "bool":
+        return "True"
+    failure = call.event if isinstance(call.event, Failure) and call.event.category == "index" else None
+    if failure is None or operand.role not in ("labels", "index"):
+        return "0"
+    indexed = next((one.fact.shape for one in call.operands if one is not operand and one.fact.shape), (0,))
+    beyond = indexed[-1] if operand.role == "labels" else indexed[0]
+    return str(failure.detail.get("value", failure.detail.get("high", beyond)))
+
+
+def _copied(saved: Path, script: Path, tensors: list[Path]) -> Path:
+    target = script.with_suffix(".safetensors")
+    if target not in tensors:
+        try:
+            shutil.copyfile(saved, target)
+        except OSError as error:
+            raise GraphDebugError(
+                f"no repro: can't read the saved operands {saved}: {error.strerror}"
+            ) from error
+        tensors.append(target)
+    return target
+
+
+def _is_complete(fact: TensorFact) -> bool:
+    if fact.shape is None or None in fact.shape:
+        return False
+    return len(fact.values) == math.prod(size for size in fact.shape if size is not None)
+
+
+def _literal(value: float | bool | str) -> str:
+    if isinstance(value, str):
+        return f'float("{value}")'
+    return repr(value)
+
+
+def _heading(call: _Call, guessed: Sequence[str]) -> Iterator[str]:
+    site = call.event.site
+    where = f", called at {site.file}:{site.line}" if site is not None else ""
+    yield f"# {call.heading}"
+    yield f"# {call.event.op}{where}; written by `graphdebug repro`."
+    if guessed:
+        yield f"# The values of {', '.join(guessed)} were not recorded: these have their shape and dtype."
