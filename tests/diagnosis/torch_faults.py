@@ -124,8 +124,8 @@ class UNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.down = nn.Conv2d(3, 8, 3, padding=1)
-        self.pool = nn.MaxPool2d(2)  # <- fault: odd size
-        self.up = nn.ConvTranspose2d(8, 8, 2, stride=2)
+        self.pool = nn.MaxPool2d(2)
+        self.up = nn.ConvTranspose2d(8, 8, 2, stride=2)  # <- fault: one row short
 
     def forward(self, x):
         skip = self.down(x)

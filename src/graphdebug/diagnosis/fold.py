@@ -55,8 +55,17 @@ def classify(before: Sizes, after: Sizes) -> Way | None:
     return None
 
 
-def behind(evidence: Evidence, operand: Operand, rows: int | None = None) -> Fold | None:
-    """Return the first fold on the way of `operand`, one that made `rows` rows if given."""
+def behind(evidence: Evidence, operand: Operand, rows: int, *, merged: bool = False) -> Fold | None:
+    """Return the first fold on the way of `operand` that made `rows` rows of the batch.
+
+    Args:
+        evidence: the run.
+        operand: what has the rows.
+        rows: how many.
+        merged: also take a merge of the batch with whole dimensions, which is no fold by itself: for where
+            something else still has the old batch.
+
+    """
     root, links = evidence.provenance.way(operand)
     batch = root.fact.shape[0] if root.fact.shape else None
     for position, (node, through) in enumerate(links):
@@ -65,7 +74,9 @@ def behind(evidence: Evidence, operand: Operand, rows: int | None = None) -> Fol
         if node.family != "reshape" or before is None or after is None or before[:1] != (batch,):
             continue
         way = classify(before, after)
-        if way is not None and way != "transposed" and (rows is None or rows in after):
+        if way is None and merged and after[0] != before[0] and len(before) > 2:
+            way = "split" if after[0] > before[0] else "joined"
+        if way is not None and way != "transposed" and rows in after:
             return Fold(node, way, before, after, root, links[: position + 1])
     return None
 

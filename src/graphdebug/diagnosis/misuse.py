@@ -108,7 +108,7 @@ def _carried(evidence: Evidence, failure: Failure) -> list[Node]:
     later: list[Node] = []
     end = -1
     for node in evidence.before(failure.seq, failure.step):
-        if node.phase == "forward" and node.family != "fill":  # backward begins by filling a one
+        if node.phase == "forward" and node.family not in ("fill", "check"):  # backward fills a one; .item()
             later.append(node)
         elif node.phase == "backward" and later:  # what the failing call itself ran comes before
             end = node.seq

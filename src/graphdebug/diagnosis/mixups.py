@@ -85,7 +85,8 @@ def _turned(
     for node, through in reversed(links):
         if node.outputs and read(node.inputs[through].fact) != read(odd.fact) == read(node.outputs[0]):
             return made_by(node, f"the {node.function} makes it {read(odd.fact)}")
-    return operand_origin(evidence, root, failure, f"makes {odd.name or 'it'} {read(odd.fact)}")
+    nearest = made_by(links[-1][0], f"gives it, {read(odd.fact)}") if links and _is_target(failure, odd) else []
+    return [*nearest, *operand_origin(evidence, root, failure, f"makes {odd.name or 'it'} {read(odd.fact)}")]
 
 
 def _is_target(failure: Failure, operand: Operand) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from graphdebug.diagnosis.causes import OVERFLOWING
 from graphdebug.model.event import Gradient, Node, Operand, TensorFact
 
 __all__ = ["Birth", "NonfiniteWatch"]
@@ -30,7 +31,8 @@ class Birth:
     hidden_by: Node | None = None
     """The first node that took the value and gave a finite one."""
     harms: set[str] = field(default_factory=set)
-    """What it reached: ``end`` (a result nothing took), ``loss``, ``gradient``, ``weights``."""
+    """What it reached: ``end`` (a result nothing took), ``loss``, ``gradient``, ``weights``; ``value`` if a
+    division by it made a plain 0 of what overflowed."""
     became_nan: Node | None = None
 
 
@@ -147,6 +149,9 @@ class NonfiniteWatch:
             self._open.discard(one.producer or -1)
         for birth in births:
             birth.hidden_by = birth.hidden_by or node
+            swallowed = node.function == "div" and len(node.inputs) > 1 and node.inputs[1] in taken
+            if swallowed and not birth.meant and birth.node.function in OVERFLOWING:
+                birth.harms.add("value")
 
     def _births_of_gradient(self, gradient: Gradient) -> list[Birth]:
         found = self._bad.get(gradient.producer if gradient.producer is not None else -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import made_by
@@ -13,7 +14,11 @@ from graphdebug.diagnosis.words import node_name, place, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["born", "optimizer_line"]
+__all__ = ["born", "optimizer_line", "runaway"]
+
+
+_STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(")
+"""The call that makes an optimizer step, in the words of all frameworks; the first group is the optimizer."""
 
 
 def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure | None = None) -> Finding:
@@ -41,7 +46,9 @@ def _at(
     if birth.became_nan is not None:
         candidates += made_by(birth.became_nan, f"became NaN in {birth.became_nan.function}")
     if node.run_site is not None and node.phase == "backward":
-        candidates.append(Candidate(node.run_site, "caller", "the call of backward"))
+        scaled = _scaled_at(evidence, node)
+        caller = Candidate(node.run_site, "caller", "scales the loss" if scaled else "the call of backward")
+        candidates = [caller, *candidates] if scaled else [*candidates, caller]
     if line is not None and node.step > 0:
         candidates.append(Candidate(line, "step", "the step size"))
     bad = next((fact for fact in node.outputs if fact.finite is False), None)
@@ -60,6 +67,20 @@ def _at(
         failed=failure.site if failure is not None else None, when=f"{node.phase}, step {node.step}",
         body=[text for text in body if text.strip()], tries=_tries(birth, source), operands=source.inputs,
         evidence=(node.seq, *([forward.seq] if forward is not None else [])),
+    )  # fmt: skip
+
+
+def _scaled_at(evidence: Evidence, node: Node) -> bool:
+    """Whether a half-precision gradient overflowed that began with a loss multiplied where backward ran."""
+    if node.function not in ("cast", *OVERFLOWING) and not node.function.endswith("_backward"):
+        return False
+    if node.outputs[0].dtype != "float16" or node.run_site is None:
+        return False
+    return any(
+        one.function == "mul" and one.phase == "forward" and one.outputs[0].shape == ()
+        and one.site is not None and (one.site.file, one.site.line) == (node.run_site.file, node.run_site.line)
+        for one in evidence.run.step(node.step).nodes
+        if one.outputs
     )  # fmt: skip
 
 
@@ -98,15 +119,32 @@ def _divergence(
     )  # fmt: skip
 
 
+def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
+    """Return the finding for a loss that grew a thousandfold without ever leaving the finite numbers."""
+    found = losses.runaway()
+    line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
+    if found is None or line is None:
+        return None
+    site, series = found
+    return evidence.finding(
+        "divergence", what=f"the loss grew from {series[0][1]:.3g} to {series[-1][1]:.3g}",
+        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
+        body=[f"  {losses.story()}"], tries=["a smaller learning rate (a tenth)", "scale inputs and targets"],
+    )  # fmt: skip
+
+
 def optimizer_line(evidence: Evidence, step: int) -> Site | None:
     """Return the line that made the optimizer: its assignment in the source, else where it steps."""
     for number in [one for one in reversed(evidence.steps) if one <= step][:2]:
         node = next((one for one in evidence.run.step(number).nodes if one.phase == "optimizer"), None)
         if node is None or node.site is None:
             continue
-        text = evidence.source.line(node.site)
-        name = text.partition(".")[0].strip().rpartition(" ")[2]
-        return (evidence.source.assignment(name, node.site) if name.isidentifier() else None) or node.site
+        called = re.search(
+            r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(", evidence.source.line(node.site)
+        )
+        made = evidence.source.assignment(called[1], node.site) if called is not None else None
+        return made or node.site
     return None
 
 
@@ -170,6 +208,8 @@ def _story(birth: Birth) -> list[str]:
     if birth.hidden_by is not None and birth.node.phase == "forward" and "gradient" in birth.harms:
         hider = birth.hidden_by
         lines.append(f"  {hider.function}, {place(hider.site)}, hid it in forward; in backward 0 * inf is NaN")
+    if "value" in birth.harms and birth.hidden_by is not None:
+        lines.append(f"  {birth.hidden_by.function}, {place(birth.hidden_by.site)}, divided by it and got 0")
     reached = [word for word in ("loss", "gradient", "weights") if word in birth.harms]
     if reached:
         lines.append(f"  it reached the {', the '.join(reached)}")

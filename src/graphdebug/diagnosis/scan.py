@@ -9,6 +9,8 @@ from graphdebug.diagnosis.axes import AxisWatch
 from graphdebug.diagnosis.broadcast import BroadcastWatch
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.fold import FoldWatch
+from graphdebug.diagnosis.gradients import GradientWatch
+from graphdebug.diagnosis.integers import IntegerWatch
 from graphdebug.diagnosis.losses import LossWatch
 from graphdebug.diagnosis.nonfinite import NonfiniteWatch
 from graphdebug.model.event import Event, Failure, Gradient, Node
@@ -27,8 +29,10 @@ class Scan:
         self.folds = FoldWatch(evidence)
         self.broadcasts = BroadcastWatch(evidence)
         self.axes = AxisWatch(evidence)
+        self.gradients = GradientWatch(evidence)
+        self.integers = IntegerWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
-        for watch in (self.folds, self.losses, self.broadcasts, self.axes):
+        for watch in (self.folds, self.losses, self.broadcasts, self.axes, self.gradients, self.integers):
             for family in watch.families:
                 self._by_family.setdefault(family, []).append(watch.see)
 
@@ -42,6 +46,7 @@ class Scan:
                 if event.step > step:
                     self.nonfinite.end_step()
                     self.broadcasts.end_step()
+                    self.gradients.end_step()
                     step = event.step
                 self.nonfinite.see(event)
                 for see in self._by_family.get(event.family, ()):
@@ -49,14 +54,22 @@ class Scan:
             elif kind is Gradient:
                 assert isinstance(event, Gradient)
                 self.nonfinite.gradient(event)
+                self.gradients.gradient(event)
         self.nonfinite.end_step()
+        self.gradients.end_step()
         return self
+
+    def _of_steps(self) -> list[Finding]:
+        runaway = numbers.runaway(self._evidence, self.losses)
+        return [*([runaway] if runaway is not None else []), *self.gradients.findings()]
 
     def findings(self, failure: Failure | None = None) -> list[Finding]:
         """Return what the watches found, the most certain first."""
         found: list[Finding] = []
         if self.nonfinite.verdict is not None:
             found.append(numbers.born(self._evidence, self.nonfinite.verdict, self.losses, failure))
-        for watch in (self.folds, self.broadcasts, self.axes):
+        for watch in (self.folds, self.broadcasts, self.axes, self.integers):
             found += watch.findings()
+        if self.nonfinite.verdict is None:
+            found += self._of_steps()
         return sorted(found, key=lambda one: -one.confidence)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from graphdebug.diagnosis import fold, joins, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import place, shape_words
-from graphdebug.model.event import Failure, Operand
+from graphdebug.model.event import Failure, Operand, Shape
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain"]
@@ -64,16 +65,24 @@ def _folded(evidence: Evidence, failure: Failure) -> Finding | None:
     shapes = [one.fact.shape for one in failure.operands if one.fact.shape]
     for operand in failure.operands:
         rows = operand.fact.shape[0] if operand.fact.shape else None
-        found = fold.behind(evidence, operand, rows) if rows is not None else None
-        if found is None or all(shape[0] == rows for shape in shapes):
+        others = sorted({shape[0] for shape in shapes if shape[0] is not None and shape[0] != rows})
+        if rows is None or not others:
             continue
-        others = sorted({shape[0] for shape in shapes if shape[0] != rows and shape[0] is not None})
-        line = f"  {failure.function or 'the call'} got {rows} rows against {others[0] if others else '?'}"
-        return fold.report(
-            evidence, found, failed=failure.site, when=when(failure), confidence=0.95, consequence=[line],
-            frames=failure.frames, seqs=(failure.seq,),
-        )  # fmt: skip
+        found = fold.behind(evidence, operand, rows)
+        if found is None and not any(_count(shape) == rows for shape in shapes if shape[0] != rows):
+            found = fold.behind(evidence, operand, rows, merged=True)
+            found = found if found is not None and found.before[0] in others else None
+        if found is not None:
+            line = f"  {failure.function or 'the call'} got {rows} rows against {others[0]}"
+            return fold.report(
+                evidence, found, failed=failure.site, when=when(failure), confidence=0.95, consequence=[line],
+                frames=failure.frames, seqs=(failure.seq,),
+            )  # fmt: skip
     return None
+
+
+def _count(shape: Shape) -> int:
+    return prod(size or 0 for size in shape)
 
 
 def _last_good(evidence: Evidence, failure: Failure) -> str:

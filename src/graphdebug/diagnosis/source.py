@@ -44,6 +44,8 @@ class SourceText:
         a value.
         """
         tree = self._tree(site.file)
+        if tree is not None and name.startswith("self."):
+            return _attribute(tree, site.file, name.removeprefix("self."))
         if tree is None or not name.isidentifier():
             return None
         for scope in _scopes_around(tree, site.line):
@@ -82,6 +84,21 @@ class SourceText:
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._trees[file] = None
         return self._trees[file]
+
+
+def _attribute(tree: ast.Module, file: str, name: str) -> Site | None:
+    """Return the last line that assigns ``self.<name>``, anywhere in the file."""
+    lines = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute)
+        and target.attr == name
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
+    ]
+    return Site(file=file, line=max(lines)) if lines else None
 
 
 def _characters(text: str, column: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Sizes, concrete, solve, spatial_axes
 from graphdebug.diagnosis.words import arithmetic, shape_words
@@ -21,6 +21,8 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     if failure.family in ("conv", "pool", "upsample", "norm"):
         return _rank(evidence, failure, data) or _too_small(evidence, failure, data)
+    if failure.family in ("matmul", "linear"):
+        return _vector(evidence, failure)
     if failure.family == "reshape":
         return _reshape(evidence, failure, data)
     return None
@@ -41,6 +43,19 @@ def _rank(evidence: Evidence, failure: Failure, data: Operand) -> Account | None
     tries = [f"add {missing}"] if len(shape) < wanted else [f"take {len(shape) - wanted} dimension off"]
     own = [one for node in turns[-1:] for one in made_by(node)]
     return Account([*own, *data_entry(evidence, root, failure), *call(failure)], body, tries, confidence=0.75)
+
+
+def _vector(evidence: Evidence, failure: Failure) -> Account | None:
+    """A product that takes matrices was given a vector."""
+    vector = next(
+        (one for one in failure.operands if one.role != "bias" and len(one.fact.shape or (0, 0)) < 2), None
+    )
+    if vector is None or len(failure.operands) < 2:
+        return None
+    entry = operand_origin(evidence, vector, failure, f"makes the vector {shape_words(vector.fact.shape)}")
+    size = (vector.fact.shape or (1,))[0]
+    body = [f"{failure.function} takes matrices; {vector.expression or vector.name or 'one side'} is a vector"]
+    return Account([*call(failure), *entry], body, [f"make it 1x{size} or {size}x1"], confidence=0.7)
 
 
 def _rank_of_name(failure: Failure) -> int:

@@ -18,7 +18,8 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
     ("index", r"out of bounds|index out of range|Dimension out of range|out of range for tensor"),
     ("dtype", (r"scalar type|same dtype|dtype|can't be cast|not implemented for '|should be the same|data type"
      r"|floating point type")),
-    ("shape", r"shape|size|dimension|reduction dim|channels|\b\dD\b|broadcast|elements|subscripts? "),
+    ("shape", (r"be a (?:matrix|vector)|shape|size|dimension|reduction dim|channels|\b\dD\b|broadcast|elements"
+     r"|subscripts? ")),
 )  # fmt: skip
 _NUMBERS: tuple[tuple[str, str], ...] = (
     ("shape", r"expected input\[.*\] to have (?P<expected>\d+) channels, but got (?P<found>\d+)"),

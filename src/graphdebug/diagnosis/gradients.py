@@ -1,0 +1,254 @@
+"""Gradient pathologies over steps: exploding, vanishing, missing gradients, dead units, steps of a wrong size.
+
+Sources of the thresholds: Glorot and Bengio 2010 (gradients of equal size in all layers), Pascanu, Mikolov
+and Bengio 2013 (exploding and vanishing gradients), Lu et al. 2019 (dying ReLU), the CS231n notes (an
+update of about a thousandth of the weights), IEEE 754 (an update below the spacing of the weights is lost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod, sqrt
+from statistics import median
+
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.numbers import optimizer_line
+from graphdebug.diagnosis.words import listing
+from graphdebug.model.event import Declaration, Gradient, Node, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["EXPLODED", "LEAST_STEPS", "TOO_LARGE", "VANISHED", "GradientWatch"]
+
+LEAST_STEPS = 3
+"""Steps a gradient must behave so before anything is said of it."""
+EXPLODED = 1e3
+"""Growth of the norm of all gradients over the run, from the median of the first steps."""
+VANISHED = 1e-5
+"""Mean size of a gradient element in the first layer, relative to the last layer's."""
+TOO_LARGE = 1.0
+"""Size of an update relative to the weights it changes; healthy is about 1e-3."""
+_LOST = {"float16": 2.0**-12, "bfloat16": 2.0**-9, "float32": 2.0**-25, "float64": 2.0**-54}
+"""Half the spacing of numbers relative to their size: a smaller update changes nothing."""
+_KEPT = 32
+
+
+@dataclass(slots=True)
+class _Track:
+    """One parameter over the steps."""
+
+    elements: int
+    rank: int
+    dtype: str
+    first: Gradient
+    steps: int = 0
+    norms: list[float] = field(default_factory=list)
+    weight: float | None = None
+    """L2 norm of the parameter after its last update."""
+
+    @property
+    def size(self) -> float:
+        """Root mean square of the gradient's elements, the median over the steps kept."""
+        return median(self.norms) / sqrt(max(self.elements, 1)) if self.norms else 0.0
+
+
+class GradientWatch:
+    """Collects the gradients and updates of each parameter; the sizes need the level ``stats``."""
+
+    families = ("elementwise",)
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._tracks: dict[str, _Track] = {}
+        self._norms: list[float] = []
+        self._squares = 0.0
+        self._steps = 0
+        self._used: dict[str, int] = {}
+        self._dead: dict[Site, tuple[Node, int]] = {}
+
+    def gradient(self, gradient: Gradient) -> None:
+        """Look at one parameter's gradient."""
+        if not gradient.name:
+            return
+        fact = gradient.fact
+        track = self._tracks.get(gradient.name)
+        if track is None:
+            shape = fact.shape or ()
+            track = _Track(prod(size or 1 for size in shape), len(shape), fact.dtype, gradient)
+            self._tracks[gradient.name] = track
+        track.steps += 1
+        if fact.stats is not None and fact.stats.l2 is not None and fact.finite is not False:
+            norm = float(fact.stats.l2)
+            track.norms.append(norm)
+            del track.norms[2:-_KEPT]
+            self._squares += norm * norm
+
+    def see(self, node: Node) -> None:
+        """Look at one elementwise node: an update of a parameter, or a unit that may be dead."""
+        stats = node.outputs[0].stats if node.outputs else None
+        if stats is None:
+            return
+        if node.phase == "optimizer" and node.mutates and node.mutates[0] < len(node.inputs):
+            track = self._tracks.get(node.inputs[node.mutates[0]].name)
+            if track is not None and stats.l2 is not None:
+                track.weight = float(stats.l2)
+        elif node.function == "relu" and node.site is not None and len(self._dead) < 10_000:
+            _, dead = self._dead.get(node.site, (node, 0))
+            whole = stats.zero >= prod(size or 1 for size in node.outputs[0].shape or ())
+            self._dead[node.site] = node, dead + 1 if whole else 0
+
+    def end_step(self) -> None:
+        """Close the sums of a step."""
+        if self._squares > 0:
+            self._norms.append(sqrt(self._squares))
+            del self._norms[4:-_KEPT]
+        self._steps += self._squares > 0
+        self._squares = 0.0
+
+    def findings(self) -> Sequence[Finding]:
+        """Return what the steps show, missing gradients first."""
+        ways = (self._missing, self._exploding, self._dead_units, self._vanishing, self._too_large, self._lost)
+        return [found for way in ways if (found := way()) is not None]
+
+    def _missing(self) -> Finding | None:
+        """Parameters that an optimizer was given and that never got a gradient, while others did."""
+        steps = max((track.steps for track in self._tracks.values()), default=0)
+        if steps < LEAST_STEPS:
+            return None
+        given = [name for one in self._optimizers() for name in one.attributes.get("parameters", ())]
+        missing = [name for name in dict.fromkeys(given) if name not in self._tracks]
+        sites = [(name, self._site(name)) for name in missing]
+        named = [
+            Candidate(site, "declaration", f"declares {name}", name) for name, site in sites if site is not None
+        ]
+        if not missing or not named:
+            return None
+        line = self._optimizer()
+        return self._evidence.finding(
+            "missing_gradient", what=f"{listing(missing[:4])} never got a gradient in {steps} steps",
+            candidates=[*named, *([Candidate(line, "step", "the optimizer has it")] if line else [])],
+            confidence=0.6, when="nothing failed",
+            body=[f"  {len(missing)} of the {len(set(given))} parameters it was given have no gradient",
+                  "  they are not used in forward, or the graph is cut behind them (detach, no_grad, numpy)"],
+            tries=["use them in forward, or leave them out of the optimizer"],
+        )  # fmt: skip
+
+    def _exploding(self) -> Finding | None:
+        if len(self._norms) < 2 * LEAST_STEPS:
+            return None
+        before, last = median(self._norms[:LEAST_STEPS]), median(self._norms[-2:])
+        line = self._optimizer()
+        if before <= 0 or last < EXPLODED * before or line is None:
+            return None
+        worst = max(
+            self._tracks, key=lambda name: self._tracks[name].norms[-1] if self._tracks[name].norms else 0.0
+        )
+        return self._evidence.finding(
+            "exploding_gradient", what=f"gradients grew {last / before:.2g}-fold over {self._steps} steps",
+            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.65,
+            when="nothing failed",
+            body=[f"  norm of all gradients: {before:.3g} in the first steps, {last:.3g} in the last",
+                  f"  the largest is that of {worst}: {self._tracks[worst].norms[-1]:.3g}"],
+            tries=["a smaller learning rate", "clip the norm of the gradients"],
+            evidence=(self._tracks[worst].first.seq,),
+        )  # fmt: skip
+
+    def _vanishing(self) -> Finding | None:
+        layers = [(name, t) for name, t in self._tracks.items() if t.rank >= 2 and len(t.norms) >= LEAST_STEPS]
+        if len(layers) < 3:
+            return None
+        order = {one.name: i for i, one in enumerate(self._evidence.provenance.declarations())}
+        layers.sort(key=lambda pair: order.get(pair[0].rpartition(".")[0], 10**9))
+        (first, early), (last, late) = layers[0], layers[-1]
+        if late.size <= 0 or early.size > VANISHED * late.size:
+            return None
+        candidates = [*self._declared(first), *self._declared(last)]
+        return self._evidence.finding(
+            "vanishing_gradient", what=f"the gradient vanishes on its way to {first}", candidates=candidates,
+            confidence=0.6, when="nothing failed",
+            body=[f"  size of a gradient's element: {late.size:.2g} in {last}, {early.size:.2g} in {first}"],
+            tries=["ReLU-like activations for sigmoid and tanh", "normalisation or residual connections",
+                   "an initialisation scaled to the width"], evidence=(early.first.seq, late.first.seq),
+        )  # fmt: skip
+
+    def _dead_units(self) -> Finding | None:
+        dead = [(site, node) for site, (node, times) in self._dead.items() if times >= LEAST_STEPS]
+        if not dead:
+            return None
+        site, node = dead[0]
+        before = self._evidence.provenance.node(node.inputs[0].producer) if node.inputs else None
+        declared = self._declared(f"{before.module}.weight") if before is not None and before.module else []
+        line = self._optimizer()
+        return self._evidence.finding(
+            "dead_units", what=f"every output of this {node.function} is 0, step after step",
+            candidates=[Candidate(site, "expression", f"the {node.function}"), *declared,
+                        *([Candidate(line, "step", "the step size")] if line else [])],
+            confidence=0.7, when=f"to step {node.step}; nothing failed",
+            body=["  no gradient passes it: nothing before it learns any more"],
+            tries=["a smaller learning rate", "leaky ReLU", "look at the bias and scale of the layer before"],
+            evidence=(node.seq,),
+        )  # fmt: skip
+
+    def _too_large(self) -> Finding | None:
+        ratios = {name: ratio for name, ratio in self._ratios().items() if ratio >= TOO_LARGE}
+        line = self._optimizer()
+        if not ratios or line is None or len(ratios) * 2 < len(self._ratios()):
+            return None
+        worst = max(ratios, key=lambda name: ratios[name])
+        return self._evidence.finding(
+            "update_too_large", what="each update is as large as the weights it changes",
+            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.6,
+            when="nothing failed", body=[f"  {worst}: update / weights = {ratios[worst]:.2g}, not about 1e-3"],
+            tries=["a smaller learning rate"], evidence=(self._tracks[worst].first.seq,),
+        )  # fmt: skip
+
+    def _lost(self) -> Finding | None:
+        ratios = self._ratios()
+        lost = {n: r for n, r in ratios.items() if 0 < r < _LOST.get(self._tracks[n].dtype, 0.0)}
+        line = self._optimizer()
+        if not lost or line is None or len(lost) * 2 < len(ratios):
+            return None
+        worst = min(lost, key=lambda name: lost[name])
+        dtype = self._tracks[worst].dtype
+        return self._evidence.finding(
+            "update_too_small", what=f"updates are below the spacing of {dtype}: the weights do not change",
+            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.6,
+            when="nothing failed",
+            body=[f"  {worst}: update / weights = {lost[worst]:.2g}; below {_LOST[dtype]:.2g} it is lost"],
+            tries=["a larger learning rate", "weights in float32"], evidence=(self._tracks[worst].first.seq,),
+        )  # fmt: skip
+
+    def _ratios(self) -> dict[str, float]:
+        """Return update / weight by parameter, for matrices whose optimizer's rule is known.
+
+        Plain gradient descent moves by lr * gradient; Adam and its kin by about lr an element (Kingma and
+        Ba 2015, section 2.1).
+        """
+        made: dict[str, float] = {}
+        for one in self._optimizers():
+            rate = one.attributes.get("lr")
+            for name in one.attributes.get("parameters", ()):
+                track = self._tracks.get(name)
+                if track is None or track.rank < 2 or not track.weight or len(track.norms) < LEAST_STEPS:
+                    continue
+                if isinstance(rate, int | float) and one.type == "SGD":
+                    made[name] = rate * median(track.norms) / track.weight
+                elif isinstance(rate, int | float) and "Adam" in one.type and max(track.norms) > 0:
+                    made[name] = rate * sqrt(track.elements) / track.weight
+        return made
+
+    def _optimizers(self) -> list[Declaration]:
+        return [one for one in self._evidence.provenance.declarations() if "lr" in one.attributes]
+
+    def _optimizer(self) -> Site | None:
+        steps = self._evidence.steps
+        return optimizer_line(self._evidence, steps[-1]) if steps else None
+
+    def _site(self, name: str) -> Site | None:
+        provenance = self._evidence.provenance
+        declared = provenance.declared(name.rpartition(".")[0]) or provenance.declared(name)
+        return declared.site if declared is not None else None
+
+    def _declared(self, name: str) -> list[Candidate]:
+        site = self._site(name)
+        return [Candidate(site, "declaration", f"declares {name}", name)] if site is not None else []

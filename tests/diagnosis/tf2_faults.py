@@ -1,0 +1,157 @@
+"""Programs with one fault each, in eager TensorFlow and tf.function: ``# <- fault`` marks where it was born."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = keras.layers.Conv2D(8, 3, padding="same", activation="relu")
+        self.pool = keras.layers.MaxPooling2D()
+        self.conv2 = keras.layers.Conv2D(64, 3, padding="same", activation="relu")
+        self.out = keras.layers.Dense(10)
+
+    def call(self, x):
+        x = self.pool(self.conv1(x))
+        x = self.pool(self.conv2(x))
+        x = tf.reshape(x, [-1, 3136])  # <- fault: fold
+        return self.out(x)
+
+
+def fold_fails_in_loss():
+    logits = Net()(tf.random.normal([49, 100, 100, 1]))
+    labels = tf.zeros([49], tf.int32)
+    tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def fold_never_fails():
+    tf.argmax(Net()(tf.random.normal([49, 100, 100, 1])), 1)
+
+
+def weight_for_another_image():
+    w = tf.Variable(tf.random.normal([784, 10]))  # <- fault: dense
+    x = tf.random.normal([5, 20, 20, 1])
+    x = tf.reshape(x, [5, -1])
+    tf.matmul(x, w)
+
+
+def dense_for_another_image():
+    kernel = tf.Variable(tf.random.normal([3, 3, 1, 4]))
+    w = tf.Variable(tf.random.normal([14 * 14 * 4, 10]))  # <- fault: dense behind conv
+    x = tf.random.normal([5, 40, 40, 1])
+    x = tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME")), 2, 2, "VALID")
+    x = tf.reshape(x, [tf.shape(x)[0], -1])
+    tf.matmul(x, w)
+
+
+def channels_first_to_conv():
+    images = tf.random.uniform([4, 3, 32, 32])  # <- fault: channels
+    tf.nn.conv2d(images, tf.Variable(tf.random.normal([3, 3, 3, 8])), 1, "SAME")
+
+
+def labels_transposed():
+    logits = tf.random.normal([6, 4])
+    labels = tf.transpose(tf.one_hot(tf.zeros([6], tf.int32), 4))  # <- fault: transposed
+    tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def product_needs_transpose():
+    q = tf.random.normal([5, 16])
+    k = tf.random.normal([5, 16])
+    tf.matmul(q, k)  # <- fault: product
+
+
+def reshape_of_wrong_size():
+    x = tf.random.normal([8, 5, 5, 20])
+    tf.reshape(x, [-1, 320])  # <- fault: reshape
+
+
+def log_of_zero():
+    w = tf.Variable([2.0, 3.0])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.math.log(w * [0.0, 1.0]))  # <- fault: log
+    tape.gradient(loss, w)
+
+
+def square_root_at_zero():
+    w = tf.Variable([0.0, 0.0])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.sqrt(w))  # <- fault: sqrt
+    tape.gradient(loss, w)
+
+
+def masked_log():
+    x = tf.Variable([0.0, 1.0, 2.0])
+    with tf.GradientTape() as tape:
+        y = tf.where(x > 0, tf.math.log(x), 0.0)  # <- fault: masked log
+        loss = tf.reduce_sum(y)
+    print(tape.gradient(loss, x).numpy())
+
+
+def exp_overflows():
+    a = tf.Variable([10.0, 100.0])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.math.log(tf.exp(a) + 1))  # <- fault: exp
+    tape.gradient(loss, a)
+
+
+def step_size_too_large():
+    x = tf.random.stateless_normal([32, 3], [1, 2]) * 50
+    y = tf.reduce_sum(x, 1, keepdims=True)
+    w = tf.Variable(tf.zeros([3, 1]))
+    opt = keras.optimizers.SGD(0.5)  # <- fault: step size
+    for _ in range(40):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))
+        opt.apply_gradients([(tape.gradient(loss, w), w)])
+
+
+def float64_input():
+    w = tf.Variable(tf.random.normal([3, 2]))
+    x = tf.constant(np.random.rand(4, 3))  # <- fault: float64
+    tf.matmul(x, w)
+
+
+def label_out_of_range():
+    w = tf.Variable(tf.random.normal([3, 5]))  # <- fault: classes
+    logits = tf.matmul(tf.random.normal([2, 3]), w)
+    tf.nn.sparse_softmax_cross_entropy_with_logits(labels=[1, 5], logits=logits)
+
+
+def column_against_row():
+    w = tf.Variable(tf.random.normal([3, 1]))
+    y = tf.random.uniform([8])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean((tf.matmul(tf.random.normal([8, 3]), w) - y) ** 2)  # <- fault: broadcast
+    tape.gradient(loss, w)
+
+
+def softmax_twice():
+    w = tf.Variable(tf.random.normal([3, 4]))
+    p = tf.nn.softmax(tf.matmul(tf.random.normal([8, 3]), w))  # <- fault: twice
+    tf.nn.softmax_cross_entropy_with_logits(labels=tf.one_hot(tf.zeros([8], tf.int32), 4), logits=p)
+
+
+@tf.function
+def _traced_log(w):
+    return tf.reduce_sum(tf.math.log(w * [0.0, 1.0]))  # <- fault: traced log
+
+
+def log_of_zero_in_function():
+    w = tf.Variable([2.0, 3.0])
+    with tf.GradientTape() as tape:
+        loss = _traced_log(w)
+    tape.gradient(loss, w)
+
+
+@tf.function
+def _traced_product(x, w):
+    h = tf.reshape(x, [-1, 784])  # <- fault: traced fold
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.zeros([49], tf.int32), logits=tf.matmul(h, w))
+
+
+def fold_in_function():
+    w = tf.Variable(tf.random.normal([784, 10]))
+    _traced_product(tf.random.normal([49, 40, 40, 1]), w)
