@@ -149,7 +149,9 @@ def log_of_zero_in_function():
 @tf.function
 def _traced_product(x, w):
     h = tf.reshape(x, [-1, 784])  # <- fault: traced fold
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.zeros([49], tf.int32), logits=tf.matmul(h, w))
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.zeros([49], tf.int32), logits=tf.matmul(h, w)
+    )
 
 
 def fold_in_function():
