@@ -7,19 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
+import msgspec
 import numpy as np
+from tensorflow.python.framework.errors_impl import OpError
 
 from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.bodies import BodyError
+from graphdebug.backends.tensorflow.calls import CALLS, function_ops, is_pure
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
-from graphdebug.backends.tensorflow.messages import node_name, read_message
+from graphdebug.backends.tensorflow.messages import node_name, read_message, shapes_in
 from graphdebug.backends.tensorflow.misuse import explain_misuse
-from graphdebug.backends.tensorflow.nodes import RunFacts, add_nodes
+from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode, selected_ops
-from graphdebug.backends.tensorflow.probed import Probed
+from graphdebug.backends.tensorflow.probed import Probed, building, read_of
 from graphdebug.backends.tensorflow.probes import MEASURED
 from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
 from graphdebug.backends.tensorflow.runs import RunCall, Runs, staged_records
-from graphdebug.model.event import Failure, Notice, Shape, TensorFact
+from graphdebug.model.event import Failure, Notice, Operand, Shape, TensorFact
 from graphdebug.options import Options
 
 __all__ = ["Failures"]
@@ -75,6 +79,9 @@ class Failures:
         probed = prepared or runs.plain(call)
         name = error.op.name if error.op is not None else node_name(str(error.message))
         node = probed.plan.node(name)
+        inner = node is None or node.op.type in CALLS
+        if node is None:
+            node = _caller(probed.plan, name)
         if node is None:
             self._keep(error, _failure(self._sink, error, runs, call, name))
             return
@@ -84,9 +91,31 @@ class Failures:
         facts = RunFacts(traced, dict(replayed), runs.feed_facts(call), shapes)
         writer = runs.writer(call, facts)
         add_nodes(writer, facts, staged_records(run, call.session, probed, self._options.level))
+        if inner:
+            node, facts, writer = self._opened(node, facts, writer, call, runs, run)
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
         self._keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq))
+
+    def _opened(
+        self, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
+        run: Callable[..., Any],
+    ) -> tuple[PlanNode, RunFacts, NodeWriter]:  # fmt: skip
+        """Return the failing node inside what `node` calls, which is run again if that changes nothing."""
+        graph = call.session.graph
+        if not is_pure(graph, node.op):
+            text = f"{node.op.name} was not opened: what it calls changes state or is random"
+            self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
+            return node, facts, writer
+        try:
+            values = _input_values(node, call, run)
+            operands = [facts.operand(one) for one in node.inputs]
+            runs.bodies(graph).open(node, values, operands, writer)
+        except BodyError as found:
+            return found.node, found.facts, writer.for_facts(found.facts)
+        except OpError:
+            pass
+        return node, facts, writer
 
     def _keep(self, error: BaseException, failure: Failure) -> None:
         self._pending.append((weakref.ref(error), failure))
@@ -111,6 +140,35 @@ class Failures:
             (index, output): array_fact(np.asarray(array), level, dtype=dtype_word(tensor.dtype))
             for (index, output, tensor), array in zip(places, arrays, strict=True)
         }
+
+
+def _caller(plan: Plan, name: str) -> PlanNode | None:
+    """Return the plan's node that calls the function which has the op that the runtime calls `name`.
+
+    A function is inlined under its caller's name, a loop's body under names that end in a number.
+    """
+    calls = [node for node in plan.nodes if node.op.type in CALLS]
+    for node in calls:
+        if name.startswith(f"{node.op.name}/"):
+            return node
+    last = name.rpartition("/")[2]
+    for node in calls:
+        inside = {op.name.rpartition("/")[2] for op in function_ops(plan.graph, node.op)}
+        if last in inside:
+            return node
+    return None
+
+
+def _input_values(node: PlanNode, call: RunCall, run: Callable[..., Any]) -> list[Any]:
+    """Fetch the values of a call's inputs as they were in the run that failed."""
+    fed = {id(ref.deref()): value for ref, value in call.feeds.items()}
+    with building(call.session.graph):
+        wanted = [
+            read_of(tensor) if tensor.op.type == "VarHandleOp" else tensor
+            for tensor in node.op.inputs if id(tensor) not in fed
+        ]  # fmt: skip
+    found = iter(run(call.session, None, [], wanted, call.feeds, None, None))
+    return [fed[id(tensor)] if id(tensor) in fed else next(found) for tensor in node.op.inputs]
 
 
 def _culprit(
@@ -226,13 +284,23 @@ def _failure(
         family=node.family,
         module=node.module,
         site=node.site or run_site,
-        operands=tuple(facts.operand(one) for one in node.inputs),
+        operands=_operands(node, facts, message),
         attributes=node.attributes,
         **common,
     )
 
 
-def _with_frames(failure: Failure, frames: tuple[Any, ...]) -> Failure:
-    import msgspec
+def _operands(node: PlanNode, facts: RunFacts, message: str) -> tuple[Operand, ...]:
+    """Return the operands; in a loop, whose last records may be lost when it fails, as the message has them."""
+    operands = tuple(facts.operand(one) for one in node.inputs)
+    said = shapes_in(message)
+    if not node.loop or len(said) != len(operands):
+        return operands
+    return tuple(
+        one if one.fact.shape == shape else msgspec.structs.replace(one, fact=TensorFact(shape, one.fact.dtype))
+        for one, shape in zip(operands, said, strict=True)
+    )
 
+
+def _with_frames(failure: Failure, frames: tuple[Any, ...]) -> Failure:
     return msgspec.structs.replace(failure, frames=frames)

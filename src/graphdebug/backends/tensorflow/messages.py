@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Reading", "node_name", "read_message"]
+__all__ = ["Reading", "node_name", "read_message", "shapes_in"]
 
+_LIST = re.compile(r"\[((?:\d+,)*\d+)\]")
 _NODE = re.compile(r"\{\{node ([^}]*)\}\}")
 
 
@@ -23,6 +24,11 @@ def node_name(message: str) -> str:
     """Return the name of the node that a message of the runtime names first, or an empty name."""
     found = _NODE.search(message)
     return found.group(1).rpartition(" ")[2] if found else ""
+
+
+def shapes_in(message: str) -> list[tuple[int, ...]]:
+    """Return the shapes that a message of the runtime gives as ``[8,4]``, in order."""
+    return [tuple(int(size) for size in found.split(",") if size) for found in _LIST.findall(message)]
 
 
 def read_message(message: str) -> Reading:

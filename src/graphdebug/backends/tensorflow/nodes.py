@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
+
 from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.calls import CALLS
 from graphdebug.backends.tensorflow.gradients import GradientPlan
 from graphdebug.backends.tensorflow.plan import PlanInput, PlanNode
 from graphdebug.backends.tensorflow.probed import Execution, Probed
@@ -39,6 +42,7 @@ class RunFacts:
         facts: measured facts by node index and output.
         feeds: facts of the fed values by tensor id.
         shapes: inferred shapes by op name.
+        outer: what a function's arguments are to its caller, by id of the argument's tensor.
 
     """
 
@@ -48,7 +52,9 @@ class RunFacts:
         facts: dict[tuple[int, int], TensorFact],
         feeds: Mapping[int, TensorFact],
         shapes: Mapping[str, Sequence[Shape | None]],
+        outer: Mapping[int, Operand] | None = None,
     ) -> None:
+        self.outer = outer or {}
         self.probed = probed
         self.feeds = feeds
         self.shapes = shapes
@@ -82,6 +88,9 @@ class RunFacts:
 
     def of_input(self, one: PlanInput) -> TensorFact:
         """Return what is known of the tensor that `one` is."""
+        given = self.outer.get(id(one.tensor))
+        if given is not None:
+            return given.fact
         fed = self.feeds.get(id(one.tensor))
         if fed is not None:
             return fed
@@ -95,6 +104,9 @@ class RunFacts:
     def operand(self, one: PlanInput) -> Operand:
         """Return an input as the log holds it: by what made it, without its statistics."""
         one = self.resolved(one)
+        given = self.outer.get(id(one.tensor))
+        if given is not None:
+            return msgspec.structs.replace(given, role=one.role)
         fact = self.of_input(one)
         if fact.stats is not None or fact.values:
             lean = self._lean.get(id(fact))
@@ -145,8 +157,14 @@ class NodeWriter:
         self._thread = thread
         self.events: list[Event] = []
 
-    def add(self, node: PlanNode, execution: Execution) -> int:
-        """Add one execution of `node` and return its sequence number."""
+    def for_facts(self, facts: RunFacts) -> NodeWriter:
+        """Return a writer of the same events for the body of a function, which has its own facts."""
+        inner = NodeWriter(self._sink, facts, self._run_site, self._thread)
+        inner.events = self.events
+        return inner
+
+    def add(self, node: PlanNode, execution: Execution, prefix: str = "") -> int:
+        """Add one execution of `node`, of a function called by the node `prefix`; return its number."""
         facts = self._facts
         inputs = tuple([facts.operand(one) for one in node.inputs])
         outputs = tuple([facts.fact(node, output) for output in range(len(node.static))])
@@ -162,8 +180,8 @@ class NodeWriter:
                 "tensorflow",
                 "session",
                 node.phase,
-                node.op.name,
-                node.module,
+                f"{prefix}/{node.op.name}" if prefix else node.op.name,
+                node.module or prefix,
                 site=sites[0] if sites else None,
                 run_site=self._run_site,
                 callers=tuple(sites[1:]),
@@ -199,13 +217,19 @@ class NodeWriter:
             )
 
 
-def add_nodes(writer: NodeWriter, facts: RunFacts, staged: Sequence[tuple[int, TensorFact]]) -> None:
+def add_nodes(
+    writer: NodeWriter,
+    facts: RunFacts,
+    staged: Sequence[tuple[int, TensorFact]],
+    open_call: Callable[[PlanNode], None] | None = None,
+) -> None:
     """Add all nodes of a run in order; those of loops and branches as they were staged.
 
     Args:
         writer: where events go.
         facts: of the run.
         staged: (node index, fact of output 0) of what ran inside loops and branches, in order of execution.
+        open_call: adds what ran inside a node that calls functions.
 
     """
     probed = facts.probed
@@ -216,6 +240,8 @@ def add_nodes(writer: NodeWriter, facts: RunFacts, staged: Sequence[tuple[int, T
         if node.loop or node.conditional:
             waiting = _add_frame(writer, facts, waiting, node)
         else:
+            if open_call is not None and node.op.type in CALLS:
+                open_call(node)
             writer.add(node, probed.seen_as(node))
 
 

@@ -14,7 +14,7 @@ from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.event import Family, Operand, Origin, Phase, Site, TensorFact
 from graphdebug.model.site import SiteFinder
 
-__all__ = ["Plan", "PlanInput", "PlanNode", "make_plan", "selected_ops", "while_context"]
+__all__ = ["Plan", "PlanInput", "PlanNode", "make_plan", "plan_input", "selected_ops", "while_context"]
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ def make_plan(
 
 def _node(op: Any, position: int, index: dict[str, int], fed: set[int], finder: SiteFinder) -> PlanNode:
     meaning = word(op.type)
-    inputs = [_input(tensor, meaning.role(i), index, fed) for i, tensor in enumerate(op.inputs)]
+    inputs = [plan_input(tensor, meaning.role(i), index, fed) for i, tensor in enumerate(op.inputs)]
     function, family = meaning.function, meaning.family
     if function == "matmul" and len(inputs) == 2 and inputs[1].origin == "variable":
         function, family = "linear", "linear"
@@ -129,7 +129,8 @@ def _node(op: Any, position: int, index: dict[str, int], fed: set[int], finder: 
     )  # fmt: skip
 
 
-def _input(tensor: Any, role: str, index: dict[str, int], fed: set[int]) -> PlanInput:
+def plan_input(tensor: Any, role: str, index: dict[str, int], fed: set[int]) -> PlanInput:
+    """Return `tensor` as an input in `role`, by what makes it in a plan of these nodes and feeds."""
     if id(tensor) in fed:
         return PlanInput(tensor, "feed", tensor.name, role)
     variable = variable_of(tensor)

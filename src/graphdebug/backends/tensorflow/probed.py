@@ -9,36 +9,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from graphdebug.backends.tensorflow.calls import CALLS, is_pure
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode
 from graphdebug.backends.tensorflow.probes import MEASURED, UNMEASURED_OPS, build_probe, decode, width
 from graphdebug.backends.tensorflow.pruned import infer_shapes, optimised_ops, pruned_graph
 from graphdebug.model.event import Level, Shape, TensorFact
 
-__all__ = ["Execution", "Measured", "Probed", "probe_plan"]
+__all__ = ["CallInput", "Execution", "Measured", "Probed", "building", "probe_plan", "read_of"]
 
 Execution = Literal["executed", "inferred", "fused", "removed", "raised"]
-_GROUPS = frozenset(
-    [
-        "While",
-        "StatelessWhile",
-        "If",
-        "StatelessIf",
-        "Case",
-        "StatelessCase",
-        "PartitionedCall",
-        "StatefulPartitionedCall",
-    ]
-)
 _SCOPE = "graphdebug"
 _build_lock = threading.RLock()
 _numbers = count()
 _known_probes: weakref.WeakKeyDictionary[Any, dict[tuple[str, str], str]] = weakref.WeakKeyDictionary()
 """For each graph, the names of the probes it has by tensor name and level: a graph is probed once."""
+
+
+class CallInput(NamedTuple):
+    """Where the value of one input of a call is."""
+
+    where: Literal["feed", "fetch", "read"]
+    position: int
+    """In the fetches or reads; 0 for a feed."""
+    tensor: Any
 
 
 @dataclass(slots=True)
@@ -67,6 +65,10 @@ class Probed:
     staged: list[Measured] = field(default_factory=list)
     fetches: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
+    calls: dict[int, list[CallInput]] = field(default_factory=dict)
+    """For each call of functions that can be opened, where the values of its inputs are."""
+    reads: list[Any] = field(default_factory=list)
+    """Reads of the variables that those functions use, to be run before the run itself."""
     unstage: Any = None
     staged_size: Any = None
     broken: bool = False
@@ -88,12 +90,12 @@ class Probed:
         nodes, level = self.plan.nodes, self.level
         found = {}
         if level == "values":
-            for one, array in zip(self.measured, fetched, strict=True):
+            for one, array in zip(self.measured, fetched, strict=False):
                 found[one.node, one.output] = array_fact(
                     np.asarray(array), level, dtype=one.dtype, device=nodes[one.node].device
                 )
             return found
-        flat = fetched[0].tolist() if fetched else []
+        flat = fetched[0].tolist() if self.measured else []
         for one in self.measured:
             node = nodes[one.node]
             part = flat[one.start : one.start + one.width]
@@ -138,10 +140,11 @@ def probe_plan(
     """
     probed = Probed(plan, level, _executions(plan, config), recorded, _constants(plan, level))
     shapes = probed.inferred_shapes(feeds)
-    with _build_lock, _open(plan.graph):
+    with _build_lock, building(plan.graph):
         places = [place for place in _places(probed) if recorded[place[0].index]]
         _add_fetched(probed, [place for place in places if not _in_frame(place[0])], shapes)
         _add_staged(probed, [place for place in places if _in_frame(place[0])])
+        _add_calls(probed)
     return probed
 
 
@@ -163,7 +166,7 @@ def _classified(plan: Plan, left: Mapping[str, str]) -> list[Execution]:
         for one in node.inputs:
             if one.node is not None:
                 users.setdefault(one.node, []).append(node.index)
-        kept = node.op.name in left or node.op.type in _GROUPS or bool(node.loop) or node.conditional
+        kept = node.op.name in left or node.op.type in CALLS or bool(node.loop) or node.conditional
         found.append("executed" if kept else "removed")
     for node in reversed(plan.nodes):
         if found[node.index] == "removed":
@@ -249,6 +252,43 @@ def _add_staged(probed: Probed, places: Sequence[tuple[PlanNode, int, Any]]) -> 
     probed.unstage = tf.raw_ops.Unstage(dtypes=[tf.float64], shared_name=area)[0]
 
 
+def _add_calls(probed: Probed) -> None:
+    """Fetch the inputs of the functions that can be run once more, op by op."""
+    import tensorflow as tf
+
+    plan = probed.plan
+    fed = {id(tensor) for tensor in plan.feeds}
+    for node in plan.nodes:
+        usable = node.op.type in CALLS and probed.recorded[node.index] and not _in_frame(node)
+        if not usable or not is_pure(plan.graph, node.op):
+            continue
+        found: list[CallInput] = []
+        for tensor in node.op.inputs:
+            if id(tensor) in fed:
+                found.append(CallInput("feed", 0, tensor))
+            elif tensor.dtype == tf.resource and tensor.op.type == "VarHandleOp":
+                found.append(CallInput("read", len(probed.reads), tensor))
+                probed.reads.append(read_of(tensor))
+            elif tensor.dtype.base_dtype not in (tf.resource, tf.variant):
+                found.append(CallInput("fetch", len(probed.fetches), tensor))
+                probed.fetches.append(tensor)
+        if len(found) == len(node.op.inputs):
+            probed.calls[node.index] = found
+
+
+def read_of(handle: Any) -> Any:
+    """Return a read of the variable of `handle`, one we made before if there is one."""
+    import tensorflow as tf
+
+    known = _known_probes.setdefault(handle.graph, {})
+    name = known.get((handle.name, "read"))
+    if name is not None:
+        return handle.graph.get_tensor_by_name(name)
+    read = tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.dtypes.as_dtype(handle.op.get_attr("dtype")))
+    known[handle.name, "read"] = read.name
+    return read
+
+
 def _probe_of(tensor: Any, level: Level, elements: int | None) -> Any:
     """Return the probe of `tensor`, the one that its graph has already if there is one."""
     known = _known_probes.setdefault(tensor.graph, {})
@@ -267,7 +307,7 @@ def _inferred(shapes: Mapping[str, Sequence[Shape | None]], node: PlanNode, outp
 
 
 @contextmanager
-def _open(graph: Any) -> Iterator[None]:
+def building(graph: Any) -> Iterator[None]:
     """Make `graph` the default graph, outside every scope, also if it was finalized; as before afterwards."""
     finalized = graph.finalized
     if finalized:

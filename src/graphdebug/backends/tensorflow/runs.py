@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import FrameType
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow import metadata as run_metadata
+from graphdebug.backends.tensorflow.bodies import Bodies, BodyError
 from graphdebug.backends.tensorflow.declarations import Declarations
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.gradients import plan_gradients
@@ -26,7 +28,7 @@ from graphdebug.options import Options
 
 __all__ = ["RunCall", "Runs", "staged_records"]
 
-_CACHE = "_graphdebug_plans"
+_CACHE = "_graphdebug"
 """Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
 
 
@@ -41,6 +43,8 @@ class RunCall:
     """Fed arrays by ``Tensor.ref()``."""
     frame: FrameType | None
     thread: int
+    reads: Sequence[Any] | None = None
+    """Values of `Probed.reads` before the run, where they could be read."""
 
     @property
     def feed_shapes(self) -> dict[Any, Shape]:
@@ -51,6 +55,14 @@ class RunCall:
     def is_input(self) -> bool:
         """Whether it only fills a queue: a queue runner's doing, not a step of the user's."""
         return not self.fetches and all("Enqueue" in op.type or "QueueClose" in op.type for op in self.targets)
+
+
+@dataclass(slots=True)
+class _GraphCache:
+    """What is kept of one graph while it is recorded."""
+
+    plans: dict[Any, Probed] = field(default_factory=dict)
+    bodies: Bodies | None = None
 
 
 class Runs:
@@ -67,8 +79,11 @@ class Runs:
     def forget(self) -> None:
         """Drop all plans."""
         for graph in list(self._graphs):
-            if hasattr(graph, _CACHE):
+            cache = getattr(graph, _CACHE, None)
+            if cache is not None:
                 delattr(graph, _CACHE)
+                if cache.bodies is not None:
+                    cache.bodies.close()
 
     def prepare(self, call: RunCall) -> Probed | None:
         """Return what to run in place of `call`, or None to run it as it is."""
@@ -82,6 +97,8 @@ class Runs:
         self, run: Callable[..., Any], call: RunCall, probed: Probed | None, options: Any, metadata: Any
     ) -> list[Any]:
         """Run `call` with the probes' fetches after the user's own."""
+        if probed is not None and probed.reads:
+            call.reads = _read_before(run, call, probed)
         if probed is None:
             found = run(call.session, None, call.targets, call.fetches, call.feeds, options, metadata)
             return list(found)
@@ -109,11 +126,41 @@ class Runs:
             shapes = probed.inferred_shapes(call.feed_shapes)
             facts = RunFacts(probed, probed.read(extra, shapes), self.feed_facts(call), shapes)
             writer = self.writer(call, facts)
-            add_nodes(writer, facts, staged_records(run, call.session, probed, self._options.level))
+            opener = self._opener(call, probed, facts, extra, writer)
+            add_nodes(writer, facts, staged_records(run, call.session, probed, self._options.level), opener)
             writer.add_gradients(plan_gradients(probed.plan, self._options.gradients))
             self._sink.emit(writer.events)
         if not call.is_input:
             self._sink.advance_step()
+
+    def bodies(self, graph: Any) -> Bodies:
+        """Return the functions of `graph`."""
+        cache = self._cache(graph)
+        if cache.bodies is None:
+            cache.bodies = Bodies(graph, self._sink.sites, self._options.level)
+        return cache.bodies
+
+    def _opener(
+        self, call: RunCall, probed: Probed, facts: RunFacts, fetched: Sequence[Any], writer: NodeWriter
+    ) -> Callable[[PlanNode], None]:
+        """Return what adds the nodes inside a call of functions before the call itself is added."""
+
+        def open_call(node: PlanNode) -> None:
+            places = probed.calls.get(node.index)
+            if places is None:
+                return
+            given = {"fetch": fetched, "read": call.reads}
+            values = []
+            for one in places:
+                source = [call.feeds[one.tensor.ref()]] if one.where == "feed" else given[one.where]
+                if source is None:
+                    return
+                values.append(source[one.position])
+            operands = [facts.operand(one) for one in node.inputs]
+            with suppress(BodyError):
+                self.bodies(call.session.graph).open(node, values, operands, writer)
+
+        return open_call
 
     def record_partial(self, handle: Any, call: RunCall) -> None:
         """Write down what one `partial_run` added to the ones before it on the same handle."""
@@ -155,7 +202,7 @@ class Runs:
         return Probed(plan, "shapes", ["inferred"] * count, [True] * count, {})
 
     def _probed(self, call: RunCall) -> Probed:
-        plans = self._plans_of(call.session.graph)
+        plans = self._cache(call.session.graph).plans
         feeds = [ref.deref() for ref in call.feeds]
         key = (
             tuple([id(tensor) for tensor in call.fetches]),
@@ -172,13 +219,13 @@ class Runs:
             )
         return found
 
-    def _plans_of(self, graph: Any) -> dict[Any, Probed]:
+    def _cache(self, graph: Any) -> _GraphCache:
         self._graphs.add(graph)
-        plans: dict[Any, Probed] | None = getattr(graph, _CACHE, None)
-        if plans is None:
-            plans = {}
-            setattr(graph, _CACHE, plans)
-        return plans
+        cache: _GraphCache | None = getattr(graph, _CACHE, None)
+        if cache is None:
+            cache = _GraphCache()
+            setattr(graph, _CACHE, cache)
+        return cache
 
     def _plan(self, call: RunCall) -> Plan:
         feeds = [ref.deref() for ref in call.feeds]
@@ -199,6 +246,16 @@ class Runs:
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _read_before(run: Callable[..., Any], call: RunCall, probed: Probed) -> Sequence[Any] | None:
+    """Read the variables that functions use, before an update in the same run can change them."""
+    from tensorflow.python.framework import errors_impl
+
+    try:
+        return list(run(call.session, None, [], probed.reads, {}, None, None))
+    except errors_impl.OpError:
+        return None  # not initialized yet: the run itself will say so
 
 
 def staged_records(

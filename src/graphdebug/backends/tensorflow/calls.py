@@ -1,0 +1,67 @@
+"""Ops that call functions: which, and whether a function may be run once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["CALLS", "function_ops", "functions_of", "is_pure"]
+
+CALLS = frozenset(
+    [
+        "PartitionedCall",
+        "StatefulPartitionedCall",
+        "If",
+        "StatelessIf",
+        "Case",
+        "StatelessCase",
+        "While",
+        "StatelessWhile",
+    ]
+)
+_READS = frozenset(
+    ["VarHandleOp", "ReadVariableOp", "Placeholder", "ResourceGather", "Assert", "CheckNumerics", "Print"]
+)
+
+
+def functions_of(op: Any) -> list[str]:
+    """Return the names of the functions that `op` calls."""
+    found = []
+    for value in op.node_def.attr.values():
+        if value.HasField("func"):
+            found.append(value.func.name)
+        found.extend(one.name for one in value.list.func)
+    return found
+
+
+def is_pure(graph: Any, op: Any) -> bool:
+    """Whether running the functions that `op` calls once more changes nothing and gives the same."""
+    return not any(_side_effect(graph, name) for name in functions_of(op))
+
+
+def _side_effect(graph: Any, name: str) -> str:
+    try:
+        function = graph._get_function(name).graph
+    except (AttributeError, KeyError, TypeError):
+        return name
+    for op in function.get_operations():
+        if op.type in CALLS:
+            inner = next((found for one in functions_of(op) if (found := _side_effect(graph, one))), "")
+            if inner:
+                return inner
+        elif op.op_def.is_stateful and op.type not in _READS:
+            return str(op.name)
+    return ""
+
+
+def function_ops(graph: Any, op: Any, depth: int = 0) -> Iterator[Any]:
+    """Yield all ops of the functions that `op` calls, those of functions they call included."""
+    for name in functions_of(op):
+        try:
+            inside = graph._get_function(name).graph.get_operations()
+        except (AttributeError, KeyError, TypeError):
+            continue
+        for one in inside:
+            yield one
+            if one.type in CALLS and depth < 8:
+                yield from function_ops(graph, one, depth + 1)
