@@ -7,11 +7,12 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
 
-__all__ = ["color", "say", "watch", "width"]
+__all__ = ["busy", "color", "say", "watch", "width"]
 
 T = TypeVar("T")
 
@@ -44,6 +45,18 @@ def say(text: str) -> None:
 def watch(items: Sequence[T]) -> Iterable[T]:
     """Pass `items` on; after a second a progress bar shows on stderr, if that is a terminal."""
     return _watched(items) if sys.stderr.isatty() else items
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Say on stderr what takes a while, if that is a terminal; it is gone afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
 
 
 def _watched(items: Sequence[T]) -> Iterator[T]:

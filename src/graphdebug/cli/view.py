@@ -68,12 +68,27 @@ def command(log: Path, **options: Any) -> None:
         return
     run, wide = load(log), _console.width()
     view = _other_view(run, options, selection, wide)
-    if view is None:
-        shown = page.page(run, selection, limit=options["limit"], watch=_console.watch)
-        view = terminal.page_view(shown, wide)
-    _console.say(terminal.draw(view, width=wide, color=_console.color()))
+    if view is None and not selection.is_empty():
+        nodes = page.table(run, selection, limit=options["limit"], watch=_console.watch)
+        view = terminal.selection_view(page.summary(run), nodes, wide)
+    elif view is None and len(run.events) > _LARGE:
+        nodes = page.table(run, selection, limit=options["limit"], watch=_console.watch)
+        _show(terminal.selection_view(page.summary(run), nodes, wide))
+        with _console.busy(f"diagnosing {len(run.events):,} events"):
+            view = terminal.findings_view(page.finding_rows(run.findings))
+    _show(view or terminal.page_view(page.page(run, limit=options["limit"]), wide))
     for line in run.damage:
         click.echo(f"graphdebug: {line}", err=True)
+
+
+_LARGE = 150_000
+"""Events from which on the nodes are shown before the findings, which then take more than a second."""
+
+
+def _show(view: Any) -> None:
+    from graphdebug.view import terminal
+
+    _console.say(terminal.draw(view, width=_console.width(), color=_console.color()))
 
 
 def _other_view(run: Any, options: dict[str, Any], selection: Any, wide: int) -> Any:
@@ -106,8 +121,7 @@ def _follow(log: Path, selection: Any) -> None:
     wide = _console.width()
     try:
         for table in follow.follow(log, selection, wait=lambda: time.sleep(_PAUSE)):
-            drawn = terminal.table_view(table, wide)
-            _console.say(terminal.draw(drawn, width=wide, color=_console.color()))
+            _show(terminal.table_view(table, wide))
     except KeyboardInterrupt:
         click.echo("", err=True)
 

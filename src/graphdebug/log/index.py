@@ -87,16 +87,23 @@ class LineIndex:
         return self._read(start, self._stop(number) - start).rstrip(b"\n")
 
     def lines(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        """Yield the numbers and bytes of some lines; neighbours are read together."""
+        """Yield the numbers and bytes (newline included) of some lines; neighbours are read together."""
+        offsets, last, end = self.offsets, len(self.offsets) - 1, self.end
         buffer, low, high = b"", 0, 0
         for position, number in enumerate(numbers):
-            start, stop = self.offsets[number], self._stop(number)
+            start = offsets[number]
+            stop = offsets[number + 1] if number < last else end
             if not (low <= start and stop <= high):
                 ahead = numbers[min(position + 512, len(numbers) - 1)]
                 until = self._stop(ahead) if ahead >= number else stop
                 low, high = start, max(stop, min(until, start + _BLOCK))
                 buffer = self._read(low, high - low)
-            yield number, buffer[start - low : stop - low].rstrip(b"\n")
+            yield number, buffer[start - low : stop - low]
+
+    def block(self, first: int, count: int) -> Sequence[bytes]:
+        """Return the bytes of `count` neighbouring lines."""
+        start = self.offsets[first]
+        return self._read(start, self._stop(first + count - 1) - start).split(b"\n")[:count]
 
     def of_kind(self, tag: str) -> Sequence[int]:
         """Return the numbers of the lines of one kind."""
@@ -229,11 +236,9 @@ class _Block:
 
     def _parsed(self, index: LineIndex) -> tuple[array[int], array[int]]:
         if self._heads is None:
-            seqs, steps = array("q"), array("q")
-            for _, line in index.lines(range(self.first, self.first + self.count)):
-                head = _HEAD.match(line)
-                seqs.append(int(head[1]) if head else _NONE)
-                steps.append(int(head[2]) if head and head[2] else _NONE)
+            heads = [_HEAD.match(line) for line in index.block(self.first, self.count)]
+            seqs = array("q", [int(head[1]) if head else _NONE for head in heads])
+            steps = array("q", [int(head[2]) if head and head[2] else _NONE for head in heads])
             self._heads = seqs, steps
         return self._heads
 

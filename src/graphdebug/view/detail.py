@@ -24,7 +24,17 @@ from graphdebug.view.path import data_path
 from graphdebug.view.rows import worst
 from graphdebug.view.words import clean, health, number_text, shape_text, site_text
 
-__all__ = ["Detail", "History", "Snippet", "TensorRow", "detail", "history", "snippet"]
+__all__ = [
+    "Detail",
+    "History",
+    "Snippet",
+    "TensorRow",
+    "consumers",
+    "detail",
+    "history",
+    "same_in_step",
+    "snippet",
+]
 
 _LONGEST_CHAIN = 12
 _MOST_CONSUMERS = 20
@@ -98,7 +108,9 @@ def detail(run: Run, seq: int) -> Detail | None:
         outputs=tuple(_fact_row(fact, f"output {at}") for at, fact in enumerate(event.outputs)),
         gradients=tuple(_gradient_row(run, one) for one in beside.gradients if one.node == seq),
         chain=_chain(run, event.inputs, event.step),
-        consumers=_consumers(beside.nodes, seq),
+        consumers=tuple(
+            (one.seq, in_words(one, shapes=True)) for one in consumers(run, event)[:_MOST_CONSUMERS]
+        ),
         history=history(run, event),
     )
 
@@ -309,11 +321,21 @@ def _chain(run: Run, operands: Sequence[Operand], step: int) -> tuple[tuple[int,
     return tuple((node.seq, in_words(node, shapes=True)) for node in path)
 
 
-def _consumers(nodes: Iterable[Node], seq: int) -> tuple[tuple[int, str], ...]:
-    using = (
-        one for one in nodes if any(operand.producer == seq for operand in one.inputs) or one.forward == seq
-    )
-    return tuple((one.seq, in_words(one, shapes=True)) for one in islice(using, _MOST_CONSUMERS))
+def consumers(run: Run, node: Node) -> list[Node]:
+    """Return the nodes of the same step that take an output of `node`, or are its backward."""
+    return [
+        one
+        for one in run.step(node.step).nodes
+        if one.forward == node.seq or any(operand.producer == node.seq for operand in one.inputs)
+    ]
+
+
+def same_in_step(run: Run, node: Node, step: int) -> Node | None:
+    """Return the node of `step` with the same line, op, module and turn as `node`, or None."""
+    here = [one for one in run.step(node.step).nodes if _is_same(one, node)]
+    there = [one for one in run.step(step).nodes if _is_same(one, node)]
+    turn = _turn(node, here)
+    return there[turn] if turn < len(there) else None
 
 
 def in_words(node: Node, *, shapes: bool = False) -> str:

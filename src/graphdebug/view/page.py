@@ -57,18 +57,11 @@ class Page(msgspec.Struct, frozen=True):
     table: Table
 
 
-def page(run: Run, selection: Selection | None = None, *, limit: int = 40, watch: Watch | None = None) -> Page:
-    """Return the page of `run`, with at most `limit` nodes (0 for all).
-
-    Without a selection these are the nodes around the first finding, or the first ones.
-    """
-    findings = finding_rows(run.findings)
+def page(run: Run, *, limit: int = 40) -> Page:
+    """Return the page of `run`, with at most `limit` nodes (0 for all): those around the first finding."""
     seq = focus(run)
-    if (selection is None or selection.is_empty()) and seq is not None and limit:
-        shown = table_around(run, seq, limit)
-    else:
-        shown = table(run, selection or Selection(), limit=limit, watch=watch)
-    return Page(summary(run), findings, shown)
+    shown = table(run, Selection(), limit=limit) if seq is None or not limit else table_around(run, seq, limit)
+    return Page(summary(run), finding_rows(run.findings), shown)
 
 
 def focus(run: Run) -> int | None:

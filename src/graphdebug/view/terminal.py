@@ -15,7 +15,7 @@ from graphdebug.view.page import FindingRow, Page, Summary, Table
 from graphdebug.view.rows import NodeRow
 from graphdebug.view.words import number_text
 
-__all__ = ["draw", "page_view", "table_view"]
+__all__ = ["draw", "findings_view", "page_view", "selection_view", "table_view"]
 
 _SHORT_PHASE = {"forward": "fwd", "backward": "bwd", "optimizer": "opt", "recompute": "rec", "build": "build"}
 
@@ -63,12 +63,13 @@ def draw(view: RenderableType, *, width: int, color: bool) -> str:
 
 def page_view(page: Page, width: int) -> RenderableType:
     """The first screen: what ran, what is wrong, the nodes."""
-    parts: list[RenderableType] = [summary_view(page.summary), Text()]
-    for finding in page.findings:
-        parts += [finding_view(finding), Text()]
-    if not page.findings:
-        parts += [Text("no finding: nothing wrong was recognised", "green"), Text()]
-    return Group(*parts, table_view(page.table, width, marked=_evidence(page.findings)))
+    nodes = table_view(page.table, width, marked=_evidence(page.findings))
+    return Group(summary_view(page.summary), Text(), findings_view(page.findings), Text(), nodes)
+
+
+def selection_view(summary: Summary, table: Table, width: int) -> RenderableType:
+    """What ran, and some of its nodes."""
+    return Group(summary_view(summary), Text(), table_view(table, width))
 
 
 def _evidence(findings: Sequence[FindingRow]) -> frozenset[int]:
@@ -93,6 +94,16 @@ def summary_view(summary: Summary) -> RenderableType:
         if text.plain:
             grid.add_row(name, text)
     return grid
+
+
+def findings_view(findings: Sequence[FindingRow]) -> RenderableType:
+    """All findings, or that there is none."""
+    if not findings:
+        return Text("no finding: nothing wrong was recognised", "green")
+    parts: list[RenderableType] = []
+    for finding in findings:
+        parts += [Text(), finding_view(finding)] if parts else [finding_view(finding)]
+    return Group(*parts)
 
 
 def finding_view(finding: FindingRow) -> RenderableType:
