@@ -46,7 +46,7 @@ _decoder = msgspec.json.Decoder(_AnyEvent)
 
 def encode(events: Sequence[Event]) -> bytes:
     """Return `events` as lines, without a last newline."""
-    return b"\n".join([_encoder.encode(event) for event in events])
+    return _encoder.encode_lines(events)[:-1]
 
 
 def decode(line: bytes) -> Event:

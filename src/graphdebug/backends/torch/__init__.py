@@ -13,7 +13,6 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.compiled import Compiled
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.failures import failure_of
-from graphdebug.backends.torch.gradients import Gradients
 from graphdebug.backends.torch.optimizers import Optimizers
 from graphdebug.backends.torch.steps import Steps
 from graphdebug.model.event import Failure
@@ -34,7 +33,7 @@ class Part(Protocol):
         ...
 
 
-PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (Gradients, Steps, Compiled, Optimizers)
+PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (Steps, Compiled, Optimizers)
 """Called in order when a recording attaches, each with the recorder; detached in reverse."""
 
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from graphdebug.backends.torch.attributes import Call, attributes_of, function_of
 from graphdebug.backends.torch.compiled_graph import GraphTable, Place, Step
-from graphdebug.backends.torch.facts import Key, Look, fact_of
+from graphdebug.backends.torch.facts import Kind, Look, fact_of
 from graphdebug.backends.torch.nodes import operand_of
-from graphdebug.backends.torch.origins import Trace
+from graphdebug.backends.torch.origins import Trace, trace_of
 from graphdebug.model.event import Node, Phase, Site
 
 __all__ = ["Execution", "GraphCall"]
@@ -49,7 +49,7 @@ class GraphCall:
         self.prefix = prefix
         self.inputs = inputs
         self.forward: GraphCall | None = None
-        self.keys: list[tuple[Key, ...]] = []
+        self.keys: list[tuple[Kind, ...]] = []
         self.looks: dict[tuple[int, int], Look] = {}
         """What looking at the outputs gave: (step, output) -> look."""
         self.executions: list[Execution] = []
@@ -66,7 +66,7 @@ class GraphCall:
         keys = self.keys[index]
         if output >= len(keys):
             return None
-        return Trace(keys[output], self.seqs[index], output, "node", "", self.looks.get((index, output)))
+        return trace_of(keys[output], self.seqs[index], output, self.looks.get((index, output)))
 
     def nodes(self) -> list[Node]:
         """Return the nodes of this run, those that did not get to run left out."""
@@ -76,7 +76,7 @@ class GraphCall:
         op = step.op
         traces = [(argument, self.trace(place)) for argument, place in step.inputs]
         known = [(argument, trace) for argument, trace in traces if trace is not None]
-        call = Call(op, op.defaults | step.values, [trace.key[0] for _, trace in known])
+        call = Call(op, op.defaults | step.values, [trace[4].shape for _, trace in known])
         execution = self.executions[index]
         return Node(
             self.seqs[index],
@@ -105,14 +105,14 @@ class GraphCall:
             self.thread,
         )
 
-    def _fact(self, index: int, output: int, key: Key) -> Any:
+    def _fact(self, index: int, output: int, key: Kind) -> Any:
         step = self.table.steps[index]
         alias = None
         if step.op.views and step.inputs:
             source = self.trace(step.inputs[0][1])
-            alias = source.seq if source is not None else None
+            alias = source[2] if source is not None else None
         look = self.looks.get((index, output))
-        if look is None and self.unchecked and not step.op.views and _has_values(key):
+        if look is None and self.unchecked and not step.op.views and key.inexact:
             look = self.unchecked
         return fact_of(key, look, alias)
 
@@ -123,7 +123,3 @@ class GraphCall:
         place = table.places.get(step.name) if step.again else None
         index = place[1] if place is not None and place[0] == "step" else table.first_of(step.number)
         return None if index is None or index >= len(self.forward.seqs) else self.forward.seqs[index]
-
-
-def _has_values(key: Key) -> bool:
-    return bool(key[1].is_floating_point or key[1].is_complex)

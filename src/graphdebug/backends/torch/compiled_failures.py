@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,10 +18,10 @@ from graphdebug.backends.torch.compiled_graph import module_path, named_source
 from graphdebug.backends.torch.compiled_region import trace_of_input
 from graphdebug.backends.torch.compiled_sites import sites_of_trace
 from graphdebug.backends.torch.eager import EagerRecorder
-from graphdebug.backends.torch.facts import describe
+from graphdebug.backends.torch.facts import kind_of
 from graphdebug.backends.torch.messages import category_of
-from graphdebug.backends.torch.nodes import Raw, call_of_raw, operand_of
-from graphdebug.backends.torch.origins import Trace, version_of
+from graphdebug.backends.torch.nodes import Raw, Record, call_of, operands_of
+from graphdebug.backends.torch.origins import trace_of
 from graphdebug.backends.torch.stack import Place
 from graphdebug.model.event import Failure, Site
 
@@ -52,13 +51,13 @@ def failure_of_capture(recorder: EagerRecorder, error: BaseException) -> Failure
     if raised is None:
         return None
     raw, cause, sites = raised
-    call = call_of_raw(raw)
+    call = call_of(raw)
     frames = recorder.sink.sites.of_traceback(error.__traceback__)
     return _failure(
         recorder, error, cause, mode="compiled", phase=raw.phase, op=raw.op.name, function=function_of(call),
         family=raw.op.family, module=raw.module, site=sites[0] if sites else None,
         run_site=frames[-1] if frames else None, frames=(*frames, *reversed(sites)),
-        operands=tuple([operand_of(raw.op, argument, trace) for argument, trace in raw.inputs]),
+        operands=tuple([operand for operand, _ in operands_of(raw)]),
         attributes=attributes_of(call), node=raw.seq,
     )  # fmt: skip
 
@@ -114,8 +113,9 @@ class _Rerun:
         except Exception as error:
             raws = recorder.take_raws()
             self._place(raws, node, seen)
-            raw = recorder.raised_raw(error)
-            return None if raw is None else (raw, error, self._lines(node))
+            if recorder.raised_by(error) is None:
+                return None
+            return Raw._make(seen[-1]), error, self._lines(node)
         finally:
             recorder.__enter__()
             recorder.give_raws(seen)
@@ -141,22 +141,22 @@ class _Rerun:
             made.requires_grad_(example.requires_grad)
         source = self._sources.get(node)
         name, origin = named_source(source)
-        trace = Trace(describe(made), None, 0, origin, name)
+        trace = trace_of(kind_of(made), None, named=(origin, name))
         real = self._arguments.get(name) if origin == "argument" else None
         if isinstance(real, torch.Tensor) and list(real.shape) == shape:
             trace = trace_of_input(self._recorder, real, name, origin)
-        self._recorder.origins.put(made, trace._replace(ref=weakref.ref(made), version=version_of(made)))
+        self._recorder.origins.put(made, trace)
         return made
 
-    def _place(self, raws: Sequence[Raw], node: fx.Node, seen: list[Raw]) -> None:
+    def _place(self, raws: Sequence[Record], node: fx.Node, seen: list[Record]) -> None:
         """Give the ops of one captured node its line and module, and keep them."""
         sites = self._recorder.sink.sites
         positions = tuple(sites.adopt(site) for site in self._lines(node))
-        for raw in raws:
-            raw.place = Place(positions, None, in_backward=False, checkpoint=False)
-            raw.module, raw.mode = module_path(node), "compiled"
-            raw.execution = "inferred" if raw.execution == "executed" else raw.execution
-            seen.append(raw)
+        place = Place(positions, sites)
+        for raw in map(Raw._make, raws):
+            execution = "inferred" if raw.execution == "executed" else raw.execution
+            placed = raw._replace(place=place, module=module_path(node), mode="compiled", execution=execution)
+            seen.append(tuple(placed))
 
     def _lines(self, node: fx.Node) -> tuple[Site, ...]:
         return sites_of_trace(node.meta.get("stack_trace"), self._recorder.sink.sites)

@@ -12,16 +12,16 @@ import torch
 from torch import fx
 
 from graphdebug.backends.torch.compiled_sites import sites_of_trace
-from graphdebug.backends.torch.facts import Key, describe
+from graphdebug.backends.torch.facts import Kind, dtype_word, kind_of
 from graphdebug.backends.torch.ops import Op, op_of
-from graphdebug.model.event import Origin, Site
+from graphdebug.model.event import Origin, Site, TensorFact
 from graphdebug.model.site import SiteFinder
 
 __all__ = ["GraphTable", "Place", "Step", "attribute_path", "module_path", "name_of_input", "named_source"]
 
 Place = tuple[str, int, int]
 """Where a value comes from: ``("input", i, 0)`` or ``("step", i, which of its outputs)``."""
-Keys = Callable[[Any], Key | None]
+Keys = Callable[[Any], Kind | None]
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Step:
     values: dict[str, Any] = field(default_factory=dict)
     metas: tuple[Any, ...] = ()
     """Fake tensors of its outputs."""
-    keys: tuple[Key, ...] | None = None
+    keys: tuple[Kind, ...] | None = None
     """What the outputs are, if that is the same in every run; None with symbolic sizes."""
 
 
@@ -73,9 +73,9 @@ class GraphTable:
         self.outputs = [self.places.get(one.name) if isinstance(one, fx.Node) else None for one in results]
         self.random = any(step.op.family in ("random", "dropout") for step in self.steps)
         self._symbols = self._find_symbols()
-        self._known: dict[tuple[int, ...], list[tuple[Key, ...]]] = {}
+        self._known: dict[tuple[int, ...], list[tuple[Kind, ...]]] = {}
 
-    def keys(self, arguments: Sequence[Any]) -> list[tuple[Key, ...]]:
+    def keys(self, arguments: Sequence[Any]) -> list[tuple[Kind, ...]]:
         """Return what the outputs of every step are in a run with these inputs, without running it."""
         if not self._symbols:
             return [step.keys or () for step in self.steps]
@@ -115,7 +115,7 @@ class GraphTable:
             node.meta.get("seq_nr"), self.backward and node.meta.get("partitioner_tag") == "is_forward",
         )  # fmt: skip
         step.metas = metas
-        step.keys = None if any(map(_is_symbolic, metas)) else tuple(map(describe, metas))
+        step.keys = None if any(map(_is_symbolic, metas)) else tuple(map(kind_of, metas))
         named = [*zip(op.arguments, node.args, strict=False), *node.kwargs.items()]
         for argument, value in named:
             self._take(step, argument, value)
@@ -215,10 +215,10 @@ def _size(argument: Any, axis: int) -> int:
     return int(argument) if axis < 0 else int(argument.shape[axis])
 
 
-def _bound_key(meta: torch.Tensor, bound: dict[Any, int]) -> Key:
+def _bound_key(meta: torch.Tensor, bound: dict[Any, int]) -> Kind:
     """The key of a fake tensor with its symbolic sizes put in; a size that can't be told is None."""
     shape = tuple(size if isinstance(size, int) else _value(_symbol(size), bound) for size in meta.shape)
-    return shape, meta.dtype, meta.device, ""
+    return Kind(TensorFact(shape, dtype_word(meta.dtype), str(meta.device)))
 
 
 def _value(expression: Any, bound: dict[Any, int]) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
@@ -14,8 +13,8 @@ from torch import fx
 from graphdebug.backends.torch.compiled_call import GraphCall
 from graphdebug.backends.torch.compiled_graph import GraphTable, name_of_input
 from graphdebug.backends.torch.eager import EagerRecorder
-from graphdebug.backends.torch.facts import describe
-from graphdebug.backends.torch.origins import Trace, version_of
+from graphdebug.backends.torch.facts import kind_of
+from graphdebug.backends.torch.origins import Trace, trace_of, version_of
 from graphdebug.model.event import Notice, Origin, Site
 
 __all__ = ["Region", "trace_of_input"]
@@ -59,8 +58,8 @@ class Region:
         """Return the record of a run that is about to start."""
         recorder, sink = self.recorder, self.recorder.sink
         optimizing = recorder.open_step()
-        place = recorder.stack.read(frame)
-        prefix = recorder.modules.path(place.module, frame) if place.module is not None else ""
+        place, module, _ = recorder.stack.read(frame)
+        prefix = recorder.modules.path(module, frame) if module is not None else ""
         forward = self._forward_of(table, arguments) if table.backward else None
         runs_at = tuple(sink.sites.resolve(one) for one in place.positions if not _is_generated(one[0]))
         call = GraphCall(
@@ -79,8 +78,7 @@ class Region:
                 continue
             trace = call.trace(place)
             if trace is not None:
-                full = trace._replace(key=describe(value), ref=weakref.ref(value), version=version_of(value))
-                self.recorder.origins.put(value, full)
+                self.recorder.origins.put(value, (*trace[:4], kind_of(value), *trace[5:]))
             if not call.table.backward:
                 self._forwards[_address(value)] = call
         if not call.table.backward:
@@ -127,9 +125,9 @@ def trace_of_input(recorder: EagerRecorder, value: torch.Tensor, name: str, orig
     found = recorder.modules.name_of(value)
     if found is not None:
         writer = recorder.origins.writer(value, version_of(value))
-        return Trace(describe(value), writer, 0, found[1], found[0])
+        return trace_of(kind_of(value), writer, named=found[:2])
     known = recorder.origins.get(value)
-    return known if known is not None else Trace(describe(value), None, 0, origin, name)
+    return known if known is not None else trace_of(kind_of(value), None, named=(origin, name))
 
 
 def _address(value: torch.Tensor) -> int:

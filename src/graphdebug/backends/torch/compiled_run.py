@@ -15,7 +15,7 @@ from graphdebug.backends.torch.compiled_buffers import watching_buffers
 from graphdebug.backends.torch.compiled_call import Execution, GraphCall
 from graphdebug.backends.torch.compiled_graph import GraphTable
 from graphdebug.backends.torch.compiled_region import Region
-from graphdebug.backends.torch.facts import Look, describe
+from graphdebug.backends.torch.facts import Look, kind_of
 from graphdebug.backends.torch.looking import looker
 from graphdebug.model.event import Stats
 
@@ -77,7 +77,7 @@ class _GraphRun:
         if self._look is None or not isinstance(value, torch.Tensor):
             return None
         with torch._C._DisableTorchDispatch():
-            return self._look(value)
+            return self._look(value, kind_of(value))
 
 
 class InterpretedRun(_GraphRun):
@@ -111,7 +111,7 @@ class InterpretedRun(_GraphRun):
         op = self._table.steps[index].op
         values = value if isinstance(value, list | tuple) else (value,)
         tensors = [one for one in values if isinstance(one, torch.Tensor)]
-        call.keys.append(tuple(map(describe, tensors)))
+        call.keys.append(tuple(map(kind_of, tensors)))
         call.executions.append("executed")
         if not op.views and not op.unborn:
             for output, tensor in enumerate(tensors):

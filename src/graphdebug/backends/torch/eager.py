@@ -6,31 +6,70 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.torch.facts import describe
+from graphdebug.backends.torch.facts import kind_of
+from graphdebug.backends.torch.filters import Filters
 from graphdebug.backends.torch.looking import looker
 from graphdebug.backends.torch.modules import Modules
-from graphdebug.backends.torch.nodes import NodeBuilder, Raw
-from graphdebug.backends.torch.ops import Op, op_of
-from graphdebug.backends.torch.origins import Origins, Trace, version_of
-from graphdebug.backends.torch.stack import Place, StackReader
+from graphdebug.backends.torch.nodes import TENSOR, NodeBuilder, Raw, Record
+from graphdebug.backends.torch.ops import KNOWN, Op, op_of
+from graphdebug.backends.torch.origins import Origins, Trace, trace_of, version_of
+from graphdebug.backends.torch.stack import ENGINE_CALL, Place, StackReader
+from graphdebug.model.event import Origin
 from graphdebug.options import Options
 
-__all__ = ["EagerRecorder"]
+__all__ = ["EagerRecorder", "Watcher"]
 
 _autograd_node = torch._C._current_autograd_node
 _sequence_number = torch._C._autograd._get_sequence_nr
+_graph_task = torch._C._current_graph_task_id
+_thread_ident = threading.get_ident
+_now = time.perf_counter
 _CALL_OP = torch._ops.OpOverload.__call__.__code__
 _ACCUMULATE = 2**63
+"""Sequence numbers from here on are those of AccumulateGrad, which has none of its own."""
 _BATCH = 512
+_CONTAINERS = frozenset((list, tuple))
+_OWNERS_KEPT = 100_000
+
+Watcher = Callable[[Raw, Any], None]
+"""Called after each recorded op with its record and its result."""
+
+
+class Thread:
+    """What the recorder knows of one thread."""
+
+    __slots__ = (
+        "engine_place", "engine_task", "ident", "last_number", "muted", "node", "node_forward", "node_name",
+        "optimizing", "owners", "place",
+    )  # fmt: skip
+
+    def __init__(self, ident: int) -> None:
+        self.ident = ident
+        self.owners: dict[int, int] = {}
+        """Autograd sequence number -> the forward node that took it."""
+        self.last_number = _sequence_number() - 1
+        self.optimizing = 0
+        self.muted = 0
+        self.place: Place | None = None
+        """Where the running optimizer step was called."""
+        self.engine_task = -1
+        self.engine_place: Any = None
+        """Where the running backward was called."""
+        self.node = -1
+        """Sequence number of the autograd node that ran last."""
+        self.node_name = ""
+        self.node_forward: int | None = None
 
 
 class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed by mypy
@@ -44,20 +83,22 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self.options = options
         self.stack = StackReader(sink.sites)
         self.origins = Origins()
-        self.modules = Modules(sink, self.stack)
+        self.modules = Modules(sink, self.stack, self.origins)
         self.builder = NodeBuilder(sink, options)
-        self.watchers: list[Callable[[Raw, Any], None]] = []
-        """Called after each recorded op with its raw record and its result."""
-        self.in_optimizer = threading.local()
+        self.filters = Filters(options)
+        self._filtered = self.filters.active
+        self.watchers: list[Watcher] = []
         self.step_ended = False
-        self._muted: set[int] = set()
-        self._raised: tuple[str, Raw] | None = None
+        self.attached = False
         self._look = looker(options.level)
-        self._raws: list[Raw] = []
-        self._owners: dict[tuple[int, int], int] = {}
-        self._last_number: dict[int, int] = {}
-        self._engine_place: tuple[int, Place] | None = None
-        self._zero = time.perf_counter() - sink.now()
+        self._raws: deque[Record] = deque()
+        self._threads: dict[int, Thread] = {}
+        self._prune_at = 256
+        """Number of tensors known at which those that are gone are looked for."""
+        self._raised: tuple[str, Raw] | None = None
+        self._zero = _now() - sink.now()
+        self._blind = False
+        """Whether ops ran in this recording that it was told not to take."""
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -66,43 +107,49 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # wrapping the handler would import all of dynamo at the first op
+        return False  # wrapping the handler would import all of dynamo at the first op; see `attach`
 
     def attach(self) -> None:
         """Start to see ops, in this thread and in the engine threads it starts."""
-        self._last_number[threading.get_ident()] = _sequence_number() - 1
+        self.thread()
+        self.attached = True
         self.__enter__()
 
     def detach(self) -> None:
         """Stop seeing ops, leaving the mode stack as it was."""
+        self.attached = False
         self.__exit__(None, None, None)
         self.origins.clear()
         self.modules.clear()
-        self._owners.clear()
+        self._threads.clear()
 
     def drain(self) -> None:
         """Emit the nodes of all that ran."""
         self.flush()
-        self.origins.prune()
-        if len(self._owners) > 100_000:
-            self._owners = dict(list(self._owners.items())[-50_000:])
+        if len(self.origins.made) > self._prune_at:
+            self.origins.prune()
+            self.modules.prune()
+            self._prune_at = 2 * len(self.origins.made) + 256
+        for thread in self._threads.values():
+            if len(thread.owners) > _OWNERS_KEPT:
+                thread.owners = dict(list(thread.owners.items())[-_OWNERS_KEPT // 2 :])
 
     def flush(self) -> None:
         """Emit the nodes seen so far."""
-        self.sink.emit(self.builder.build(self.take_raws()))
+        self.sink.emit(self.builder.build(self.take_raws(), self._zero))
 
-    def take_raws(self) -> list[Raw]:
+    def take_raws(self) -> list[Record]:
         """Return the records of the ops seen and not yet emitted; the caller has them now."""
-        raws, self._raws = self._raws, []
-        return raws
+        raws = self._raws
+        return [raws.popleft() for _ in range(len(raws))]
 
-    def give_raws(self, raws: list[Raw]) -> None:
+    def give_raws(self, raws: list[Record]) -> None:
         """Take records over, to be emitted before those of later ops."""
-        self._raws = raws + self._raws
+        self._raws.extendleft(reversed(raws))
 
     def open_step(self) -> bool:
         """End a step that is over, since the next has begun. Return whether an optimizer is running."""
-        optimizing = bool(getattr(self.in_optimizer, "depth", 0))
+        optimizing = bool(self.thread().optimizing)
         if self.step_ended and not optimizing:
             self.step_ended = False
             self.sink.advance_step()
@@ -110,190 +157,229 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     @contextmanager
     def muted(self) -> Iterator[None]:
-        """While inside, record no op of this thread: what runs is recorded by other means."""
-        thread = threading.get_ident()
-        if thread in self._muted:
-            yield
-            return
-        self._muted.add(thread)
+        """While inside, record no op of this thread: what runs is recorded by other means, or is our own."""
+        thread = self.thread()
+        thread.muted += 1
         try:
             yield
         finally:
-            self._muted.discard(thread)
+            thread.muted -= 1
 
-    def raised_raw(self, error: BaseException) -> Raw | None:
+    def thread(self) -> Thread:
+        """Return what is known of the calling thread."""
+        ident = threading.get_ident()
+        thread = self._threads.get(ident)
+        if thread is None:
+            thread = self._threads[ident] = Thread(ident)
+        return thread
+
+    def raised_by(self, error: BaseException) -> Raw | None:
         """Return the record of the op that raised `error`, if this recorder saw it."""
         if self._raised is not None and self._raised[0] == f"{type(error).__name__}: {error}":
             return self._raised[1]
         return None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        op = op_of(func)
-        if not op.recorded:
-            return func(*args, **kwargs)
-        try:
-            raw = self._before(op, args, kwargs, sys._getframe(1))
-        except Exception as error:
-            self.sink.tool_error("recording an op", error)
-            return func(*args, **kwargs)
-        if raw is None:
+        if kwargs is None:
+            kwargs = {}
+        record = None
+        if self.attached:
+            try:
+                op = KNOWN.get(id(func)) or op_of(func)
+                if op.recorded:
+                    record = self._before(op, args, kwargs, sys._getframe(1))
+            except Exception as error:
+                self.sink.tool_error("recording an op", error)
+        if record is None:
             return func(*args, **kwargs)
         try:
             result = func(*args, **kwargs)
         except Exception as error:
-            self._raised_by(raw, error)
+            self._raise(record, error)
             _drop_op_call(error.__traceback__)
             raise
-        raw.ended = time.perf_counter() - self._zero
         try:
-            self._after(op, raw, args, kwargs, result)
+            self._after(op, record, result)
         except Exception as error:
             self.sink.tool_error("recording an op", error)
         return result
 
-    def _before(self, op: Op, args: Any, kwargs: Any, frame: Any) -> Raw | None:
-        thread = threading.get_ident()
-        node = _autograd_node()
-        optimizing = getattr(self.in_optimizer, "depth", 0)
-        if self.step_ended and not optimizing:
-            self.open_step()
-        if not self.sink.recording or thread in self._muted:
+    def _before(  # noqa: C901  # runs once an op: calls cost more than branches
+        self, op: Op, args: Any, kwargs: Any, frame: Any
+    ) -> Record | None:
+        """Take what is known before the op runs: a raising op has no after. Returns the record's first part."""
+        thread = self._threads.get(_thread_ident()) or self.thread()
+        sink = self.sink
+        if thread.muted:
             return None
-        forward: int | None = None
+        if self.step_ended and not thread.optimizing:
+            self.open_step()
+        if not sink.recording:
+            self._blind = True
+            return None
+        node = _autograd_node()
+        module = parameter = forward = None
         name = ""
-        module = None
-        if node is None:
-            place = self.stack.read(frame)
-            phase = "optimizer" if optimizing else "forward"
-            module = place.module
-        else:
+        if node is not None:
+            phase = "backward"
             number = node._sequence_nr()
-            name = node.name()
-            if self.stack.is_engine(frame):
-                place, phase = self._place_of_engine(frame), "backward"
+            if number == thread.node:
+                name, forward = thread.node_name, thread.node_forward
+            elif number < _ACCUMULATE:
+                thread.node = number
+                thread.node_name = name = node.name()
+                thread.node_forward = forward = thread.owners.get(number) or self._owner_elsewhere(number)
             else:
-                place = self.stack.read(frame)
-                phase = "recompute" if place.checkpoint else "backward"
-                module = place.module
-            if number < _ACCUMULATE:
-                forward = self._owners.get((thread, number))
-                if forward is None:
-                    forward = next((s for (t, n), s in self._owners.items() if n == number), None)
-        path = self.modules.path(module, frame) if module is not None else ""
-        raw = Raw(self.sink.next_seq(), self.sink.step, op, phase, place, path, thread)
-        raw.forward, raw.name = forward, name
-        if name == "torch::autograd::AccumulateGrad":
-            raw.parameter = self.modules.name_of(node.variable)
-        raw.began = time.perf_counter() - self._zero
-        self._take_inputs(raw, op, args, kwargs)
-        if phase != "backward":
-            current = _sequence_number() - 1
-            if current != self._last_number.get(thread, -2):
-                self._last_number[thread] = current
-                self._owners.setdefault((thread, current), raw.seq)
-        return raw
-
-    def _place_of_engine(self, frame: Any) -> Place:
-        task = torch._C._current_graph_task_id()
-        if self._engine_place is None or self._engine_place[0] != task:
-            self._engine_place = task, self.stack.read(frame)
-        return self._engine_place[1]
-
-    def _take_inputs(self, raw: Raw, op: Op, args: Any, kwargs: Any) -> None:
-        for index, value in enumerate(args):
-            self._take(raw, op.arguments[index] if index < len(op.arguments) else "", value)
-        for key, value in kwargs.items():
-            self._take(raw, key, value)
-
-    def _take(self, raw: Raw, argument: str, value: Any) -> None:
-        if isinstance(value, torch.Tensor):
-            raw.inputs.append((argument, self._trace_of(value, raw)))
-        elif isinstance(value, list | tuple) and any(isinstance(one, torch.Tensor) for one in value):
-            raw.inputs.extend(
-                (argument, self._trace_of(one, raw)) for one in value if isinstance(one, torch.Tensor)
-            )
+                name, parameter = "AccumulateGrad", self._accumulated(node)
+            if frame is None or frame.f_code is ENGINE_CALL:
+                place = self._place_of_backward(thread, frame)
+            else:
+                place, module, checkpointed = self.stack.read(frame)
+                if checkpointed:
+                    phase = "recompute"
+        elif thread.optimizing:
+            phase = "optimizer"
+            place = thread.place or self.stack.read(frame)[0]
         else:
-            raw.values[argument] = value
-
-    def _trace_of(self, tensor: torch.Tensor, raw: Raw) -> Trace:
-        trace = self.origins.get(tensor)
-        if trace is None:
-            return self._first_seen(tensor, raw)
-        version = version_of(tensor)
-        if version != trace.version:
-            writer = self.origins.writer(tensor, version)
-            trace = trace._replace(seq=trace.seq if writer is None else writer, version=version)
-            self.origins.put(tensor, trace)
-        if trace.origin == "node" and type(tensor) is torch.nn.Parameter:
-            # Initialised or updated inside the block: still the parameter, not the output of that op.
-            found = self.modules.name_of(tensor)
-            if found:
-                trace = trace._replace(origin=found[1], name=found[0])
-                self.origins.put(tensor, trace)
-        return trace
-
-    def _first_seen(self, tensor: torch.Tensor, raw: Raw) -> Trace:
-        found = self.modules.name_of(tensor)
-        key = describe(tensor)
-        if found:
-            version = version_of(tensor)
-            return Trace(key, self.origins.writer(tensor, version), 0, found[1], found[0], version=version)
-        name = "" if raw.phase == "backward" else self.modules.variable_name(tensor, sys._getframe(4))
-        origin = "constant" if raw.op.function == "constant" else "argument"
-        look = None
-        if self._look is not None and raw.phase == "forward":
-            with torch._C._DisableTorchDispatch():
-                look = self._look(tensor)
-        return self._put(tensor, Trace(key, None, 0, origin, name, look))  # type: ignore[arg-type]
-
-    def _put(self, tensor: torch.Tensor, trace: Trace) -> Trace:
-        full = trace._replace(ref=weakref.ref(tensor), version=version_of(tensor))
-        self.origins.put(tensor, full)
-        return full
-
-    def _after(self, op: Op, raw: Raw, args: Any, kwargs: Any, result: Any) -> None:
-        many = result if isinstance(result, list | tuple) else (result,)
-        for index, value in enumerate(many):
-            if isinstance(value, torch.Tensor):
-                self._take_output(op, raw, index, value)
+            place, module, checkpointed = self.stack.read(frame)
+            phase = "forward checkpointed" if checkpointed else "forward"
+        path = "" if module is None else self.modules.path(module, frame)
+        if self._filtered and not self.filters.wants(op, phase, path):
+            self._blind = True
+            return None
+        seq = sink.next_seq()
+        if node is None or phase == "recompute":
+            number = _sequence_number() - 1
+            if number != thread.last_number:
+                thread.last_number = number
+                thread.owners.setdefault(number, seq)
+        made = self.origins.made
+        traces: list[Trace] = []
+        statics: list[Any] = []
+        try:
+            for one in args:
+                if isinstance(one, Tensor):
+                    trace = made.get(id(one))
+                    if trace is None or trace[0]() is not one or trace[1] != one._version:
+                        trace = self.origins.get(one) or self._first_seen(one, op, phase)
+                    traces.append(trace)
+                    statics.append(TENSOR)
+                else:
+                    statics.append(self._take(one, op, phase, traces) if type(one) in _CONTAINERS else one)
+        except RuntimeError:  # an inference tensor has no version counter
+            traces.clear()
+            statics = [self._take(one, op, phase, traces) for one in args]
+        if kwargs:
+            statics.append({key: self._take(one, op, phase, traces) for key, one in kwargs.items()})
         if op.writes:
-            self._take_writes(op, raw, args, kwargs)
-        self._raws.append(raw)
-        for watch in self.watchers:
-            watch(raw, result)
-        if len(self._raws) >= _BATCH:
+            self._note_writes(op, seq, args, kwargs)
+        return (
+            seq, sink.step, op, phase, place, path, traces, statics, forward, name, parameter, thread.ident,
+            _now(),
+        )  # fmt: skip
+
+    def _take(self, value: Any, op: Op, phase: str, traces: list[Trace]) -> Any:
+        """Return an argument with its tensors replaced by a mark; their traces go into `traces`."""
+        if isinstance(value, Tensor):
+            traces.append(self.origins.get(value) or self._first_seen(value, op, phase))
+            return TENSOR
+        if type(value) in _CONTAINERS:
+            return [self._take(one, op, phase, traces) for one in value]
+        return value
+
+    def _first_seen(self, tensor: Tensor, op: Op, phase: str) -> Trace:
+        named = self.modules.name_of(tensor)
+        if named is not None:
+            writer = self.origins.writer(tensor, version_of(tensor))
+            return self.origins.put(tensor, trace_of(kind_of(tensor), writer, named=named[:2]), named[2])
+        name, look = "", None
+        if phase not in ("backward", "optimizer"):
+            name = self.modules.variable_name(tensor, sys._getframe(3))
+            look = None if self._look is None else self._look(tensor, kind_of(tensor))
+        origin: Origin = "argument" if name or not (self._blind or phase == "backward") else "unknown"
+        if op.function == "constant":
+            origin = "constant"
+        return self.origins.put(tensor, trace_of(kind_of(tensor), None, look=look, named=(origin, name)))
+
+    def _note_writes(self, op: Op, seq: int, args: Any, kwargs: Any) -> None:
+        for index, argument in enumerate(op.arguments):
+            if argument in op.writes:
+                value = args[index] if index < len(args) else kwargs.get(argument)
+                for one in value if isinstance(value, list | tuple) else (value,):
+                    if isinstance(one, Tensor):
+                        self.origins.wrote(one, seq, version_of(one) + 1)
+
+    def _accumulated(self, node: Any) -> tuple[str, int] | None:
+        """The parameter whose gradient the running node accumulates, with a number for its event."""
+        if self.options.gradients == "none":
+            return None
+        named = self.modules.name_of(node.variable)
+        return (named[1] if named is not None else ""), self.sink.next_seq()
+
+    def _owner_elsewhere(self, number: int) -> int | None:
+        """The forward node of a backward that runs in a thread of the engine's."""
+        for thread in list(self._threads.values()):
+            if number in thread.owners:
+                return thread.owners[number]
+        return None
+
+    def _place_of_backward(self, thread: Thread, frame: Any) -> Place:
+        task = _graph_task()
+        if thread.engine_task != task:
+            thread.engine_task, thread.engine_place = task, self.stack.read(frame)[0]
+        place: Place = thread.engine_place
+        return place
+
+    def _after(self, op: Op, record: Record, result: Any) -> None:
+        ended = _now()
+        alias_of = record[6][0][2] if op.views else None
+        take = self._take_view if op.views else self._take_output
+        outputs: Any = ()
+        if isinstance(result, Tensor):
+            outputs = (take(record, 0, result),)
+        elif isinstance(result, list | tuple):
+            outputs = [take(record, index, one) for index, one in enumerate(result) if isinstance(one, Tensor)]
+        record += (ended, outputs, alias_of, "executed", "eager")
+        raws = self._raws
+        raws.append(record)
+        if self.watchers:
+            for watch in self.watchers:
+                watch(Raw._make(record), result)
+        if len(raws) >= _BATCH:
             self.flush()
 
-    def _take_output(self, op: Op, raw: Raw, index: int, value: torch.Tensor) -> None:
-        look = None
-        if self._look is not None and not op.views and not op.unborn:
-            with torch._C._DisableTorchDispatch():
-                look = self._look(value)
-        trace = Trace(describe(value), raw.seq, index, "node", "", look, weakref.ref(value))
-        trace = trace._replace(version=version_of(value) + (1 if op.writes else 0))
-        if op.views:
-            source = next((one for name, one in raw.inputs if name == op.viewed), None)
-            if source is not None:
-                raw.alias_of = source.seq
-                # Below autograd a view does not share its base's version counter yet: take it from the base.
-                trace = trace._replace(name=source.name, look=source.look, version=source.version)
-        raw.outputs.append(trace)
-        self.origins.put(value, trace)
+    def _take_output(self, record: Record, index: int, value: Tensor) -> Trace:
+        seq, op = record[0], record[2]
+        kind = kind_of(value)
+        look = None if self._look is None or op.unborn else self._look(value, kind)
+        version = version_of(value)
+        made = self.origins.made
+        reference: Any = None
+        named = None
+        if op.writes:
+            version += 1  # the counter rises after the node
+            old = made.get(id(value))
+            if old is not None and old[0]() is value:
+                reference, named = old[0], old[6]
+        trace: Trace = (reference or weakref.ref(value), version, seq, index, kind, look, named)
+        made[id(value)] = trace
+        return trace
 
-    def _take_writes(self, op: Op, raw: Raw, args: Any, kwargs: Any) -> None:
-        named = dict(zip(op.arguments, args, strict=False)) | kwargs
-        for argument in op.writes:
-            value = named.get(argument)
-            for one in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(one, torch.Tensor):
-                    self.origins.wrote(one, raw.seq, version_of(one) + 1)
+    def _take_view(self, record: Record, index: int, value: Tensor) -> Trace:
+        """A view's memory was looked at when its base was made; what holds for all of that holds for it."""
+        kind = kind_of(value)
+        source = record[6][0]
+        look = source[5] if source[5] is True or source[4].numel == kind.numel else None
+        named = source[6] if source[6] is not None and source[6][0] in ("parameter", "buffer") else None
+        # below autograd a view does not share its base's version counter yet: take it from the base
+        trace: Trace = (weakref.ref(value), source[1], record[0], index, kind, look, named)
+        self.origins.made[id(value)] = trace
+        return trace
 
-    def _raised_by(self, raw: Raw, error: Exception) -> None:
-        raw.ended = time.perf_counter() - self._zero
-        raw.execution = "raised"
-        self._raws.append(raw)
-        self._raised = f"{type(error).__name__}: {error}", raw
+    def _raise(self, record: Record, error: Exception) -> None:
+        record += (_now(), (), None, "raised", "eager")
+        self._raws.append(record)
+        self._raised = f"{type(error).__name__}: {error}", Raw._make(record)
 
 
 def _drop_op_call(trace: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""Tensors as facts: shape, dtype, device and layout, read once and cached; never the tensor itself."""
+"""Tensors as facts: shape, dtype, device and layout, read once a kind; never the tensor itself."""
 
 from __future__ import annotations
 
@@ -6,41 +6,96 @@ from typing import Any
 
 import torch
 
-from graphdebug.model.event import Shape, Stats, TensorFact
+from graphdebug.model.event import Number, Shape, Stats, TensorFact
 
-__all__ = ["Key", "Look", "describe", "dtype_word", "fact_of"]
+__all__ = ["Kind", "Look", "Valued", "dtype_word", "fact_of", "fact_of_operand", "kind_of"]
 
-Key = tuple[Any, Any, Any, str]
-"""Shape, dtype, device and layout of a tensor as torch has them: hashable, cheap to take."""
 
-Look = bool | str | Stats | None
-"""What looking at the elements gave: finite, the reason they were not looked at, statistics, or not asked."""
+class Valued:
+    """Statistics together with elements (level values)."""
 
-_facts: dict[tuple[Any, ...], TensorFact] = {}
+    __slots__ = ("stats", "values")
+
+    def __init__(self, stats: Stats | None, values: tuple[Number | bool | str, ...]) -> None:
+        self.stats = stats
+        self.values = values
+
+
+Look = bool | str | Stats | Valued | None
+"""What looking at the elements gave: finite, why they were not looked at, statistics, or not asked."""
+
+
+class Kind:
+    """What tensors of one type, shape, dtype, device and layout have in common."""
+
+    __slots__ = ("code", "fact", "finite", "numel", "shape")
+
+    def __init__(self, fact: TensorFact, numel: int = 0, code: int = -1) -> None:
+        self.fact = fact
+        self.shape = fact.shape
+        self.finite = TensorFact(fact.shape, fact.dtype, fact.device, fact.layout, None, True)
+        self.numel = numel
+        self.code = code
+        """The kernel's number for an element type it reads straight from memory, else -1."""
+
+    @property
+    def inexact(self) -> bool:
+        """Whether the elements are floating point or complex numbers, which may be non-finite."""
+        return self.fact.dtype.startswith(("float", "bfloat", "complex"))
+
+
+CODES = {
+    torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3, torch.int64: 4, torch.int32: 5,
+    torch.int16: 6, torch.int8: 7, torch.uint8: 8, torch.bool: 8,
+}  # fmt: skip
+"""The kernel's numbers for the element types it reads."""
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+_MOST_KINDS = 20_000
+_kinds: dict[tuple[Any, ...], Kind] = {}
 _words: dict[torch.dtype, str] = {}
-_LARGEST_CACHE = 20_000
 
 
-def describe(tensor: torch.Tensor) -> Key:
-    """Return the key of any tensor: plain ones fast, special kinds (sparse, nested, fake ...) with care."""
-    if tensor.layout is torch.strided and not tensor.is_nested:
-        layout = "" if tensor.is_contiguous() else _strided_word(tensor)
-        return tensor.shape, tensor.dtype, tensor.device, layout
-    return _shape_of(tensor), tensor.dtype, tensor.device, _layout_word(tensor)
+def kind_of(tensor: torch.Tensor) -> Kind:
+    """Return the kind of any tensor; also of sparse, nested, fake and other special ones."""
+    try:
+        dense = tensor.is_contiguous()
+        key = (type(tensor), tensor.shape, tensor.dtype, tensor.device, dense or tensor.stride())
+        kind = _kinds.get(key)
+    except (RuntimeError, TypeError, NotImplementedError):  # no single shape, symbolic sizes, no strides
+        return _make(tensor)
+    if kind is None:
+        kind = _make(tensor)
+        if tensor.layout is torch.strided:
+            if len(_kinds) > _MOST_KINDS:
+                _kinds.clear()
+            _kinds[key] = kind
+    return kind
 
 
-def fact_of(key: Key, look: Look = None, alias_of: int | None = None) -> TensorFact:
-    """Return the fact for a key and what looking at the elements gave."""
-    full = (*key, look if look is None or look is True else 0)
-    cacheable = alias_of is None and (look is None or look is True)
-    if cacheable and (fact := _facts.get(full)) is not None:
-        return fact
-    fact = _make(key, look, alias_of)
-    if cacheable:
-        if len(_facts) > _LARGEST_CACHE:
-            _facts.clear()
-        _facts[full] = fact
-    return fact
+def fact_of(kind: Kind, look: Look = None, alias_of: int | None = None) -> TensorFact:
+    """Return the fact of a tensor of this kind, given what looking at its elements gave."""
+    if alias_of is None:
+        if look is None:
+            return kind.fact
+        if look is True:
+            return kind.finite
+    fact = kind.fact
+    values = look.values if isinstance(look, Valued) else ()
+    finite, unchecked, stats = _of_look(look.stats if isinstance(look, Valued) else look)
+    return TensorFact(
+        fact.shape, fact.dtype, fact.device, fact.layout, alias_of, finite, unchecked, stats, values
+    )
+
+
+def fact_of_operand(kind: Kind, look: Look) -> TensorFact:
+    """Return the fact of a tensor as an operand: it says whether it is finite, other statistics only if not."""
+    if isinstance(look, Valued):
+        look = look.stats
+    if look is None or isinstance(look, str):
+        return kind.fact
+    if look is True or (isinstance(look, Stats) and not (look.nan or look.pos_inf or look.neg_inf)):
+        return kind.finite
+    return fact_of(kind, look)
 
 
 def dtype_word(dtype: torch.dtype) -> str:
@@ -51,15 +106,7 @@ def dtype_word(dtype: torch.dtype) -> str:
     return word
 
 
-def _make(key: Key, look: Look, alias_of: int | None) -> TensorFact:
-    shape, dtype, device, layout = key
-    finite, unchecked, stats = _of_look(look)
-    return TensorFact(
-        _plain_shape(shape), dtype_word(dtype), str(device), layout, alias_of, finite, unchecked, stats
-    )
-
-
-def _of_look(look: Look) -> tuple[bool | None, str, Stats | None]:
+def _of_look(look: bool | str | Stats | None) -> tuple[bool | None, str, Stats | None]:
     if look is None or isinstance(look, bool):
         return look, "", None
     if isinstance(look, str):
@@ -67,35 +114,35 @@ def _of_look(look: Look) -> tuple[bool | None, str, Stats | None]:
     return not (look.nan or look.pos_inf or look.neg_inf), "", look
 
 
-def _plain_shape(shape: Any) -> Shape | None:
-    if shape is None:
-        return None
-    return tuple([size if type(size) is int else _int_or_none(size) for size in shape])
+def _make(tensor: torch.Tensor) -> Kind:
+    layout = _layout_word(tensor)
+    fact = TensorFact(_shape_of(tensor), dtype_word(tensor.dtype), str(tensor.device), layout)
+    readable = type(tensor) in _PLAIN and tensor.device.type == "cpu" and not layout
+    return Kind(fact, tensor.numel() if readable else 0, CODES.get(tensor.dtype, -1) if readable else -1)
 
 
-def _int_or_none(size: Any) -> int | None:
-    """A symbolic size with a known value as a number, any other as None, without adding a guard."""
-    node = getattr(size, "node", None)
-    hint = getattr(node, "_hint", None)
-    return hint if type(hint) is int else None
-
-
-def _shape_of(tensor: torch.Tensor) -> Any:
+def _shape_of(tensor: torch.Tensor) -> Shape | None:
     try:
-        return tuple(tensor.shape)
+        return tuple([size if type(size) is int else _hint(size) for size in tensor.shape])
     except RuntimeError:  # a strided nested tensor has no single shape
         return None
 
 
-def _strided_word(tensor: torch.Tensor) -> str:
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        return "channels_last"
-    if tensor.dim() == 5 and tensor.is_contiguous(memory_format=torch.channels_last_3d):
-        return "channels_last_3d"
-    return "strided"
+def _hint(size: Any) -> int | None:
+    """A symbolic size's known value, or None; asking the size itself would add a guard."""
+    hint = getattr(getattr(size, "node", None), "_hint", None)
+    return hint if type(hint) is int else None
 
 
 def _layout_word(tensor: torch.Tensor) -> str:
     if tensor.is_nested:
         return "nested"
-    return str(tensor.layout).removeprefix("torch.").lstrip("_")
+    if tensor.layout is not torch.strided:
+        return str(tensor.layout).removeprefix("torch.").lstrip("_")
+    if tensor.is_contiguous():
+        return ""
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return "channels_last"
+    if tensor.dim() == 5 and tensor.is_contiguous(memory_format=torch.channels_last_3d):
+        return "channels_last_3d"
+    return "strided"

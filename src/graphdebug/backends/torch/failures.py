@@ -11,9 +11,9 @@ import torch
 from graphdebug.backends.torch.attributes import attributes_of, function_of
 from graphdebug.backends.torch.callsite import Argument, CallSite, call_site, frames_of
 from graphdebug.backends.torch.eager import EagerRecorder
-from graphdebug.backends.torch.facts import describe, fact_of
+from graphdebug.backends.torch.facts import kind_of
 from graphdebug.backends.torch.messages import category_of
-from graphdebug.backends.torch.nodes import Raw, call_of_raw, operand_of
+from graphdebug.backends.torch.nodes import Raw, call_of, operands_of
 from graphdebug.backends.torch.ops import words_of
 from graphdebug.model.event import Failure, Operand
 
@@ -31,7 +31,7 @@ def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
     sites = recorder.sink.sites
     frames = frames_of(error.__traceback__)
     user = [(frame, offset) for frame, offset in frames if sites.is_user(frame.f_code.co_filename)]
-    raw = recorder.raised_raw(error)
+    raw = recorder.raised_by(error)
     site = sites.resolve((user[-1][0].f_code, user[-1][1])) if user else None
     call = call_site(user[-1][0], site) if user and site is not None else None
     inner = [frame for frame, _ in frames[frames.index(user[-1]) + 1 :]] if user else [f for f, _ in frames]
@@ -49,7 +49,7 @@ def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
         detail,
         "torch",
         "eager",
-        raw.phase if raw is not None else _phase(inner),
+        _as_phase(raw.phase) if raw is not None else _phase(inner),
         op,
         function,
         family,
@@ -77,11 +77,9 @@ def _operation(
     recorder: EagerRecorder, raw: Raw | None, inner: Sequence[FrameType], call: CallSite | None
 ) -> tuple[str, str, Any, tuple[Operand, ...], dict[str, Any]]:
     if raw is not None:
-        operands = [operand_of(raw.op, argument, trace) for argument, trace in raw.inputs]
-        tensors = [trace.ref() if trace.ref is not None else None for _, trace in raw.inputs]
-        named = tuple(_expressed(one, tensor, call) for one, tensor in zip(operands, tensors, strict=True))
-        call_of = call_of_raw(raw)
-        return raw.op.name, function_of(call_of), raw.op.family, named, attributes_of(call_of)
+        named = tuple(_expressed(operand, tensor, call) for operand, tensor in operands_of(raw))
+        made = call_of(raw)
+        return raw.op.name, function_of(made), raw.op.family, named, attributes_of(made)
     frame = next((one for one in reversed(inner) if _is_functional(one)), None)
     if frame is not None:
         function, family = words_of(frame.f_code.co_name)
@@ -106,12 +104,13 @@ def _operand(recorder: EagerRecorder, name: str, family: str, tensor: torch.Tens
     roles = {"0": "a" if family in ("elementwise", "matmul") else "input", "1": "b", "target": "labels"}
     role = roles.get(name, name if name in ("input", "weight", "bias", "index", "labels") else "")
     trace = recorder.origins.get(tensor)
+    fact = kind_of(tensor).fact
     if trace is not None:
-        return Operand(fact_of(trace.key), trace.origin, trace.seq, trace.output, trace.name, role)
+        origin, named = trace[6] or ("node", "")
+        return Operand(fact, origin, trace[2], trace[3], named, role)
     found = recorder.modules.name_of(tensor)
-    fact = fact_of(describe(tensor))
     if found is not None:
-        return Operand(fact, found[1], None, 0, found[0], role)
+        return Operand(fact, found[0], None, 0, found[1], role)
     return Operand(fact, "argument", None, 0, "", role)
 
 
@@ -159,3 +158,7 @@ def _module(recorder: EagerRecorder, inner: Sequence[FrameType]) -> str:
         if frame.f_code is torch.nn.Module._call_impl.__code__:
             return recorder.modules.path(frame.f_locals.get("self"), frame)
     return ""
+
+
+def _as_phase(phase: str) -> Any:
+    return phase.partition(" ")[0]

@@ -1,86 +1,155 @@
-"""Looking at a tensor's elements, by level: whether they are finite, or their statistics."""
+"""Looking at a tensor's elements, by level: whether they are finite, their statistics, their values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from graphdebug.backends.torch.facts import Look
-from graphdebug.model.event import Stats, number
+from graphdebug.backends.torch.facts import CODES, Kind, Look, Valued
+from graphdebug.model.event import Number, Stats, number
 
-__all__ = ["looker"]
+_kernel: Any
+try:
+    from graphdebug.backends.torch import _kernel
+except ImportError:  # not compiled on this machine: torch's own operations give the same numbers
+    _kernel = None
 
-Looker = Callable[[torch.Tensor], Look]
+__all__ = ["Looker", "looker", "stats_of", "unreadable"]
+
+Looker = Callable[[torch.Tensor, Kind], Look]
+_INLINE = 64
+"""Elements of a tensor that are kept at level values; a larger one is sampled to as many."""
 
 
 def looker(level: str) -> Looker | None:
     """Return the function that looks at a fresh output at this level; None where the level does not."""
-    return {"shapes": None, "health": _health, "stats": _stats, "values": _stats}[level]
+    return {"shapes": None, "health": _health, "stats": _stats, "values": _values}[level]
 
 
-def _health(tensor: torch.Tensor) -> Look:
-    reason = unreadable(tensor)
-    if reason is not None:
-        return reason or None
-    if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
-        return None
-    if tensor.dim() == 0 and tensor.dtype.is_floating_point and tensor.device.type == "cpu":
-        return _scalar(tensor)
-    if bool(torch.isfinite(tensor.detach()).all()):
-        return True
-    return stats_of(tensor)
+def _health(tensor: torch.Tensor, kind: Kind) -> Look:
+    if kind.code >= 0 and _kernel is not None:
+        if kind.code > 3 or not kind.numel:
+            return None
+        if not kind.shape:
+            return _scalar(tensor, kind)
+        if _kernel.finite(tensor.data_ptr(), kind.numel, kind.code):
+            return True
+        return _summary(tensor.data_ptr(), kind.numel, kind.code)
+    with torch._C._DisableTorchDispatch():
+        return _look_carefully(tensor, stats=False)
 
 
-def _scalar(tensor: torch.Tensor) -> Look:
+def _scalar(tensor: torch.Tensor, kind: Kind) -> Look:
     """A scalar's value costs no more than the question whether it is finite, and shows how a loss goes."""
-    value = tensor.item()
-    if not math.isfinite(value):
-        return stats_of(tensor)
-    one = number(value)
-    return Stats(0, 0, 0, int(value == 0), one, one, one, 0.0, number(abs(value)))
+    return _summary(tensor.data_ptr(), 1, kind.code)
 
 
-def _stats(tensor: torch.Tensor) -> Look:
+def _stats(tensor: torch.Tensor, kind: Kind) -> Look:
+    if kind.code >= 0 and _kernel is not None:
+        return _summary(tensor.data_ptr(), kind.numel, kind.code) if kind.numel else None
+    with torch._C._DisableTorchDispatch():
+        return _look_carefully(tensor, stats=True)
+
+
+def _values(tensor: torch.Tensor, kind: Kind) -> Look:
+    stats = _stats(tensor, kind)
+    if isinstance(stats, str):
+        return stats
+    with torch._C._DisableTorchDispatch():
+        return Valued(stats if isinstance(stats, Stats) else None, sample(tensor))
+
+
+def sample(tensor: torch.Tensor) -> tuple[Number | bool | str, ...]:
+    """Return the elements of a small tensor, or evenly spaced ones of a large one, in row-major order."""
+    flat = tensor.detach()
+    if flat.numel() > _INLINE:
+        places = torch.linspace(0, flat.numel() - 1, _INLINE, dtype=torch.float64).long()
+        flat = flat.reshape(-1)[places.to(flat.device)]
+    return tuple(
+        one if isinstance(one, bool) else str(one) if isinstance(one, complex) else number(one)
+        for one in flat.reshape(-1).tolist()
+    )
+
+
+def _look_carefully(tensor: torch.Tensor, *, stats: bool) -> Look:
     reason = unreadable(tensor)
     if reason is not None:
         return reason or None
-    return stats_of(tensor)
+    values = tensor.detach()
+    if values._is_zerotensor():
+        values = torch.zeros(values.shape, dtype=values.dtype, device=values.device)
+    if values.dtype.is_complex:
+        return _look_at_complex(values, stats=stats)
+    if values.dtype.itemsize == 1 and values.dtype.is_floating_point:
+        values = values.float()
+    if values.dtype not in CODES:
+        return f"{values.dtype} elements can't be read".removeprefix("torch.")
+    if not stats:
+        if not values.dtype.is_floating_point:
+            return None
+        if values.dim() and bool(torch.isfinite(values).all()):
+            return True
+    return stats_of(values)
+
+
+def _look_at_complex(values: torch.Tensor, *, stats: bool) -> Look:
+    """A complex tensor has no order: only counts and the norm have a meaning."""
+    if values.dtype is torch.complex32:
+        values = values.to(torch.complex64)
+    parts = torch.view_as_real(values.resolve_conj())
+    if not stats and bool(torch.isfinite(parts).all()):
+        return True
+    whole = stats_of(parts)
+    zero = int((values == 0).sum())
+    return Stats(whole.nan, whole.pos_inf, whole.neg_inf, zero, l2=whole.l2)
 
 
 def unreadable(tensor: torch.Tensor) -> str | None:
     """Return why a tensor's elements can't be looked at, "" where there are none, None where they can."""
-    if type(tensor) is not torch.Tensor and type(tensor) is not torch.nn.Parameter:
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         return f"tensor subclass {type(tensor).__name__}"
+    if tensor.is_nested:
+        return "nested tensor"
     if tensor.layout is not torch.strided:
         return f"{str(tensor.layout).removeprefix('torch.').lstrip('_')} tensor"
     if tensor.device.type == "meta":
         return "meta tensor has no data"
-    if tensor.is_nested:
-        return "nested tensor"
     if tensor.is_quantized:
         return "quantized tensor"
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return "tensor inside a torch.func transform"
     return "" if tensor.numel() == 0 else None
 
 
-def stats_of(tensor: torch.Tensor) -> Stats:
-    """Return the statistics of a tensor of numbers, in torch's own operations."""
-    values = tensor.detach()
-    if values.dtype.is_complex:
-        values = torch.view_as_real(values.resolve_conj())
+def stats_of(values: torch.Tensor) -> Stats:
+    """Return the statistics of a strided tensor of real numbers that has elements.
+
+    ``std`` is the population's (divided by the count); ``l2`` the root of the sum of squares.
+    """
+    if _kernel is not None and values.device.type == "cpu":
+        values = values.contiguous()
+        return _summary(values.data_ptr(), values.numel(), CODES[values.dtype])
+    nan = positive = negative = 0
+    kept = values.reshape(-1).double()
     if values.dtype.is_floating_point:
-        values = values.double()
-        finite = values[torch.isfinite(values)]
-        nan = int(values.isnan().sum())
-        pos, neg = int((values == math.inf).sum()), int((values == -math.inf).sum())
-    else:
-        finite, nan, pos, neg = values.reshape(-1).double(), 0, 0, 0
-    zero = int((finite == 0).sum())
-    if not finite.numel():
-        return Stats(nan, pos, neg, zero)
+        nan = int(kept.isnan().sum())
+        positive, negative = int((kept == math.inf).sum()), int((kept == -math.inf).sum())
+        kept = kept[torch.isfinite(kept)]
+    zero = int((kept == 0).sum())
+    if not kept.numel():
+        return Stats(nan, positive, negative, zero)
     return Stats(
-        nan, pos, neg, zero,
-        number(finite.min().item()), number(finite.max().item()), number(finite.mean().item()),
-        number(finite.std(unbiased=False).item()), number(finite.norm().item()),
+        nan, positive, negative, zero,
+        number(kept.min().item()), number(kept.max().item()), number(kept.mean().item()),
+        number(kept.std(unbiased=False).item()), number(kept.norm().item()),
     )  # fmt: skip
+
+
+def _summary(address: int, count: int, code: int) -> Stats:
+    nan, positive, negative, zero, finite, low, high, mean, std, l2 = _kernel.summary(address, count, code)
+    if not finite:
+        return Stats(nan, positive, negative, zero)
+    return Stats(nan, positive, negative, zero, low, high, mean, number(std), number(l2))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import weakref
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -12,10 +14,11 @@ from torch import nn
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.attributes import plain
-from graphdebug.backends.torch.facts import describe, fact_of
+from graphdebug.backends.torch.facts import kind_of
+from graphdebug.backends.torch.origins import Origins
 from graphdebug.backends.torch.source import assigned_attribute, assigned_name, call_arguments, site_of
 from graphdebug.backends.torch.stack import StackReader, locals_of
-from graphdebug.model.event import Declaration, Event, Site, TensorFact
+from graphdebug.model.event import Declaration, Event, Origin, Site, TensorFact
 
 __all__ = ["Modules"]
 
@@ -27,12 +30,14 @@ _Made = tuple[str, ast.expr] | None
 class Modules:
     """The modules seen so far, by identity, with weak references."""
 
-    def __init__(self, sink: Sink, stack: StackReader) -> None:
+    def __init__(self, sink: Sink, stack: StackReader, origins: Origins) -> None:
         self._sink = sink
+        self._origins = origins
         self._stack = stack
         self._paths: dict[int, tuple[weakref.ref[Any], str]] = {}
-        self._tensors: dict[int, tuple[weakref.ref[Any], str, str, str]] = {}
-        """Parameters and buffers: owner, key in the owner, full name, origin."""
+        self._tensors: dict[int, tuple[weakref.ref[Any], Origin, str, Callable[[], Any]]] = {}
+        """Parameters and buffers: owner, origin, full name, and a lookup in the owner. No weak reference to the
+        parameter itself: torch refuses to swap parameters that have one."""
         self._roots: set[str] = set()
 
     def path(self, module: Any, frame: FrameType | None) -> str:
@@ -45,21 +50,22 @@ class Modules:
         known = self._paths.get(id(module))
         return known[1] if known is not None else ""
 
-    def name_of(self, tensor: torch.Tensor) -> tuple[str, Any] | None:
-        """Return name and origin of a parameter or buffer of a known module."""
+    def name_of(self, tensor: torch.Tensor) -> tuple[Any, str, Callable[[], Any]] | None:
+        """Return origin and name of a parameter or buffer of a known module, and the way back to it."""
         entry = self._tensors.get(id(tensor))
-        if entry is None:
+        if entry is None or entry[3]() is not tensor:
             return None
-        owner = entry[0]()
-        if owner is None:
-            return None
-        held = owner._parameters if entry[3] == "parameter" else owner._buffers
-        return (entry[2], entry[3]) if held.get(entry[1]) is tensor else None
+        return entry[1], entry[2], entry[3]
 
     def variable_name(self, value: Any, frame: FrameType | None) -> str:
         """Return the name of the user's variable that holds `value`, looking outwards from `frame`."""
         found = self._variable(value, frame)
         return found[0] if found else ""
+
+    def prune(self) -> None:
+        """Forget modules that are gone, and with them their parameters."""
+        self._tensors = {key: entry for key, entry in self._tensors.items() if entry[0]() is not None}
+        self._paths = {key: entry for key, entry in self._paths.items() if entry[0]() is not None}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -119,12 +125,18 @@ class Modules:
 
     def _own_tensors(self, module: Any, path: str) -> dict[str, TensorFact]:
         facts: dict[str, TensorFact] = {}
-        for origin, held in (("parameter", module._parameters), ("buffer", module._buffers)):
+        tables: tuple[tuple[Origin, Any], ...] = (
+            ("parameter", module._parameters),
+            ("buffer", module._buffers),
+        )
+        for origin, held in tables:
             for key, tensor in held.items():
                 if tensor is not None:
                     name = f"{path}.{key}" if path else key
-                    self._tensors.setdefault(id(tensor), (weakref.ref(module), key, name, origin))
-                    facts[key] = fact_of(describe(tensor))
+                    lookup = partial(held.get, key)
+                    self._tensors[id(tensor)] = weakref.ref(module), origin, name, lookup
+                    self._origins.rename(tensor, (origin, name), lookup)
+                    facts[key] = kind_of(tensor).fact
         return facts
 
     def _declare(self, module: Any, path: str, made: _Made, tensors: dict[str, TensorFact]) -> Declaration:

@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.attributes import Call, attributes_of, function_of
-from graphdebug.backends.torch.facts import fact_of
+from graphdebug.backends.torch.facts import fact_of, fact_of_operand
 from graphdebug.backends.torch.ops import Op
 from graphdebug.backends.torch.origins import Trace
 from graphdebug.backends.torch.stack import Place
-from graphdebug.model.event import Event, Node, Operand, Phase, Site, Stats
+from graphdebug.model.event import Event, Gradient, Node, Operand, Site
 from graphdebug.options import Options
 
-__all__ = ["NodeBuilder", "Raw", "call_of_raw", "operand_of"]
+__all__ = ["TENSOR", "NodeBuilder", "Raw", "Record", "call_of", "operand_of", "operands_of"]
+
+TENSOR = object()
+"""Stands for a tensor in the recorded arguments of an op."""
+_MOST_TEMPLATES = 20_000
+_FORWARDS_KEPT = 50_000
 
 
-class Raw:
-    """One executed op as the hot path saw it: references to facts, never to tensors."""
+class Raw(NamedTuple):
+    """One executed op as the hot path saw it: traces and plain values, never tensors.
 
-    __slots__ = (
-        "alias_of", "began", "ended", "execution", "forward", "inputs", "mode", "module", "name", "op",
-        "outputs", "parameter", "phase", "place", "seq", "step", "thread", "values",
-    )  # fmt: skip
+    The hot path makes plain tuples of these fields: the record of a running op, then how it ended.
+    """
 
-    def __init__(self, seq: int, step: int, op: Op, phase: Any, place: Place, module: str, thread: int) -> None:
-        self.seq = seq
-        self.step = step
-        self.op = op
-        self.phase: Phase = phase
-        self.place = place
-        self.module = module
-        self.thread = thread
-        self.inputs: list[tuple[str, Trace]] = []
-        self.values: dict[str, Any] = {}
-        self.outputs: list[Trace] = []
-        self.forward: int | None = None
-        self.alias_of: int | None = None
-        self.name = ""
-        self.parameter: tuple[str, Any] | None = None
-        self.execution: Any = "executed"
-        self.mode = "eager"
-        self.began = self.ended = 0.0
+    seq: int
+    step: int
+    op: Op
+    phase: str
+    place: Place
+    module: str
+    traces: list[Trace]
+    """The tensor arguments, in order."""
+    statics: list[Any]
+    """All arguments, tensors replaced by `TENSOR`, those given by keyword as a dict at the end."""
+    forward: int | None
+    name: str
+    parameter: tuple[str, int] | None
+    """Name of the parameter whose gradient this op left, and the number of the gradient's event."""
+    thread: int
+    began: float
+    ended: float = 0.0
+    outputs: Sequence[Trace] = ()
+    alias_of: int | None = None
+    execution: Any = "executed"
+    mode: str = "eager"
+
+
+Record = tuple[Any, ...]
+"""The fields of a Raw, as the hot path holds them."""
+
+
+class Template:
+    """What all executions of one op at one place with arguments of the same kinds share."""
+
+    __slots__ = ("attributes", "function", "mutates", "roles", "statics")
+
+    def __init__(self, op: Op, traces: list[Trace], statics: list[Any]) -> None:
+        self.statics = statics
+        arguments, values = sort_arguments(op, statics)
+        call = Call(op, op.defaults | values, [trace[4].shape for trace in traces])
+        self.function = function_of(call)
+        self.attributes = attributes_of(call)
+        self.roles = [op.roles.get(one, "") for one in arguments]
+        self.mutates = tuple([i for i, one in enumerate(arguments) if one in op.writes])
 
 
 class NodeBuilder:
@@ -50,70 +75,138 @@ class NodeBuilder:
 
     def __init__(self, sink: Sink, options: Options) -> None:
         self._sink = sink
-        self._options = options
-        self._forwards: dict[int, tuple[str, Site | None, tuple[Site, ...]]] = {}
-        self._attributes: dict[Any, dict[str, Any]] = {}
+        self._gradients = options.gradients != "none"
+        self._forwards: dict[int, tuple[str, Place]] = {}
+        self._checkpointed: dict[tuple[str, Site | None, str], int] = {}
+        self._templates: dict[tuple[Any, ...], Template] = {}
+        self._users: dict[str, int] = {}
+        """Parameter -> the first forward node of the step that used it."""
+        self._users_step = -1
 
-    def build(self, raws: Sequence[Raw]) -> list[Event]:
-        """Return the nodes of `raws`."""
-        return [self._node(raw) for raw in raws]
+    def build(self, raws: Sequence[Record], zero: float) -> list[Event]:
+        """Return the events of `raws` (tuples of a Raw's fields), whose times count from `zero`."""
+        events: list[Event] = []
+        for raw in raws:
+            (
+                seq, step, op, phase, place, module, traces, statics, forward, name, parameter, thread,
+                began, ended, made, alias_of, execution, mode,
+            ) = raw  # fmt: skip
+            key = (op, place, module, *[trace[4] for trace in traces])
+            template = self._templates.get(key)
+            if template is None or template.statics != statics:
+                template = self._template(key, op, traces, statics)
+            site, callers = place.sites()
+            run_site = None
+            if phase == "backward":
+                known = self._forwards.get(forward)
+                if known is not None:
+                    module, first = (module or known[0]), known[1]
+                    if first is not place and not raw[5]:
+                        run_site, (site, callers) = site, first.sites()
+            elif phase != "optimizer":
+                phase, forward = self._forward(raw, phase, traces, site)
+            inputs = [
+                Operand(fact_of_operand(trace[4], trace[5]), "node", trace[2], trace[3], "", role)
+                if trace[6] is None
+                else _named(trace, role)
+                for trace, role in zip(traces, template.roles, strict=True)
+            ]
+            if alias_of is None and len(made) == 1 and made[0][5] is True:
+                outputs: Any = (made[0][4].finite,)
+            else:
+                outputs = tuple([fact_of(trace[4], trace[5], alias_of) for trace in made])
+            events.append(
+                Node(
+                    seq, step, op.name, template.function, op.family, "torch", mode, phase, name, module,
+                    op.overload, site, run_site, callers, tuple(inputs), outputs, forward, template.mutates,
+                    template.attributes, execution, began - zero, ended - began, "", thread,
+                )
+            )  # fmt: skip
+            if parameter is not None and made:
+                events.append(self._gradient(Raw._make(raw)))
+        if len(self._forwards) > _FORWARDS_KEPT:
+            self._forwards = dict(list(self._forwards.items())[-_FORWARDS_KEPT // 2 :])
+        return events
 
-    def _node(self, raw: Raw) -> Node:
-        sites = tuple(self._sink.sites.resolve(one) for one in raw.place.positions)
-        site, callers, run_site, module = sites[0] if sites else None, sites[1:], None, raw.module
-        if raw.phase == "backward" and raw.forward in self._forwards:
-            module, forward_site, forward_callers = self._forwards[raw.forward]
-            if raw.place.in_backward:
-                site, callers, run_site = forward_site, forward_callers, site
+    def _template(self, key: Any, op: Op, traces: list[Trace], statics: list[Any]) -> Template:
+        if len(self._templates) > _MOST_TEMPLATES:
+            self._templates.clear()
+        template = self._templates[key] = Template(op, traces, statics)
+        return template
+
+    def _forward(
+        self, raw: tuple[Any, ...], phase: str, traces: list[Trace], site: Site | None
+    ) -> tuple[str, int | None]:
+        """Remember a forward or recomputed node; return its phase and the node it recomputes."""
+        seq, step, op, _, place, module = raw[:6]
+        self._forwards[seq] = module, place
+        if step != self._users_step:
+            self._users_step = step
+            self._users.clear()
+            self._checkpointed.clear()
+        if self._gradients:
+            for trace in traces:
+                if trace[6] is not None and trace[6][0] == "parameter":
+                    self._users.setdefault(trace[6][1], seq)
+        if phase == "forward":
+            return phase, None
+        if phase == "recompute":
+            return phase, self._checkpointed.get((op.name, site, module))
+        self._checkpointed[op.name, site, module] = seq
+        return "forward", None
+
+    def _gradient(self, raw: Raw) -> Gradient:
+        name, seq = raw.parameter or ("", 0)
+        trace = raw.outputs[0]
+        source = raw.traces[0] if raw.op.views else trace
+        return Gradient(seq, raw.step, fact_of(trace[4], trace[5]), name, self._users.get(name), 0, source[2])
+
+
+def sort_arguments(op: Op, statics: list[Any]) -> tuple[list[str], dict[str, Any]]:
+    """Return the argument name of each tensor argument, and the other arguments by name."""
+    tensors: list[str] = []
+    values: dict[str, Any] = {}
+    pairs: list[tuple[str, Any]] = []
+    for index, value in enumerate(statics):
+        if type(value) is dict and index == len(statics) - 1:
+            pairs += value.items()
         else:
-            self._forwards[raw.seq] = module, site, callers
-        op, call = raw.op, call_of_raw(raw)
-        return Node(
-            raw.seq,
-            raw.step,
-            op.name,
-            function_of(call),
-            op.family,
-            "torch",
-            raw.mode,
-            raw.phase,
-            raw.name,
-            module,
-            op.overload,
-            site,
-            run_site,
-            callers,
-            tuple([operand_of(op, argument, trace) for argument, trace in raw.inputs]),
-            tuple([fact_of(one.key, one.look, raw.alias_of) for one in raw.outputs]),
-            raw.forward,
-            tuple([i for i, (argument, _) in enumerate(raw.inputs) if argument in op.writes]),
-            attributes_of(call),
-            raw.execution,
-            raw.began,
-            raw.ended - raw.began,
-            "",
-            raw.thread,
-        )
+            pairs.append((op.arguments[index] if index < len(op.arguments) else "", value))
+    for name, value in pairs:
+        count = _tensors_in(value)
+        if count:
+            tensors += [name] * count
+        else:
+            values[name] = value
+    return tensors, values
 
 
-def call_of_raw(raw: Raw) -> Call:
+def call_of(raw: Raw) -> Call:
     """Return the call of a record: its op, its non-tensor arguments, the shapes of its inputs."""
-    return Call(raw.op, raw.op.defaults | raw.values, [trace.key[0] for _, trace in raw.inputs])
+    _, values = sort_arguments(raw.op, raw.statics)
+    return Call(raw.op, raw.op.defaults | values, [trace[4].shape for trace in raw.traces])
 
 
 def operand_of(op: Op, argument: str, trace: Trace) -> Operand:
-    """Return the operand that an argument is."""
-    role = op.roles[op.arguments.index(argument)] if argument in op.arguments else ""
-    return Operand(
-        fact_of(trace.key, trace.look if trace.look is True or _is_bad(trace.look) else None),
-        trace.origin,
-        trace.seq,
-        trace.output,
-        trace.name,
-        role,
-    )
+    """Return the operand that the tensor given for `argument` is."""
+    return _named(trace, op.roles.get(argument, ""))
 
 
-def _is_bad(look: Any) -> bool:
-    """Whether looking found elements that are not finite: an operand says so, it says no other statistics."""
-    return isinstance(look, Stats) and bool(look.nan or look.pos_inf or look.neg_inf)
+def operands_of(raw: Raw) -> list[tuple[Operand, Any]]:
+    """Return the operands of a record, each with its tensor where that is still alive."""
+    arguments, _ = sort_arguments(raw.op, raw.statics)
+    return [
+        (operand_of(raw.op, argument, trace), trace[0]())
+        for trace, argument in zip(raw.traces, arguments, strict=True)
+    ]
+
+
+def _tensors_in(value: Any) -> int:
+    if value is TENSOR:
+        return 1
+    return sum(_tensors_in(one) for one in value) if type(value) is list else 0
+
+
+def _named(trace: Trace, role: str) -> Operand:
+    origin, name = trace[6] or ("node", "")
+    return Operand(fact_of_operand(trace[4], trace[5]), origin, trace[2], trace[3], name, role)

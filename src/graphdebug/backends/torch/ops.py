@@ -7,7 +7,7 @@ from typing import Any
 
 from graphdebug.model.event import Family
 
-__all__ = ["Op", "op_of", "words_of"]
+__all__ = ["KNOWN", "Op", "op_of", "words_of"]
 
 _FAMILIES: dict[Family, str] = {
     "conv": "convolution convolution_overrideable mkldnn_convolution thnn_conv2d conv1d conv2d conv3d "
@@ -86,7 +86,7 @@ _ROLES = {
 _TWO_SIDED = frozenset({"elementwise", "matmul"})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Op:
     """One overload of one op, read off its schema once."""
 
@@ -98,26 +98,30 @@ class Op:
     arguments: tuple[str, ...] = ()
     """Names of the arguments, in order."""
     defaults: dict[str, Any] = field(default_factory=dict)
-    roles: tuple[str, ...] = ()
+    roles: dict[str, str] = field(default_factory=dict)
+    """Roles by argument name."""
     writes: frozenset[str] = frozenset()
     """Names of the arguments written in place."""
     views: bool = False
     """Whether the outputs share memory with an input, unwritten."""
-    viewed: str = ""
     unborn: bool = False
     """Whether the output has no values yet (``empty``)."""
     backward: bool = False
     recorded: bool = True
+    operator: Any = None
+    """The operator, held so that its identity is not used again."""
 
 
-_cache: dict[Any, Op] = {}
+KNOWN: dict[int, Op] = {}
+"""The ops seen so far by the identity of the operator: its own hash is computed in Python."""
 
 
 def op_of(func: Any) -> Op:
     """Return what is known of an OpOverload or higher-order operator."""
-    op = _cache.get(func)
+    op = KNOWN.get(id(func))
     if op is None:
-        op = _cache[func] = _read(func)
+        op = KNOWN[id(func)] = _read(func)
+        op.operator = func
     return op
 
 
@@ -157,10 +161,9 @@ def _read(func: Any) -> Op:
         family=family,
         arguments=names,
         defaults={a.name: a.default_value for a in schema.arguments if a.has_default_value()},
-        roles=tuple(_role(name, family) for name in names),
+        roles={name: _role(name, family) for name in names},
         writes=frozenset(written),
         views=bool(viewed) and returns_alias,
-        viewed=viewed[0] if viewed else "",
         unborn=base.startswith(("empty", "new_empty", "_empty")),
         backward="_backward" in base,
         recorded=not schema.name.startswith(("profiler::", "prim::")),

@@ -3,80 +3,113 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from graphdebug.backends.torch.facts import Key
+from graphdebug.backends.torch.facts import Kind, Look
 from graphdebug.model.event import Origin
 
-__all__ = ["Origins", "Trace"]
+__all__ = ["Named", "Origins", "Trace", "Write", "trace_of", "version_of"]
+
+Named = tuple[Origin, str]
+"""Origin and name of a tensor that is more than some node's output."""
+
+Trace = tuple[Callable[[], Any], int, int | None, int, Kind, Look, Named | None]
+"""What is known of a tensor: a way back to it that does not keep it alive, its version counter when it was
+made or last written, the node that did so, which output of it, its kind, what looking at it gave, its name.
+A plain tuple: one is made for every output of every op."""
+
+Write = tuple[int, int]
+"""A write in place: the version it left, the node."""
+
+_WRITES_KEPT = 64
+_STORAGES_KEPT = 4096
 
 
-class Trace(NamedTuple):
-    """What is known of a tensor that an op was given or made."""
+def _gone() -> None:
+    """The way back to a tensor that there is none to."""
 
-    key: Key
-    seq: int | None
-    """Node that last wrote it."""
-    output: int = 0
-    origin: Origin = "node"
-    name: str = ""
-    look: Any = None
-    """What looking at its elements gave, when it was made."""
-    ref: weakref.ref[Any] | None = None
-    version: int = 0
-    """Its version counter when it was made or last written; a view shares its base's counter."""
-    pointer: int = 0
+
+def trace_of(
+    kind: Kind, seq: int | None, output: int = 0, look: Look = None, named: Named | None = None
+) -> Trace:
+    """Return a trace that is not tied to a tensor yet."""
+    return _gone, 0, seq, output, kind, look, named
 
 
 class Origins:
-    """A table of tensors by identity. Entries hold weak references: a reused identity is never mistaken."""
+    """A table of tensors by identity. Entries are checked on use: a reused identity is never mistaken."""
 
     def __init__(self) -> None:
-        self._made: dict[int, Trace] = {}
-        self._written: dict[int, tuple[int, int]] = {}
-        """Last writer of a storage: its address -> (version after the write, seq)."""
+        self.made: dict[int, Trace] = {}
+        self._written: dict[int, deque[Write]] = {}
+        """Writes in place by the address of the storage, oldest first."""
 
     def get(self, tensor: torch.Tensor) -> Trace | None:
-        """Return the trace of `tensor`, or None if nothing is known of it."""
-        trace = self._made.get(id(tensor))
-        if trace is None or trace.ref is None or trace.ref() is not tensor:
+        """Return the trace of `tensor` as it now is, or None if nothing is known of it."""
+        trace = self.made.get(id(tensor))
+        if trace is None or trace[0]() is not tensor:
             return None
+        version = version_of(tensor)
+        if version != trace[1]:  # written since, by itself or through a view: all views share the counter
+            trace = (trace[0], version, self.writer(tensor, version), 0, trace[4], None, trace[6])
+            self.made[id(tensor)] = trace
         return trace
 
-    def put(self, tensor: torch.Tensor, trace: Trace) -> None:
-        """Remember the trace of `tensor`, replacing an older one."""
-        self._made[id(tensor)] = trace
+    def put(self, tensor: torch.Tensor, trace: Trace, lookup: Callable[[], Any] | None = None) -> Trace:
+        """Remember what is known of `tensor` as it now is; `lookup` leads to it where a weak reference
+        must not.
+        """
+        full: Trace = (lookup or weakref.ref(tensor), version_of(tensor), *trace[2:])
+        self.made[id(tensor)] = full
+        return full
+
+    def rename(self, tensor: torch.Tensor, named: Named, lookup: Callable[[], Any]) -> None:
+        """A tensor seen before turned out to be a parameter or buffer: it keeps its producer."""
+        trace = self.made.get(id(tensor))
+        if trace is not None and trace[0]() is tensor:
+            self.made[id(tensor)] = (lookup, *trace[1:6], named)
 
     def wrote(self, tensor: torch.Tensor, seq: int, version: int) -> None:
-        """Remember that node `seq` wrote `tensor`'s memory in place, leaving `version`."""
+        """Remember that node `seq` writes `tensor`'s memory in place, leaving `version`."""
         address = _storage(tensor)
         if address:
-            self._written[address] = version, seq
+            if len(self._written) > _STORAGES_KEPT:
+                for old in list(self._written)[: _STORAGES_KEPT // 2]:
+                    del self._written[old]
+            # moved to the end, so that the storages written longest ago go first
+            writes = self._written.pop(address, None) or deque(maxlen=_WRITES_KEPT)
+            writes.append((version, seq))
+            self._written[address] = writes
 
     def writer(self, tensor: torch.Tensor, version: int) -> int | None:
         """Return the node that left `tensor`'s memory at `version`, if it was seen."""
-        found = self._written.get(_storage(tensor))
-        return found[1] if found is not None and found[0] == version else None
+        writes = self._written.get(_storage(tensor), ())
+        return next((seq for left, seq in reversed(writes) if left == version), None)
+
+    def histories(self) -> list[list[Write]]:
+        """Return the writes of each storage that was written in place, the last written first."""
+        return [list(writes) for writes in reversed(self._written.values())]
 
     def prune(self) -> None:
         """Forget tensors that are gone."""
-        self._made = {
-            key: trace for key, trace in self._made.items() if trace.ref is not None and trace.ref() is not None
-        }
-        if len(self._written) > 10_000:
-            self._written.clear()
+        self.made = {key: trace for key, trace in self.made.items() if trace[0]() is not None}
 
     def clear(self) -> None:
         """Forget everything."""
-        self._made.clear()
+        self.made.clear()
         self._written.clear()
 
 
 def version_of(tensor: torch.Tensor) -> int:
-    """Return the version counter, 0 for inference tensors, which have none."""
-    return 0 if tensor.is_inference() else tensor._version
+    """Return the version counter; 0 for inference tensors, which have none."""
+    try:
+        return int(tensor._version)
+    except RuntimeError:
+        return 0
 
 
 def _storage(tensor: torch.Tensor) -> int:

@@ -3,84 +3,88 @@
 from __future__ import annotations
 
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.autograd import graph as autograd_graph
 from torch.utils import checkpoint
 
+from graphdebug.model.event import Site
 from graphdebug.model.site import Position, SiteFinder
 
-__all__ = ["Place", "StackReader", "locals_of"]
+__all__ = ["ENGINE_CALL", "MODULE_CALL", "Place", "StackReader", "locals_of"]
 
+MODULE_CALL = torch.nn.Module._call_impl.__code__
+"""The frame of a module's call: its ``self`` is the running module."""
+ENGINE_CALL = autograd_graph._engine_run_backward.__code__
+"""The frame that runs the autograd engine: ops called from right below it are the engine's own."""
 _OTHER, _USER, _LIBRARY, _MODULE, _ENGINE, _CHECKPOINT = range(6)
 _CALLERS = 8
+_MOST_PLACES = 50_000
 _OPTIMIZED = 1
 """co_flags bit of code whose frame's f_locals is a snapshot, not the namespace itself."""
 
 
-class Place(NamedTuple):
-    """Where an op ran."""
+class Place:
+    """A stack of user positions, innermost first, resolved to sites when first asked for."""
 
-    positions: tuple[Position, ...]
-    """User positions, innermost first."""
-    module: Any
-    """The innermost running module, or None."""
-    in_backward: bool
-    """Whether the engine's call was on the stack."""
-    checkpoint: bool
-    """Whether a checkpoint's code was on the stack, inside the engine's call if there is one."""
+    __slots__ = ("_resolved", "_sites", "positions")
+
+    def __init__(self, positions: tuple[Position, ...], sites: SiteFinder) -> None:
+        self.positions = positions
+        self._sites = sites
+        self._resolved: tuple[Site | None, tuple[Site, ...]] | None = None
+
+    def sites(self) -> tuple[Site | None, tuple[Site, ...]]:
+        """Return the innermost site (None where no frame is the user's) and those around it."""
+        if self._resolved is None:
+            every = tuple(self._sites.resolve(one) for one in self.positions)
+            self._resolved = (every[0] if every else None), every[1:]
+        return self._resolved
 
 
 class StackReader:
-    """Reads places off frames. Code objects are classified once each."""
+    """Reads places off frames. Files are classified once each; a place is made once each."""
 
     def __init__(self, sites: SiteFinder) -> None:
         self._sites = sites
-        self._kinds: dict[CodeType, int] = {
-            torch.nn.Module._call_impl.__code__: _MODULE,
-            autograd_graph._engine_run_backward.__code__: _ENGINE,
-        }
-        self._checkpoint_file = checkpoint.__file__
+        self._kinds = _Kinds(sites)
+        self._places: dict[tuple[int, ...], Place] = {}
 
-    def is_engine(self, frame: FrameType | None) -> bool:
-        """Whether an op called from `frame` was called by the autograd engine itself, not by Python code."""
-        return frame is None or self._kinds.get(frame.f_code) == _ENGINE
-
-    def read(self, frame: FrameType | None) -> Place:  # noqa: C901  # one loop: it runs once an op
-        """Return the place of an op called from `frame`."""
+    def read(self, frame: FrameType | None) -> tuple[Place, Any, bool]:
+        """Return the place of an op called from `frame`, the innermost running module (or None), and
+        whether a checkpoint's code is on the stack inside the engine's call.
+        """
         kinds = self._kinds
-        positions: list[Position] = []
-        library: Position | None = None
+        user: list[Any] = []
+        library: tuple[Any, ...] = ()
         module: Any = None
-        engine = checkpointed = False
+        inside = True
+        checkpointed = False
         while frame is not None:
             code = frame.f_code
-            kind = kinds.get(code)
-            if kind is None:
-                kind = self._learn(code)
-            if kind == _USER:
-                if len(positions) <= _CALLERS:
-                    positions.append((code, frame.f_lasti))
-            elif kind == _MODULE:
-                if module is None and not engine:
-                    module = frame.f_locals.get("self")
-            elif kind == _LIBRARY:
-                library = library or (code, frame.f_lasti)
-            elif kind == _ENGINE:
-                engine = True
-            elif kind == _CHECKPOINT and not engine:
-                checkpointed = True
+            kind = kinds[code.co_filename]
+            if kind:
+                if kind == _USER:
+                    if len(user) <= 2 * _CALLERS:
+                        user += (code, frame.f_lasti)
+                elif kind == _LIBRARY:
+                    library = library or (code, frame.f_lasti)
+                elif kind == _MODULE:
+                    if module is None and inside and code is MODULE_CALL:
+                        module = frame.f_locals.get("self")
+                elif code is ENGINE_CALL:
+                    inside = False
+                elif kind == _CHECKPOINT and inside:
+                    checkpointed = True
             frame = frame.f_back
-        if not positions and library is not None:
-            positions.append(library)
-        return Place(tuple(positions), module, engine, checkpointed)
+        return self._place(user or list(library)), module, checkpointed
 
     def outer_modules(self, frame: FrameType | None) -> list[Any]:
         """Return the running modules, outermost first."""
         found = []
         while frame is not None:
-            if self._kinds.get(frame.f_code) == _MODULE:
+            if frame.f_code is MODULE_CALL:
                 found.append(frame.f_locals.get("self"))
             frame = frame.f_back
         return found[::-1]
@@ -94,15 +98,33 @@ class StackReader:
             frame = frame.f_back
         return found
 
-    def _learn(self, code: CodeType) -> int:
-        kind = _OTHER
-        if self._sites.is_user(code.co_filename):
-            kind = _USER
-        elif code.co_filename == self._checkpoint_file:
-            kind = _CHECKPOINT
-        elif self._sites.is_library(code.co_filename):
-            kind = _LIBRARY
-        self._kinds[code] = kind
+    def _place(self, flat: list[Any]) -> Place:
+        key = tuple([id(one) if type(one) is CodeType else one for one in flat])
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) > _MOST_PLACES:
+                self._places.clear()
+            positions = tuple(zip(flat[::2], flat[1::2], strict=True))
+            place = self._places[key] = Place(positions, self._sites)
+        return place
+
+
+class _Kinds(dict[str, int]):
+    """What a frame of a file may be, by the file's name; 0 for a frame that tells nothing."""
+
+    def __init__(self, sites: SiteFinder) -> None:
+        super().__init__(
+            {
+                MODULE_CALL.co_filename: _MODULE,
+                ENGINE_CALL.co_filename: _ENGINE,
+                checkpoint.__file__: _CHECKPOINT,
+            }
+        )
+        self._sites = sites
+
+    def __missing__(self, file: str) -> int:
+        kind = _USER if self._sites.is_user(file) else _LIBRARY if self._sites.is_library(file) else _OTHER
+        self[file] = kind
         return kind
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -28,11 +29,15 @@ class Steps:
         for handle in self._handles:
             handle.remove()
 
-    def _before(self, *_: Any) -> None:
-        local = self._recorder.in_optimizer
-        local.depth = getattr(local, "depth", 0) + 1
+    def _before(self, optimizer: Any, *_: Any) -> None:
+        thread = self._recorder.thread()
+        thread.optimizing += 1
+        thread.place = None
+        if type(optimizer).__module__.startswith("torch."):
+            thread.place = self._recorder.stack.read(sys._getframe(1))[0]
 
     def _after(self, *_: Any) -> None:
-        local = self._recorder.in_optimizer
-        local.depth = max(getattr(local, "depth", 0) - 1, 0)
+        thread = self._recorder.thread()
+        thread.optimizing = max(thread.optimizing - 1, 0)
+        thread.place = None
         self._recorder.step_ended = True

@@ -1,0 +1,275 @@
+/* Looking at the elements of a tensor in one pass over its memory.
+ *
+ * Plain C against Python's stable ABI, not linked against torch: an element type is a number, memory is
+ * an address and a length. A block of elements that fits the first cache is tested for NaN and Inf by its bits;
+ * a finite block then gives its count of zeros, extremes, mean and squared deviations from that mean.
+ * Blocks are merged by the formula of Chan, Golub and LeVeque (1979), which loses no digits where the mean is
+ * much larger than the deviation.
+ */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BLOCK 2048
+#define RELEASE_GIL_FROM 65536
+
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
+#define FAST __attribute__((optimize("O3", "fast-math"), target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define BITS __attribute__((optimize("O3"), target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FAST
+#define BITS
+#endif
+
+enum { F32, F64, BF16, F16, I64, I32, I16, I8, U8 };
+static const int SIZES[] = {4, 8, 2, 2, 8, 4, 2, 1, 1};
+
+typedef struct {
+    int64_t nan, positive, negative, zero, finite;
+    double min, max, mean, squares; /* squares: sum of squared deviations from the mean */
+} Summary;
+
+/* Whether any element has an exponent of all ones, which is what NaN and the infinities have. */
+BITS static int odd32(const uint32_t *bits, int64_t n) {
+    uint32_t found = 0;
+    for (int64_t i = 0; i < n; i++) found |= (bits[i] & 0x7f800000u) == 0x7f800000u;
+    return found != 0;
+}
+
+BITS static int odd64(const uint64_t *bits, int64_t n) {
+    uint64_t found = 0;
+    for (int64_t i = 0; i < n; i++) found |= (bits[i] & 0x7ff0000000000000u) == 0x7ff0000000000000u;
+    return found != 0;
+}
+
+BITS static int odd16(const uint16_t *bits, int64_t n, uint16_t exponent) {
+    uint16_t found = 0;
+    for (int64_t i = 0; i < n; i++) found |= (uint16_t)((bits[i] & exponent) == exponent);
+    return found != 0;
+}
+
+static int odd(const char *data, int64_t n, int type) {
+    switch (type) {
+    case F32: return odd32((const uint32_t *)data, n);
+    case F64: return odd64((const uint64_t *)data, n);
+    case BF16: return odd16((const uint16_t *)data, n, 0x7f80u);
+    case F16: return odd16((const uint16_t *)data, n, 0x7c00u);
+    default: return 0;
+    }
+}
+
+/* A half's exponent and fraction, moved to a float's place, are the value times 2^-112: no branch for subnormals. */
+static inline float half_to_float(uint16_t half) {
+    uint32_t bits = (uint32_t)(half & 0x7fffu) << 13, sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t special = (half & 0x7c00u) == 0x7c00u ? 0x7f800000u | (bits & 0x7fffffu) : 0;
+    float value;
+    memcpy(&value, &bits, 4);
+    value *= 5.192296858534828e33f; /* 2^112 */
+    memcpy(&bits, &value, 4);
+    bits = (special ? special : bits) | sign;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+BITS static void widen_f16(const uint16_t *from, float *to, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] = half_to_float(from[i]);
+}
+
+BITS static void widen_bf16(const uint16_t *from, float *to, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = (uint32_t)from[i] << 16;
+        memcpy(&to[i], &bits, 4);
+    }
+}
+
+/* The summary of n floats; returns 0 (and leaves garbage) if one of them is not finite.
+ * Sums over a block are taken in float, in many lanes, of differences from the first element; where squares of
+ * the block's range would leave the range of float, in double. */
+FAST static int sum32(const float *x, int64_t n, Summary *out) {
+    float low = x[0], high = x[0], offset = x[0], sum = 0;
+    uint32_t odd = 0;
+    int32_t zero = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], 4);
+        odd |= (bits & 0x7f800000u) == 0x7f800000u;
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+        zero += x[i] == 0;
+        sum += x[i] - offset;
+    }
+    if (odd) return 0;
+    double range = (double)high - (double)low, mean = (double)offset + (double)sum / (double)n, squares = 0;
+    if (range > 1e-15 && range < 1e15) {
+        float center = (float)mean, some = 0;
+        for (int64_t i = 0; i < n; i++) some += (x[i] - center) * (x[i] - center);
+        squares = (double)some - (double)n * (mean - (double)center) * (mean - (double)center);
+        if (squares < 0) squares = 0;
+    } else if (range > 0) {
+        double exact = 0;
+        for (int64_t i = 0; i < n; i++) exact += (double)x[i] - (double)offset;
+        mean = (double)offset + exact / (double)n;
+        for (int64_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    } else {
+        mean = low;
+    }
+    out->zero = zero, out->finite = n, out->min = low, out->max = high, out->mean = mean, out->squares = squares;
+    return 1;
+}
+
+FAST static void sum64(const double *x, int64_t n, Summary *out) {
+    double low = x[0], high = x[0], offset = x[0], sum = 0, squares = 0;
+    int64_t zero = 0;
+    for (int64_t i = 0; i < n; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+        zero += x[i] == 0;
+        sum += x[i] - offset;
+    }
+    double mean = offset + sum / (double)n;
+    for (int64_t i = 0; i < n; i++) {
+        double away = x[i] - mean;
+        squares += away * away;
+    }
+    out->zero = zero, out->finite = n, out->min = low, out->max = high, out->mean = mean, out->squares = squares;
+}
+
+/* One element widened to double, whatever its type. */
+static double element(const char *data, int64_t i, int type) {
+    switch (type) {
+    case F32: return ((const float *)data)[i];
+    case F64: return ((const double *)data)[i];
+    case BF16: {
+        float value;
+        widen_bf16((const uint16_t *)data + i, &value, 1);
+        return value;
+    }
+    case F16: return half_to_float(((const uint16_t *)data)[i]);
+    case I64: return (double)((const int64_t *)data)[i];
+    case I32: return ((const int32_t *)data)[i];
+    case I16: return ((const int16_t *)data)[i];
+    case I8: return ((const int8_t *)data)[i];
+    default: return ((const uint8_t *)data)[i];
+    }
+}
+
+static void merge(Summary *all, const Summary *block) {
+    double n = (double)all->finite, m = (double)block->finite, gap = block->mean - all->mean;
+    all->nan += block->nan, all->positive += block->positive, all->negative += block->negative;
+    all->zero += block->zero;
+    if (block->finite == 0) return;
+    if (all->finite == 0 || block->min < all->min) all->min = block->min;
+    if (all->finite == 0 || block->max > all->max) all->max = block->max;
+    all->squares += block->squares + gap * gap * n * m / (n + m);
+    all->mean += gap * m / (n + m);
+    all->finite += block->finite;
+}
+
+/* A block with NaN or Inf in it: count those, keep the finite elements in `kept`. */
+static void sift(const char *data, int64_t n, int type, Summary *block, double *kept) {
+    int64_t finite = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double value = element(data, i, type);
+        if (isnan(value)) block->nan++;
+        else if (isinf(value)) value > 0 ? block->positive++ : block->negative++;
+        else kept[finite++] = value;
+    }
+    if (finite) sum64(kept, finite, block);
+}
+
+static void summarize(const char *data, int64_t n, int type, Summary *all) {
+    double wide[BLOCK];
+    float narrow[BLOCK];
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        int64_t count = n - start < BLOCK ? n - start : BLOCK;
+        const char *here = data + start * SIZES[type];
+        const float *floats = narrow;
+        int summed = 0;
+        Summary block = {0};
+        if (type == F32 || type == BF16 || type == F16) {
+            if (type == F32) floats = (const float *)here;
+            else if (type == BF16) widen_bf16((const uint16_t *)here, narrow, count);
+            else widen_f16((const uint16_t *)here, narrow, count);
+            summed = sum32(floats, count, &block);
+        } else if (!odd(here, count, type)) {
+            const double *doubles = wide;
+            if (type == F64) doubles = (const double *)here;
+            else for (int64_t i = 0; i < count; i++) wide[i] = element(here, i, type);
+            sum64(doubles, count, &block);
+            summed = 1;
+        }
+        if (!summed) {
+            memset(&block, 0, sizeof block);
+            sift(here, count, type, &block, wide);
+        }
+        merge(all, &block);
+    }
+}
+
+static int all_finite(const char *data, int64_t n, int type) {
+    for (int64_t start = 0; start < n; start += 16 * BLOCK) {
+        int64_t count = n - start < 16 * BLOCK ? n - start : 16 * BLOCK;
+        if (odd(data + start * SIZES[type], count, type)) return 0;
+    }
+    return 1;
+}
+
+static int parse(PyObject *args, const char **data, int64_t *n, int *type) {
+    long long address, count;
+    if (!PyArg_ParseTuple(args, "LLi", &address, &count, type)) return 0;
+    if (*type < F32 || *type > U8 || count < 0 || (address == 0 && count > 0)) {
+        PyErr_SetString(PyExc_ValueError, "expected an address, a number of elements and an element type");
+        return 0;
+    }
+    *data = (const char *)(intptr_t)address;
+    *n = count;
+    return 1;
+}
+
+static PyObject *kernel_finite(PyObject *self, PyObject *args) {
+    const char *data;
+    int64_t n;
+    int type, answer;
+    (void)self;
+    if (!parse(args, &data, &n, &type)) return NULL;
+    if (n < RELEASE_GIL_FROM) return PyBool_FromLong(all_finite(data, n, type));
+    Py_BEGIN_ALLOW_THREADS
+    answer = all_finite(data, n, type);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(answer);
+}
+
+static PyObject *kernel_summary(PyObject *self, PyObject *args) {
+    const char *data;
+    int64_t n;
+    int type;
+    Summary all = {0};
+    (void)self;
+    if (!parse(args, &data, &n, &type)) return NULL;
+    if (n < RELEASE_GIL_FROM) {
+        summarize(data, n, type, &all);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        summarize(data, n, type, &all);
+        Py_END_ALLOW_THREADS
+    }
+    double count = all.finite ? (double)all.finite : 1;
+    double l2 = hypot(sqrt(all.squares), sqrt(count) * all.mean);
+    return Py_BuildValue("(LLLLLddddd)", (long long)all.nan, (long long)all.positive, (long long)all.negative,
+                         (long long)all.zero, (long long)all.finite, all.min, all.max, all.mean,
+                         sqrt(all.squares / count), l2);
+}
+
+static PyMethodDef METHODS[] = {
+    {"finite", kernel_finite, METH_VARARGS,
+     "finite(address, count, type) -> bool: whether no element is NaN or infinite."},
+    {"summary", kernel_summary, METH_VARARGS,
+     "summary(address, count, type) -> (nan, +inf, -inf, zero, finite, min, max, mean, std, l2)."},
+    {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, METHODS, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__kernel(void) { return PyModule_Create(&MODULE); }

@@ -1,0 +1,6 @@
+"""The compiled kernel: plain C, see _kernel.c."""
+
+def finite(address: int, count: int, element: int, /) -> bool: ...
+def summary(
+    address: int, count: int, element: int, /
+) -> tuple[int, int, int, int, int, float, float, float, float, float]: ...
