@@ -44,7 +44,7 @@ class Optimizers:
     def _declare(self, optimizer: Any) -> None:
         name_of, sink = self._recorder.modules.name_of, self._recorder.sink
         given = [one for group in optimizer.param_groups for one in group["params"] if one.requires_grad]
-        names = [found[0] for tensor in given[:_MOST_NAMES] if (found := name_of(tensor)) is not None]
+        names = [found[1] for tensor in given[:_MOST_NAMES] if (found := name_of(tensor)) is not None]
         settings = {
             key: plain(value)
             for key, value in optimizer.param_groups[0].items()
