@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import traceback
@@ -12,6 +14,7 @@ import pytest
 
 import graphdebug
 from graphdebug.model.event import Failure
+from graphdebug.model.site import SiteFinder
 
 
 @pytest.mark.parametrize(
@@ -148,3 +151,11 @@ def test_a_run_answers_the_questions_of_the_readme():
 def test_marking_a_step_outside_the_block_says_what_it_is_for():
     with pytest.raises(graphdebug.RecordingError, match="marks a step inside the `with` block"):
         graphdebug.record().step()
+
+
+def test_the_script_that_starts_an_installed_program_is_not_the_users_code():
+    finder = SiteFinder()
+    assert not finder.is_user(os.path.join(sysconfig.get_path("scripts"), "graphdebug"))
+    assert not finder.is_user(os.__file__)
+    assert not finder.is_user(pytest.__file__)
+    assert finder.is_user(__file__)

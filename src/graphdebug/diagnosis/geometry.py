@@ -12,7 +12,7 @@ from math import ceil, prod
 
 from graphdebug.model.event import Node, Shape
 
-__all__ = ["Link", "Sizes", "concrete", "produced", "regroup", "solve", "spatial_axes"]
+__all__ = ["Link", "Sizes", "concrete", "produced", "regroup", "solve", "spatial_axes", "window"]
 
 Sizes = tuple[int, ...]
 Link = tuple[Node, int]
@@ -137,7 +137,8 @@ def _ends_in(links: Sequence[Link], shape: Sizes, accepts: Callable[[Sizes], boo
     return current is not None and accepts(current)
 
 
-def _window(node: Node, shape: Sizes, before: Sizes, after: Sizes) -> Sizes | None:
+def window(node: Node, shape: Sizes, before: Sizes, after: Sizes) -> Sizes | None:
+    """Return what a conv or pool that made `after` of `before` makes of `shape`."""
     axes = spatial_axes(node, len(shape))
     if any(shape[i] != before[i] for i in range(1, len(shape)) if i not in axes):
         return None
@@ -266,8 +267,8 @@ def _along_axis(_node: Node, shape: Sizes, before: Sizes, after: Sizes) -> Sizes
 
 
 _FUNCTIONS: dict[str, Callable[[Node, Sizes, Sizes, Sizes], Sizes | None]] = {
-    "conv": _window,
-    "pool": _window,
+    "conv": window,
+    "pool": window,
     "reshape": _reshape,
     "permute": _permute,
     "pad": _pad,

@@ -157,7 +157,25 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
 
 
 def _uninitialized(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
-    return _declared_by(evidence, failure, str(failure.detail.get("variable", "")))
+    name = str(failure.detail.get("variable", ""))
+    named, body = _declared_by(evidence, failure, name)
+    early = _early_initializer(evidence, failure, name)
+    if early is None or early.site is None:
+        return named, body
+    body.append(f"  an initializer ran, but it was made at {place(early.site)}, before {name} was")
+    return [Candidate(early.site, "declaration", "makes the initializer too early", early.name), *named], body
+
+
+def _early_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
+    """Return the initializer that ran before the failure and was made above the line that made the variable."""
+    declared = evidence.provenance.declared(name)
+    if declared is None or declared.site is None:
+        return None
+    for node in evidence.before(failure.seq, failure.step):
+        if node.family == "control" and "init" in node.name.lower() and node.site is not None:
+            above = node.site.file == declared.site.file and node.site.line < declared.site.line
+            return node if above else None
+    return None
 
 
 def _unfed(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:

@@ -46,7 +46,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     if not declared and not labels:
         first = [*call(failure), *entry]
     return evidence.finding(
-        kind, what=f"{what} is out of range in {failure.function or failure.op or 'a call'}",
+        kind, what=f"{what} {failure.function or failure.op or 'a call'}",
         candidates=[*first, *call(failure)],
         confidence=0.75, failed=failure.site, when=when(failure), body=body, tries=tries,
         operands=failure.operands, evidence=(failure.seq,),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
 
+from graphdebug.diagnosis import repairs
 from graphdebug.diagnosis.account import Account, call, data_entry
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, Sizes, concrete, produced, solve
@@ -199,7 +200,8 @@ def _other_size(evidence: Evidence, failure: Failure, met: _Meeting) -> Account 
     )
     given = data_entry(evidence, root, failure)
     good = evidence.good_call(failure)
-    lines = [*declared, *flattened, *given, *call(failure, "the call")]
+    repaired = repairs.padding(evidence, links, root.fact.shape, lambda s: s[-1] == met.takes and s[0] == batch)
+    lines = [*repaired, *declared, *flattened, *given, *call(failure, "the call")]
     if good is not None:
         lines = [*given, *declared, *flattened, *call(failure, "the call")]
     tries = [f"declare it for {met.given} features"]

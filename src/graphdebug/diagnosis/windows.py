@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from graphdebug.diagnosis import repairs
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Sizes, concrete, solve, spatial_axes
@@ -153,9 +154,14 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
     batch = (concrete(root.fact.shape) or (0,))[0]
     row = prod(size for size in target[1:] if size != -1)
     rows = batch if target[0] in (-1, batch) else 0
-    solved = None
+    solved, repaired = None, []
     if rows and -1 not in target[1:]:
-        solved = solve(links, root.fact.shape, lambda s: s[0] == rows and prod(s) == rows * row)
+
+        def accepts(sizes: Sizes) -> bool:
+            return sizes[0] == rows and prod(sizes) == rows * row
+
+        solved = solve(links, root.fact.shape, accepts)
+        repaired = repairs.padding(evidence, links, root.fact.shape, accepts)
     tries = [f"keep the batch and compute the rest: ({shape[0]}, -1)"]
     if solved is not None:
         tries.insert(0, f"feed {shape_words(solved[0])}")
@@ -167,5 +173,9 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
             body.append(f"the shape asked for holds {was[0]} samples, as before; this batch has {shape[0]}")
             tries = [f"ask for ({shape[0]}, -1) by the batch's own size, or drop the last, smaller batch"]
     return Account(
-        [*call(failure, f"asks for {asked}"), *entry], body, tries, solved[0] if solved is not None else (), 0.8
+        [*repaired, *call(failure, f"asks for {asked}"), *entry],
+        body,
+        tries,
+        solved[0] if solved is not None else (),
+        0.8,
     )

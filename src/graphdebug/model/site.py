@@ -155,14 +155,15 @@ def _class_of(filename: str, ignored: list[str]) -> int:
         return _FRAMEWORK
     if f"{os.sep}site-packages{os.sep}" in path or f"{os.sep}dist-packages{os.sep}" in path:
         return _LIBRARY
-    return _FRAMEWORK if any(path.startswith(folder) for folder in _STDLIB) else _USER
+    return _FRAMEWORK if any(path.startswith(folder) for folder in _PYTHONS_OWN) else _USER
 
 
 def _own_folder() -> str:
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 
-_STDLIB = tuple(
-    {os.path.join(os.path.realpath(sysconfig.get_path(name)), "") for name in ("stdlib", "platstdlib")}
-    | {os.path.join(os.path.abspath(sysconfig.get_path(name)), "") for name in ("stdlib", "platstdlib")}
+_PYTHON = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "scripts")]
+_PYTHONS_OWN = tuple(
+    {os.path.join(full(path), "") for path in _PYTHON for full in (os.path.abspath, os.path.realpath)}
 )
+"""Where Python's own modules and the scripts of installed programs are."""
