@@ -74,6 +74,8 @@ def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
     Emits the nodes that lead to the operands of a failing op, as they were built.
     """
     making = getattr(error, _NOTE, None)
+    if making is not None and _in_function(making):
+        return None  # a function's: told by the part that records functions
     if making is not None:
         delattr(error, _NOTE)
     if not isinstance(error, _ERRORS):
@@ -82,7 +84,7 @@ def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
     frames = list(_frames(error))
     if any(_is_in(frame, "client/session.py") for frame in frames):
         return _of_session(error, sink, reading, frames)
-    if making is not None and not _in_function(making):
+    if making is not None:
         return _of_build(error, sink, reading, making)
     if making is None and reading.category in ("finalized", "other_graph", "no_gradient"):
         return _of_build(error, sink, reading, _Making("", "", {}))

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from graphdebug.backends.protocol import Attachment, Sink
 from graphdebug.backends.tensorflow.two.eager import watch_ops
+from graphdebug.backends.tensorflow.two.failing import Failing, watch_errors
 from graphdebug.backends.tensorflow.two.function import watch_functions
 from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.retracing import watch_tracing
 from graphdebug.backends.tensorflow.two.tape import watch_tape
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
@@ -18,14 +20,19 @@ __all__ = ["attach"]
 def attach(sink: Sink, options: Options) -> Attachment:
     """Watch eager ops, gradient tapes and functions from now on."""
     observer = Observer(sink, options)
-    return _Two(observer, [watch(observer) for watch in (watch_ops, watch_tape, watch_functions)])
+    failing = Failing(observer)
+    restores = [watch_errors(failing, observer), watch_ops(observer), watch_tape(observer)]
+    restores.append(watch_tracing(observer))
+    restores.append(watch_functions(observer, failing))
+    return _Two(observer, failing, restores)
 
 
 class _Two:
     """TensorFlow 2, watched."""
 
-    def __init__(self, observer: Observer, restores: list[Callable[[], None]]) -> None:
+    def __init__(self, observer: Observer, failing: Failing, restores: list[Callable[[], None]]) -> None:
         self._observer = observer
+        self._failing = failing
         self._restores = restores
 
     def drain(self) -> None:
@@ -34,8 +41,9 @@ class _Two:
 
     def failure(self, error: BaseException) -> Failure | None:
         """Return what is known of an exception of TensorFlow's."""
-        del error
-        return None
+        found = self._failing.of(error)
+        self._observer.drain()
+        return found
 
     def detach(self) -> None:
         """Take back every patch, in reverse."""

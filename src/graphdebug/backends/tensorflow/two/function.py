@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -12,20 +13,24 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
 
+from graphdebug.backends.tensorflow.messages import node_name
+from graphdebug.backends.tensorflow.two.failing import Call, Failing
 from graphdebug.backends.tensorflow.two.ledger import Made, Recent
 from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.optimized import plain_path
 from graphdebug.backends.tensorflow.two.plan import Plan
 from graphdebug.backends.tensorflow.two.planning import plan_function
 from graphdebug.backends.tensorflow.two.playing import Records, Run
+from graphdebug.backends.tensorflow.two.replaying import Replay
 from graphdebug.model.event import Notice
 from graphdebug.model.site import Position
 
 __all__ = ["watch_functions"]
 
 
-def watch_functions(observer: Observer) -> Callable[[], None]:
+def watch_functions(observer: Observer, failing: Failing) -> Callable[[], None]:
     """Record the functions that are called eagerly from now on; return the way back."""
-    functions = _Functions(observer)
+    functions = _Functions(observer, failing)
     original = context.Context.call_function
 
     def call_function(self: Any, name: bytes, tensor_inputs: Any, num_outputs: int) -> Any:
@@ -43,8 +48,9 @@ def watch_functions(observer: Observer) -> Callable[[], None]:
 class _Functions:
     """The functions of the process, each with its plan."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, failing: Failing) -> None:
         self._observer = observer
+        self._failing = failing
         self._sink = observer.sink
         self._plans: dict[bytes, Plan | None] = {}
         self._runs: Recent[int, Run] = Recent(1024)
@@ -84,6 +90,9 @@ class _Functions:
         except Exception as error:
             failed = error
             self._quietly("cleaning up after a failed function", lambda: self._clean(failed, plan))
+            self._quietly(
+                "reading a failed function", lambda: self._raised(failed, plan, inputs, made or [], position)
+            )
             raise
         users, extras = list(outputs[:count]), list(outputs[count:])
         self._quietly(
@@ -133,6 +142,41 @@ class _Functions:
                         tf.raw_ops.StageClear(dtypes=body.staged, shared_name=body.stage)
         finally:
             state.busy = False
+
+    def _raised(
+        self, error: Exception, plan: Plan, inputs: Sequence[Any], arguments: Sequence[Made],
+        position: Position | None,
+    ) -> None:  # fmt: skip
+        """Find the op that raised, and what it was given."""
+        message = str(getattr(error, "message", error))
+        node, functions = plain_path(node_name(message)), re.findall(r"\{\{function_node (\S+)\}\}", message)
+        path = plan.find(lambda entry: entry.name == node) or plan.find(
+            lambda entry: entry.source.name == node and entry.source.graph.name in functions
+        )
+        if not path:
+            return
+        kept = {index: self._staged(key, dtypes) for index, (key, dtypes) in plan.kept.items()}
+        replay = Replay(plan, inputs, kept)
+        state = self._observer.ledger.state
+        state.busy = True
+        try:
+            outer, index = path[0]
+            replay.reach(outer.entries[index])
+            found = {at: tensors for at, tensors in replay.tensors.items() if tensors}
+            seen = {at: [self._observer.fact(one) for one in tensors] for at, tensors in found.items()}
+        finally:
+            state.busy = False
+        if replay.obstacle:
+            text = f"not all that led to the failing op was computed again: {replay.obstacle}"
+            self._observer.emit(Notice(self._sink.next_seq(), "replay", text))
+        site = None if position is None else self._sink.sites.resolve(position)
+        run = Run(self._observer, site, self._sink.now(), None)
+        entry, operands, seq = run.raised(path, arguments, seen)
+        given = [one.operand(role) for one, (_, role) in zip(operands, entry.inputs, strict=True)]
+        self._failing.keep(error, Call(
+            entry.op, given, entry.attributes, "function", entry.phase, None, entry.name, entry.module,
+            entry.sites, seq, message.strip(),
+        ))  # fmt: skip
 
     def _plan(self, runtime: Any, name: bytes, frame: FrameType | None) -> Plan | None:
         """Return the plan of a function, made when it is first called."""

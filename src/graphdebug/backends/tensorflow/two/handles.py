@@ -5,7 +5,9 @@ from __future__ import annotations
 from types import FrameType
 from typing import Any
 
-__all__ = ["name_of_handle"]
+from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
+
+__all__ = ["name_of_handle", "variable_above", "variable_name"]
 
 _DEPTH = 24
 """Frames looked through for the variable: TensorFlow's and Keras's own frames between it and the op."""
@@ -31,6 +33,18 @@ def name_of_handle(handle: Any, frame: FrameType | None) -> str:
             return variable_name(owner)
         frame = frame.f_back
     return ""
+
+
+def variable_above(frame: FrameType | None) -> Any:
+    """Return the variable whose own method is running above `frame`, or None."""
+    for _ in range(_DEPTH):
+        if frame is None:
+            return None
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, BaseResourceVariable):
+            return owner
+        frame = frame.f_back
+    return None
 
 
 def variable_name(variable: Any) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from graphdebug.backends.tensorflow.two.handles import variable_above, variable_name
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made, Ran
 from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.event import Phase, TensorFact
@@ -49,6 +51,10 @@ class Links:
         self._names[self._last] = name
         unknown = Made(_NOTHING, "unknown")
         made = tuple(self._ledger.made.get(getattr(one, "_id", -1)) or unknown for one in inputs)
+        if kind == "ReadVariableOp":
+            variable = variable_above(sys._getframe(2))
+            if variable is not None and hasattr(variable.handle, "_numpy_internal"):
+                self._ledger.variables.setdefault(variable.handle._id, variable_name(variable))
         family = word(kind)
         self._ledger.ran[self._last] = Ran(kind, made, family.function, family.family)
         for index, tensor in enumerate(outputs):

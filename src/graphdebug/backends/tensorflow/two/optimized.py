@@ -27,12 +27,14 @@ class Optimized:
 
     def __init__(self, graph: Any) -> None:
         self._ops: dict[str, str] | None = None
+        if graph is None:
+            return
         try:
             self._read(graph)
         except Exception:  # the optimizer is asked as a favour: without its answer all ops count as executed
             self._ops = None
 
-    def execution(self, op: Any, prefix: str) -> Literal["executed", "inferred", "fused", "removed"]:
+    def execution(self, op: Any, prefix: str) -> Literal["executed", "fused", "removed"]:
         """Return what became of `op`, whose path is its name behind `prefix`."""
         if self._ops is None or prefix + op.name in self._ops:
             return "executed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -45,10 +45,12 @@ class Entry:
     alias: bool = False
     """Whether output 0 shares the memory of input 0."""
     wanted: bool = True
-    execution: Literal["executed", "inferred", "fused", "removed"] = "executed"
+    execution: Literal["executed", "inferred", "fused", "removed", "raised"] = "executed"
     shape_of: int | None = None
     """A fused op's shape is the shape of this entry."""
     control: Control | None = None
+    source: Any = None
+    """The op of the user's graph."""
 
 
 @dataclass(slots=True)
@@ -96,6 +98,8 @@ class Plan:
     """Where a body's records wait until the function has returned."""
     staged: list[Any] = field(default_factory=list)
     """The dtypes of those records."""
+    kept: dict[int, tuple[str, list[Any]]] = field(default_factory=dict)
+    """Entries that can't be run again: where their outputs are kept until the function has returned."""
     gradients: list[Gradients] = field(default_factory=list)
     updates: bool = False
     """Whether it computes gradients and writes variables: a training step."""
@@ -115,6 +119,17 @@ class Plan:
                 for index, entry in enumerate(self.entries)
             ]  # fmt: skip
         return self._expected
+
+    def find(self, is_wanted: Callable[[Entry], bool]) -> list[tuple[Plan, int]]:
+        """Return the plan and number of an entry, behind those of the branches and loops it is in."""
+        for index, entry in enumerate(self.entries):
+            if is_wanted(entry):
+                return [(self, index)]
+            for body in entry.control.bodies if entry.control is not None else ():
+                inner = body.find(is_wanted)
+                if inner:
+                    return [(self, index), *inner]
+        return []
 
     def controls(self) -> Iterator[Control]:
         """Yield the branches and loops of this plan, inner ones after their outer ones."""

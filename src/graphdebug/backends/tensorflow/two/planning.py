@@ -21,7 +21,7 @@ from graphdebug.backends.tensorflow.two.plan import Control, Entry, Gradients, P
 from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.event import Operand, Phase
 
-__all__ = ["plan_function"]
+__all__ = ["plan_function", "read_graph"]
 
 _PASSING = frozenset({"Identity", "IdentityN", "ReadVariableOp"})
 """Plumbing that hands its inputs on."""
@@ -60,6 +60,17 @@ def plan_function(observer: Observer, context: Any, name: str, graph: Any, defin
     return plan
 
 
+def read_graph(observer: Observer, graph: Any) -> tuple[Plan, dict[str, Ref]]:
+    """Return the plan of a graph that is still being traced, and where each of its tensors is in it."""
+    plan = Plan(str(graph.name))
+    planner = _Planner(observer, None, plan, Optimized(None), look=False)
+    refs = planner.entries(graph, None, "", [Ref("argument", index) for index in range(len(graph.inputs))])
+    _settle(plan)
+    for entry in plan.entries:
+        entry.execution = "inferred"
+    return plan, refs
+
+
 class _Planner:
     """Reads one function and all it calls into one plan."""
 
@@ -83,13 +94,22 @@ class _Planner:
             (of numbers, of shapes).
 
         """
+        copy = Copy(definition, self._level)
+        refs = self.entries(graph, copy, prefix, arguments)
+        for gradient in self._observer.links.gradients(graph):
+            self._plan.gradients.append(Gradients(gradient.variable, refs.get(gradient.tensor, Ref("known"))))
+        return self._finish(graph, definition, refs, copy, stage)
+
+    def entries(
+        self, graph: Any, copy: Copy | None, prefix: str, arguments: Sequence[Ref]
+    ) -> dict[str, Ref]:
+        """Add the ops of a graph to the plan; return where its tensors come from, by their names."""
         slots = Slots()
+        self._plan.slots.append(slots)
         for variable in graph.variables:
             self._observer.ledger.variables.setdefault(variable.handle._id, variable_name(variable))
-        self._plan.slots.append(slots)
-        copy = Copy(definition, self._level)
         refs = {tensor.name: ref for tensor, ref in zip(graph.inputs, arguments, strict=True)}
-        nodes = {node.name: node for node in copy.definition.node_def}
+        nodes = {} if copy is None else {node.name: node for node in copy.definition.node_def}
         for op in graph.get_operations():
             if op.type in _PASSING:
                 for tensor, source in zip(op.outputs, op.inputs, strict=False):
@@ -100,9 +120,7 @@ class _Planner:
                 self._call(op, graph, nodes.get(op.name), prefix, refs, copy)
             elif op.type not in _SILENT:
                 self._op(op, graph, nodes.get(op.name), prefix, refs, copy, slots)
-        for gradient in self._observer.links.gradients(graph):
-            self._plan.gradients.append(Gradients(gradient.variable, refs.get(gradient.tensor, Ref("known"))))
-        return self._finish(graph, definition, refs, copy, stage)
+        return refs
 
     def _finish(
         self, graph: Any, definition: Any, refs: dict[str, Ref], copy: Copy, stage: str
@@ -122,7 +140,9 @@ class _Planner:
         self._plan.added.append(name)
         return name, outputs, kinds
 
-    def _call(self, op: Any, graph: Any, node: Any, prefix: str, refs: dict[str, Ref], copy: Copy) -> None:
+    def _call(
+        self, op: Any, graph: Any, node: Any, prefix: str, refs: dict[str, Ref], copy: Copy | None
+    ) -> None:
         inner = graph._get_function(op.get_attr("f").name)
         arguments = [refs.get(one.name, _unknown(one)) for one in op.inputs]
         if inner is None or getattr(inner, "graph", None) is None:
@@ -132,7 +152,7 @@ class _Planner:
         compiled = "_XlaMustCompile" in inner.definition.attr and inner.definition.attr["_XlaMustCompile"].b
         outer, self._look = self._look, self._look and not compiled and node is not None
         name, outputs, kinds = self.read(inner.graph, inner.definition, f"{prefix}{op.name}/", arguments)
-        if self._look and name != inner.definition.signature.name:
+        if self._look and copy is not None and name != inner.definition.signature.name:
             copy.nest(node, name, len(op.outputs), kinds)
             copy.keep(op.name)
         self._look = outer
@@ -141,8 +161,9 @@ class _Planner:
             refs[tensor.name] = ref
 
     def _op(
-        self, op: Any, graph: Any, node: Any, prefix: str, refs: dict[str, Ref], copy: Copy, slots: Slots
-    ) -> None:
+        self, op: Any, graph: Any, node: Any, prefix: str, refs: dict[str, Ref],
+        copy: Copy | None, slots: Slots,
+    ) -> None:  # fmt: skip
         name = word(op.type)
         path = f"{prefix}{op.name}"
         sources = [refs.get(one.name, _unknown(one)) for one in op.inputs]
@@ -151,7 +172,7 @@ class _Planner:
             tuple(build_sites(op, self._observer.sink.sites, _SITES)),
             tuple((ref, name.role(index)) for index, ref in enumerate(sources)),
             [static_fact(tensor) for tensor in op.outputs],
-            alias=op.type in ALIASES,
+            alias=op.type in ALIASES, source=op,
         )  # fmt: skip
         entry.attributes = _attributes(op, sources, entry)
         forward = self._observer.links.forward(graph, op.name)
@@ -169,10 +190,10 @@ class _Planner:
         if self._look and entry.control is None and node is not None:
             self._probe(op, node, index, entry, copy, slots)
 
-    def _probe(self, op: Any, node: Any, index: int, entry: Entry, copy: Copy, slots: Slots) -> None:
+    def _probe(self, op: Any, node: Any, index: int, entry: Entry, copy: Copy | None, slots: Slots) -> None:
         """Have summed up what survives the graph optimizer; looking at the rest would prevent its fusion."""
         names = _definition_names(op)
-        if entry.execution != "executed" or op.type == "Stage":
+        if copy is None or entry.execution != "executed" or op.type == "Stage":
             return
         for output, (tensor, reference) in enumerate(zip(op.outputs, names, strict=True)):
             dtype = tensor.dtype.base_dtype
@@ -190,7 +211,9 @@ class _Planner:
                 size = copy.sample(reference, dtype, tensor.shape.num_elements(), node.device)
                 slots.values.append((index, output, size))
 
-    def _control(self, op: Any, graph: Any, node: Any, entry: Entry, copy: Copy, slots: Slots) -> None:
+    def _control(
+        self, op: Any, graph: Any, node: Any, entry: Entry, copy: Copy | None, slots: Slots
+    ) -> None:
         loop = op.type in _LOOPS
         attrs = ["body"] if loop else ["else_branch", "then_branch"]
         if op.type in ("Case", "StatelessCase"):
@@ -200,7 +223,7 @@ class _Planner:
             self._body(op, graph, node, attr, f"{entry.name}/{words.get(attr, 'branch')}/") for attr in attrs
         ]
         entry.control = Control(loop, bodies)
-        if not self._look or node is None:
+        if not self._look or node is None or copy is None:
             return
         if op.type.startswith("Stateless"):
             node.op = op.type.removeprefix("Stateless")

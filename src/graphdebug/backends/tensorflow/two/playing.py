@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace as replaced
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,33 @@ class Run:
         for gradient in plan.gradients:
             self._gradient(gradient.variable, _resolve(gradient.ref, made, arguments))
         return [_resolve(ref, made, arguments) for ref in plan.outputs]
+
+    def raised(
+        self, path: Sequence[tuple[Plan, int]], arguments: Sequence[Made],
+        seen: Mapping[int, Sequence[TensorFact]],
+    ) -> tuple[Entry, list[Made], int]:  # fmt: skip
+        """Emit the nodes that led to the op that raised, and that op; return it, its operands and its number.
+
+        Args:
+            path: the op's plan and entry, behind those of the branches and loops it is in.
+            arguments: what the function was called with.
+            seen: outputs that could be computed again, by entry of the first plan.
+
+        """
+        (plan, last), rest = path[0], path[1:]
+        made: list[list[Made]] = []
+        for index, entry in enumerate(plan.entries[:last]):
+            inputs = [_resolve(ref, made, arguments) for ref, _ in entry.inputs]
+            facts = list(seen.get(index) or entry.outputs)
+            execution = entry.execution if index in seen or entry.execution != "executed" else "inferred"
+            made.append(self._node(replaced(entry, execution=execution), facts, inputs, ()))
+        entry = plan.entries[last]
+        inputs = [_resolve(ref, made, arguments) for ref, _ in entry.inputs]
+        if rest:
+            is_loop = entry.control is not None and entry.control.loop
+            return self.raised(rest, inputs if is_loop else inputs[1:], {})
+        self._node(replaced(entry, execution="raised"), [], inputs, ())
+        return entry, inputs, self.nodes[entry.name]
 
     def _bodies(self, entry: Entry, count: int, records: Records, inputs: Sequence[Made]) -> Sequence[Made]:
         """Play the branch taken, or every iteration of a loop; return what came out of it."""

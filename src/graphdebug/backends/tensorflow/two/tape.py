@@ -26,6 +26,8 @@ def watch_tape(observer: Observer) -> Callable[[], None]:
     original = imperative_grad.imperative_grad
     tape.compute = original
     pywrap_tfe.TFE_Py_RegisterGradientFunction(tape.gradient_function)
+    _hide(_Tape.gradients, imperative_grad.__file__)
+    _hide(_Tape.gradient_function, backprop.__file__)
     imperative_grad.imperative_grad = tape.gradients
     push = backprop.GradientTape._push_tape
 
@@ -43,6 +45,11 @@ def watch_tape(observer: Observer) -> Callable[[], None]:
             imperative_grad.imperative_grad = original
 
     return restore
+
+
+def _hide(function: Any, file: str) -> None:
+    """Give our frames TensorFlow's file name: it leaves its own frames out of errors and of op tracebacks."""
+    function.__code__ = function.__code__.replace(co_filename=file)
 
 
 class _Tape:

@@ -1,0 +1,328 @@
+"""Failing: what is known of an exception of eager TensorFlow or of a function, when it leaves the block."""
+
+from __future__ import annotations
+
+import re
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import core
+
+from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
+from graphdebug.backends.tensorflow.facts import static_fact
+from graphdebug.backends.tensorflow.messages import read_message
+from graphdebug.backends.tensorflow.two.ledger import Made
+from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.planning import read_graph
+from graphdebug.backends.tensorflow.two.playing import Records, Run
+from graphdebug.backends.tensorflow.vocabulary import word
+from graphdebug.model.event import Failure, Operand, Phase, Site, TensorFact
+
+__all__ = ["Failing", "watch_errors"]
+
+_TAGS = re.compile(r"\{\{function_node [^}]*\}\}\s*|\s*\[\[\{\{.*?\}\}\]\]|\s*\[Op:[^\]]*\]( name: )?")
+"""What the runtime adds to its message: names of functions and nodes, which the event has in fields."""
+
+_MAKING = "_graphdebug_making"
+"""Where the watch over the making of ops notes, on its exception, which op was being made."""
+
+
+class Call(NamedTuple):
+    """A failing op and what it was given."""
+
+    op: str
+    operands: Sequence[Operand]
+    attributes: Mapping[str, Any]
+    mode: str
+    phase: Phase
+    forward: int | None = None
+    name: str = ""
+    module: str = ""
+    sites: Sequence[Site] = ()
+    node: int | None = None
+    message: str = ""
+    """The runtime's own words, where TensorFlow wraps them in the stack of the failing node."""
+
+
+class Failing:
+    """The exceptions of this recording and the calls that raised them."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._sink = observer.sink
+        self._calls: list[tuple[weakref.ref[BaseException], Call]] = []
+
+    def keep(self, error: BaseException, call: Call) -> None:
+        """Remember which call raised `error`."""
+        self._calls = [(ref, one) for ref, one in self._calls[-8:] if ref() is not None]
+        self._calls.append((weakref.ref(error), call))
+
+    def of(self, error: BaseException) -> Failure | None:
+        """Return what is known of `error`, or None if it is none of TensorFlow's."""
+        chain = list(_chain(error))
+        call = next((found for one in chain for ref, found in self._calls if ref() is one), None)
+        if call is None:
+            call = next((found for one in chain if (found := self._being_made(one)) is not None), None)
+        frames = self._frames(error)
+        if call is None and not _is_tensorflow(error):
+            return None
+        call = call or self._python_call(error) or Call("", (), {}, "eager", "forward")
+        named = word(call.op) if call.op else None
+        message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
+        reading = read_message(message)
+        kind = type(error).__name__
+        is_op_error = isinstance(error, tf.errors.OpError)
+        return Failure(
+            self._sink.next_seq(), self._sink.step,
+            f"tensorflow.errors.{kind}" if is_op_error else kind, message,
+            category="memory" if kind == "ResourceExhaustedError" else reading.category, detail=reading.detail,
+            framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
+            function=named.function if named else "", family=named.family if named else "other",
+            name=call.name, module=call.module,
+            site=call.sites[0] if call.sites else frames[-1] if frames else None,
+            run_site=frames[-1] if frames and call.sites and call.mode == "function" else None,
+            frames=frames, operands=tuple(call.operands), attributes=dict(call.attributes), node=call.node,
+        )  # fmt: skip
+
+    def _frames(self, error: BaseException) -> tuple[Site, ...]:
+        """Return the user's frames, outermost first, with those of converted code as the user wrote them."""
+        sites = [site for site in self._sink.sites.of_traceback(error.__traceback__) if not _converted(site)]
+        metadata = getattr(error, "ag_error_metadata", None)
+        for frame in reversed(getattr(metadata, "translated_stack", ())):
+            if self._sink.sites.is_user(frame.filename):
+                site = self._sink.sites.at(frame.filename, frame.lineno, frame.function_name)
+                if not sites or (sites[-1].file, sites[-1].line) != (site.file, site.line):
+                    sites.append(site)
+        return tuple(sites)
+
+    def _python_call(self, error: BaseException) -> Call | None:
+        """Read the operands of a check that TensorFlow makes in Python off the arguments of its function."""
+        frames = list(_frames_of(error))
+        if frames and frames[-1].f_code.co_name == "quick_execute":
+            return _eager_call(self._observer, frames[-1])
+        inner = [frame for frame in frames if "/tensorflow/python/ops/" in frame.f_code.co_filename]
+        for frame in reversed(inner):
+            code, values = frame.f_code, frame.f_locals
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            given = [(name, values[name]) for name in names if _is_tensor(values.get(name))]
+            if given:
+                called = code.co_name.replace("_", "").removesuffix("v2")
+                op_type = next((one for one in _op_types() if one.lower() == called), "")
+                operands = [self._operand(value, name) for name, value in given]
+                mode = "eager" if all(hasattr(value, "_numpy_internal") for _, value in given) else "function"
+                return Call(op_type, operands, {}, mode, self._observer.phase("other"))
+        return None
+
+    def _operand(self, value: Any, role: str) -> Operand:
+        return _made(self._observer, value).operand(role)
+
+    def _being_made(self, error: BaseException) -> Call | None:
+        """Read what was being added to a function while it was traced."""
+        making = getattr(error, _MAKING, None)
+        if making is None:
+            return None
+        delattr(error, _MAKING)
+        symbolic = [one for one in _flat(making.inputs.values()) if hasattr(one, "op")]
+        graph = symbolic[0].graph if symbolic else None
+        made = {} if graph is None else self._traced(graph)
+        named = word(making.op_type)
+        operands = []
+        for index, (name, value) in enumerate(_tensors(making.inputs)):
+            found = made.get(getattr(value, "name", "")) or _plain(self._observer, value)
+            operands.append(found.operand(named.role(index) or name))
+        attributes = attributes_of(
+            making.op_type, Asked(making.inputs.get, making.constant, operands)
+        )
+        return Call(making.op_type, operands, attributes, "function", self._observer.phase("other"))
+
+    def _traced(self, graph: Any) -> dict[str, Made]:
+        """Emit the ops traced so far, and return where each tensor of the graph came from."""
+        plan, refs = read_graph(self._observer, graph)
+        external = {placeholder.name: outer for outer, placeholder in graph.captures}
+        arguments = []
+        for tensor in graph.inputs:
+            outer = external.get(tensor.name)
+            if outer is not None and hasattr(outer, "_numpy_internal"):
+                arguments.append(self._observer.made(outer))
+            else:
+                arguments.append(Made(static_fact(tensor), "argument", name=tensor.op.name))
+        run = Run(self._observer, None, self._sink.now(), None)
+        empty = Records(np.zeros(0, np.float32), np.zeros(0, np.int64), lambda _key, _dtypes: ())
+        names = list(refs)
+        plan.outputs = [refs[name] for name in names]
+        return dict(zip(names, run.play(plan, empty, arguments), strict=True))
+
+
+def watch_errors(failing: Failing, observer: Observer) -> Callable[[], None]:
+    """Note the operands of each eager op that fails, before TensorFlow drops their frames."""
+    original = core._status_to_exception
+
+    def _status_to_exception(status: Any) -> Any:
+        error = original(status)
+        if not observer.ledger.state.busy:
+            try:
+                call = _eager_call(observer, sys._getframe(1))
+                if call is not None:
+                    failing.keep(error, call)
+            except Exception as trouble:
+                observer.sink.tool_error("reading a failing op", trouble)
+        return error
+
+    core._status_to_exception = _status_to_exception
+
+    def restore() -> None:
+        core._status_to_exception = original
+
+    return restore
+
+
+def _eager_call(observer: Observer, frame: FrameType | None) -> Call | None:
+    """Read the failing op off the frames of TensorFlow's own functions, which hold its operands."""
+    op_type, tensors, attrs = "", [], {}
+    for _ in range(4):
+        if frame is None:
+            return None
+        values = frame.f_locals
+        if "op_name" in values and "inputs" in values and "attrs" in values:  # the general way
+            name = values["op_name"]
+            op_type = name.decode() if isinstance(name, bytes) else str(name)
+            tensors = list(values["inputs"])
+            pairs = values["attrs"] or ()
+            attrs = dict(zip(pairs[::2], pairs[1::2], strict=False))
+            break
+        found = _generated(frame)
+        if found is not None:  # the fast way: a generated function, its arguments are the operands
+            op_type, tensors, attrs = found
+            break
+        frame = frame.f_back
+    if not op_type or op_type.startswith("__"):
+        return None
+    named, operands = word(op_type), []
+    for index, value in enumerate(tensors):
+        operands.append(_made(observer, value).operand(named.role(index)))
+    state = observer.ledger.state
+    asked = Asked(attrs.get, lambda index: _constant(tensors, index), operands)
+    return Call(
+        op_type, operands, attributes_of(op_type, asked), "eager", observer.phase("other"), state.forward
+    )
+
+
+def _generated(frame: FrameType) -> tuple[str, list[Any], dict[str, Any]] | None:
+    """Return op type, operands and attributes of a frame of ``tensorflow/python/ops/gen_*_ops.py``."""
+    if "gen_" not in frame.f_code.co_filename or "_ops.py" not in frame.f_code.co_filename:
+        return None
+    called = frame.f_code.co_name.replace("_", "").lower()
+    op_type = next((one for one in _op_types() if one.lower() == called), "")
+    if not op_type:
+        return None
+    definition = _op_types()[op_type]
+    names = [argument.name for argument in definition.input_arg]
+    values = frame.f_locals
+    tensors = [value for name in names for value in _listed(values.get(name, values.get(f"{name}_")))]
+    return op_type, tensors, {attr.name: values.get(attr.name) for attr in definition.attr}
+
+
+_definitions: dict[str, Any] = {}
+
+
+def _op_types() -> dict[str, Any]:
+    if not _definitions:
+        from tensorflow.python.framework import op_def_registry
+
+        for name in dir(tf.raw_ops):
+            if name[:1].isupper():
+                definition = op_def_registry.get(name)
+                if definition is not None:
+                    _definitions[name] = definition
+    return _definitions
+
+
+def _listed(value: Any) -> list[Any]:
+    several = isinstance(value, list | tuple) and any(tf.is_tensor(one) for one in value)
+    return list(value) if several else [value]
+
+
+def _made(observer: Observer, value: Any) -> Made:
+    return observer.made(value) if hasattr(value, "_numpy_internal") else _plain(observer, value)
+
+
+def _plain(observer: Observer, value: Any) -> Made:
+    """A variable, or a plain number or list of the user's."""
+    handle = getattr(value, "handle", None)
+    if handle is not None and hasattr(handle, "_numpy_internal"):
+        observer.ledger.variables.setdefault(handle._id, str(value.name).partition(":")[0])
+        return observer.made(handle)
+    return Made(_fact(value), "unknown" if hasattr(value, "op") else "constant")
+
+
+def _fact(value: Any) -> TensorFact:
+    if hasattr(value, "op"):
+        return static_fact(value)
+    if value is None:
+        return _NO_FACT
+    array = np.asarray(value)
+    return TensorFact(tuple(array.shape), array.dtype.name)
+
+
+_NO_FACT = TensorFact(None, "")
+
+
+def _constant(tensors: Sequence[Any], index: int) -> Any:
+    if index >= len(tensors):
+        return None
+    value = tensors[index]
+    return value.numpy() if hasattr(value, "_numpy_internal") else np.asarray(value)
+
+
+def _tensors(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the tensors among the keywords an op was made with; plain values are its attributes."""
+    for name, value in inputs.items():
+        for one in value if isinstance(value, list | tuple) else (value,):
+            if _is_tensor(one):
+                yield name, one
+
+
+def _is_tensor(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return True
+    return any(hasattr(value, name) for name in ("op", "_numpy_internal", "handle"))
+
+
+def _frames_of(error: BaseException) -> Iterator[FrameType]:
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those it replaced: AutoGraph raises a new one."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__  # type: ignore[assignment] # ends the loop
+
+
+def _converted(site: Site) -> bool:
+    return "__autograph_generated_file" in site.file
+
+
+def _is_tensorflow(error: BaseException) -> bool:
+    if isinstance(error, tf.errors.OpError):
+        return True
+    last = next(reversed([frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]), "")
+    return "/tensorflow/python/" in last or "/keras/src/" in last or "__autograph_generated_file" in last

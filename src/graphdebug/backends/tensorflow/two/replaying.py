@@ -1,0 +1,88 @@
+"""Replaying: what led to a failing op of a function, computed again op by op where that is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import tensor_util
+
+from graphdebug.backends.tensorflow.two.plan import Entry, Plan, Ref
+
+__all__ = ["Replay"]
+
+
+class Replay:
+    """The tensors of a function that raised, by entry of its plan.
+
+    Args:
+        plan: the function's plan.
+        arguments: the tensors it was called with.
+        kept: outputs of ops that can't be run again (an iterator's batch, random numbers), kept from the run
+            that raised.
+
+    """
+
+    def __init__(self, plan: Plan, arguments: Sequence[Any], kept: dict[int, Sequence[Any]]) -> None:
+        self._plan = plan
+        self._arguments = arguments
+        self.tensors: dict[int, Sequence[Any]] = dict(kept)
+        self.obstacle = ""
+        """Why something could not be computed again; empty where all was."""
+
+    def reach(self, entry: Entry) -> None:
+        """Compute all that `entry` reads."""
+        for position, (ref, _) in enumerate(entry.inputs):
+            self._value(ref, entry, position)
+
+    def _value(self, ref: Ref, reader: Entry, position: int) -> Any:
+        source = reader.source.inputs[position]
+        if ref.kind == "known":
+            value = tensor_util.constant_value(source)
+            return None if value is None else tf.constant(value, source.dtype)
+        if ref.kind == "argument":
+            value = self._arguments[ref.at] if ref.at < len(self._arguments) else None
+            if value is not None and value.dtype == tf.resource and source.dtype != tf.resource:
+                return tf.raw_ops.ReadVariableOp(resource=value, dtype=source.dtype)
+            return value
+        if ref.at not in self.tensors:
+            self.tensors[ref.at] = ()
+            self.tensors[ref.at] = self._run(self._plan.entries[ref.at])
+        outputs = self.tensors[ref.at]
+        return outputs[ref.output] if ref.output < len(outputs) else None
+
+    def _run(self, entry: Entry) -> Sequence[Any]:
+        """Run one op eagerly; return nothing where that is not possible."""
+        op = entry.source
+        if op.op_def.is_stateful or entry.control is not None:
+            self.obstacle = self.obstacle or f"{entry.name} ({entry.op}) can't be run again"
+            return ()
+        inputs = [self._value(ref, entry, position) for position, (ref, _) in enumerate(entry.inputs)]
+        if any(one is None for one in inputs):
+            return ()
+        try:
+            result = getattr(tf.raw_ops, entry.op)(**_keywords(op, inputs))
+        except Exception as error:
+            self.obstacle = self.obstacle or f"{entry.name} ({entry.op}) raised {type(error).__name__}"
+            return ()
+        return list(result) if isinstance(result, list | tuple) else [result]
+
+
+def _keywords(op: Any, inputs: Sequence[Any]) -> dict[str, Any]:
+    """Return the inputs and attributes of an op as ``tf.raw_ops`` takes them."""
+    rest = list(inputs)
+    keywords: dict[str, Any] = {}
+    inferred = set()
+    for argument in op.op_def.input_arg:
+        inferred |= {argument.type_attr, argument.number_attr, argument.type_list_attr}
+        if argument.number_attr or argument.type_list_attr:
+            attr = op.get_attr(argument.number_attr or argument.type_list_attr)
+            count = attr if argument.number_attr else len(attr)
+            keywords[argument.name], rest = rest[:count], rest[count:]
+        else:
+            keywords[argument.name] = rest.pop(0)
+    for attribute in op.op_def.attr:
+        if attribute.name not in inferred:
+            keywords[attribute.name] = op.get_attr(attribute.name)
+    return keywords
