@@ -17,10 +17,12 @@ import msgspec
 
 from graphdebug.log.codec import KINDS, decode
 
-__all__ = ["UNREADABLE", "LineIndex"]
+__all__ = ["CORRUPT", "UNREADABLE", "LineIndex"]
 
 UNREADABLE = 255
 """The kind of a line that is not an event."""
+CORRUPT = 254
+"""The kind of a line that turned out, when it was decoded, not to be the event it began as."""
 
 _BLOCK = 1 << 20
 _LONGEST = 256 << 20
@@ -28,7 +30,7 @@ _LONGEST = 256 << 20
 _PREFIX = len('{"event":"node')
 _CODES = {f'{{"event":"{tag}"'.encode()[:_PREFIX]: code for code, tag in enumerate(KINDS)}
 _CODE_OF_TAG = {tag: code for code, tag in enumerate(KINDS)}
-_HEAD = re.compile(rb'\s*\{"event": ?"\w+", ?"seq": ?(-?\d{1,18})(?:, ?"step": ?(-?\d{1,18}))?')
+_HEAD = re.compile(rb'\s*\{"event": ?"\w+", ?"seq": ?(-?\d{1,18})(?!\d)(?:, ?"step": ?(-?\d{1,18})(?!\d))?')
 
 
 class LineIndex:
@@ -104,6 +106,10 @@ class LineIndex:
         """Return the bytes of `count` neighbouring lines."""
         start = self.offsets[first]
         return self._read(start, self._stop(first + count - 1) - start).split(b"\n")[:count]
+
+    def code(self, tag: str) -> int:
+        """Return the number that stands for a kind in `kinds`."""
+        return _CODE_OF_TAG[tag]
 
     def of_kind(self, tag: str) -> Sequence[int]:
         """Return the numbers of the lines of one kind."""

@@ -12,8 +12,8 @@ import msgspec
 
 from graphdebug.errors import LogError
 from graphdebug.log.codec import decode
-from graphdebug.log.index import UNREADABLE, LineIndex
-from graphdebug.model.event import SCHEMA_VERSION, Event, Node, RunStart
+from graphdebug.log.index import CORRUPT, UNREADABLE, LineIndex
+from graphdebug.model.event import SCHEMA_VERSION, Event, Gradient, Node, RunStart
 
 __all__ = ["LogFile"]
 
@@ -36,9 +36,9 @@ class LogFile:
         self._index = _open(self.path)
         self._index.extend()
         self._damage: list[str] = []
-        self._corrupt: set[int] = set()
         self._torn = self._index.end < self._index.size and not self._index.add_last()
         self._newer = _newer_format(self.path, self._index)
+        self._check()
 
     @property
     def damage(self) -> Sequence[str]:
@@ -58,6 +58,15 @@ class LogFile:
             )
         return [*lines, *self._damage]
 
+    def _check(self) -> None:
+        """Find corrupt lines at once: all of a small log, all but nodes and gradients of a large one."""
+        kinds = self._index.kinds
+        many = (self._index.code(_tag(Node)), self._index.code(_tag(Gradient)))
+        small = len(kinds) <= _SMALL
+        numbers = [n for n, kind in enumerate(kinds) if kind < CORRUPT and (small or kind not in many)]
+        for number, line in self._index.lines(numbers):
+            self.decode(number, line)
+
     def refresh(self) -> bool:
         """Read what a running program has appended; return whether there was anything."""
         before = len(self._index.kinds)
@@ -68,9 +77,9 @@ class LogFile:
     def events(self) -> Sequence[Event]:
         """All events, in the order they were written."""
         kinds = self._index.kinds
-        if UNREADABLE not in kinds:
+        if UNREADABLE not in kinds and CORRUPT not in kinds:
             return _Lines(self, range(len(kinds)))
-        return _Lines(self, [number for number, kind in enumerate(kinds) if kind != UNREADABLE])
+        return _Lines(self, [number for number, kind in enumerate(kinds) if kind < CORRUPT])
 
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, in order."""
@@ -116,20 +125,26 @@ class LogFile:
         return self._index.lines(numbers)
 
     def _corrupted(self, number: int, why: str) -> None:
-        if number in self._corrupt:
+        if self._index.kinds[number] == CORRUPT:
             return
-        self._corrupt.add(number)
-        if len(self._corrupt) <= _MOST_REPORTED:
+        self._index.kinds[number] = CORRUPT
+        corrupt = self._index.kinds.count(CORRUPT)
+        if corrupt <= _MOST_REPORTED:
             self._damage.append(f"{self.path}, line {number + 1}: an event could not be read: {why}")
-        elif len(self._corrupt) == _MOST_REPORTED + 1:
+        elif corrupt == _MOST_REPORTED + 1:
             self._damage.append(f"{self.path}: more events could not be read")
 
 
 _MOST_REPORTED = 5
+_SMALL = 20_000
+"""Lines up to which a log is checked whole when it is opened (0.1 s)."""
 
 
 class _Lines(Sequence[E]):
-    """Some lines of a log, decoded on access. Lines that turn out corrupt are passed over in iteration."""
+    """Some lines of a log, decoded on access.
+
+    Lines that turn out corrupt are passed over in iteration; by index the nearest readable one stands in.
+    """
 
     def __init__(self, file: LogFile, numbers: Sequence[int]) -> None:
         self._file = file
@@ -145,7 +160,8 @@ class _Lines(Sequence[E]):
     def __getitem__(self, index: int | slice) -> E | Sequence[E]:
         if isinstance(index, slice):
             return _Lines(self._file, self._numbers[index])
-        event = self._file.decode_line(self._numbers[index])
+        number = self._numbers[index]
+        event = self._file.decode_line(number) or self._nearest(number)
         if event is None:
             raise LogError(self._file.damage[-1])
         return event  # type: ignore[return-value]
@@ -156,6 +172,10 @@ class _Lines(Sequence[E]):
             event = decode_line(number, line)
             if event is not None:
                 yield event  # type: ignore[misc]
+
+    def _nearest(self, corrupt: int) -> Event | None:
+        others = sorted(self._numbers, key=lambda number: abs(number - corrupt))
+        return next((event for number in others if (event := self._file.decode_line(number)) is not None), None)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):

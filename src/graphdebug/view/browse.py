@@ -20,7 +20,7 @@ from graphdebug.view.words import number_text
 
 __all__ = ["Browser"]
 
-_COLUMNS = ("seq", "phase", "op", "module", "line", "shapes", "health", "l2", "gradient")
+_COLUMNS = ("seq", "phase", "op", "line", "health", "module", "shapes", "l2", "gradient")
 
 
 class Browser(App[None]):
@@ -221,6 +221,6 @@ class Browser(App[None]):
 def _cells(row: NodeRow) -> list[Text]:
     shapes = f"{row.shapes_in} -> {row.shapes_out}" if row.shapes_in else row.shapes_out
     health = "" if row.health == "ok" else row.health
-    what = (row.phase, row.function or row.op, terminal.crop(row.module, 32), row.line)
-    texts = (str(row.seq), *what, shapes, health, number_text(row.l2), row.gradient)
+    what = (row.phase, row.function or row.op, row.line, health, terminal.crop(row.module, 32), shapes)
+    texts = (str(row.seq), *what, number_text(row.l2), row.gradient)
     return [Text(text, "red" if row.sick else "", no_wrap=True) for text in texts]

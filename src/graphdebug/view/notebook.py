@@ -29,7 +29,7 @@ def _draw(shown: Page) -> str:
     parts += [f'<pre style="{style}">{escape(one.text)}</pre>' for one in shown.findings]
     if not shown.findings:
         parts.append("<p>no finding: nothing wrong was recognised</p>")
-    parts += [f"<p>{escape(remark)}</p>" for remark in summary.remarks]
+    parts += [f"<p>{escape(remark)}</p>" for remark in (*summary.remarks, *summary.damage)]
     return f'<div class="graphdebug">{"".join(parts)}{_table(shown)}</div>'
 
 

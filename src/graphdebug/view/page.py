@@ -29,7 +29,9 @@ class Summary(msgspec.Struct, frozen=True):
     frameworks: str
     level: str
     remarks: tuple[str, ...]
-    """Notices, failures of graphdebug itself, and what of the log could not be read."""
+    """Notices, and failures of graphdebug itself."""
+    damage: tuple[str, ...]
+    """What of the log could not be read, as far as it was looked at."""
 
 
 class FindingRow(msgspec.Struct, frozen=True):
@@ -61,7 +63,8 @@ def page(run: Run, *, limit: int = 40) -> Page:
     """Return the page of `run`, with at most `limit` nodes (0 for all): those around the first finding."""
     seq = focus(run)
     shown = table(run, Selection(), limit=limit) if seq is None or not limit else table_around(run, seq, limit)
-    return Page(summary(run), finding_rows(run.findings), shown)
+    findings = finding_rows(run.findings)
+    return Page(summary(run), findings, shown)
 
 
 def focus(run: Run) -> int | None:
@@ -132,6 +135,7 @@ def summary(run: Run) -> Summary:
         frameworks=clean(", ".join(dict.fromkeys(f"{one.name} {one.version}" for one in run.frameworks))),
         level=clean(str(options.get("level", ""))),
         remarks=_remarks(run),
+        damage=tuple(clean(line) for line in run.damage),
     )
 
 
@@ -171,7 +175,7 @@ def _remarks(run: Run) -> tuple[str, ...]:
     remarks = [text if count == 1 else f"{text} ({count} times)" for text, count in seen.items()]
     if len(remarks) > _MOST_REMARKS:
         remarks = [*remarks[:_MOST_REMARKS], f"{len(remarks) - _MOST_REMARKS} more notices"]
-    return (*remarks, *(clean(line) for line in run.damage))
+    return tuple(remarks)
 
 
 _MOST_REMARKS = 12

@@ -53,16 +53,17 @@ class Report(msgspec.Struct, frozen=True):
 def report(run: Run, title: str, *, most_nodes: int = _MOST_NODES, watch: Watch | None = None) -> Report:
     """Return the report of `run`; of more than `most_nodes` nodes it holds some steps, and says so."""
     step = last_step(run)
+    series = layer_series(run, watch)
     return Report(
         title=clean(title),
-        summary=summary(run),
         findings=finding_rows(run.findings),
         focus=_shown_first(run),
         graph=None if step is None else step_graph(run, step),
         sources=() if step is None else annotated_sources(run, step),
-        series=layer_series(run, watch),
+        series=series,
         nodes=_columns(run, *_sampled(run, step, most_nodes)),
         declared={clean(one.name): f"{clean(one.type)} {site_text(one.site)}" for one in run.declarations},
+        summary=summary(run),
     )
 
 

@@ -36,7 +36,7 @@ function headerView(run) {
   return h("header", {},
     h("h1", {}, summary.command), h("span", { class: "status " + (good ? "good" : "bad") }, summary.status), h("span", { class: "spring" }),
     h("div", { class: "facts" }, [summary.frameworks, summary.counts, `level ${summary.level || "unknown"}`, summary.place, summary.started].filter(Boolean).join(" · ")),
-    summary.remarks.map((remark) => h("div", { class: "remark facts" }, remark)));
+    [...summary.remarks, ...summary.damage].map((remark) => h("div", { class: "remark facts" }, remark)));
 }
 
 function findingsView(run) {
