@@ -83,7 +83,7 @@ class Failures:
         if node is None:
             node = _caller(probed.plan, name)
         if node is None:
-            self._keep(error, _failure(self._sink, error, runs, call, name))
+            self.keep(error, _failure(self._sink, error, runs, call, name))
             return
         node, wanted, shapes = _culprit(probed.plan, node, call)
         replayed = self._replay(run, call, probed.plan, node, wanted, shapes)
@@ -95,7 +95,7 @@ class Failures:
             node, facts, writer = self._opened(node, facts, writer, call, runs, run)
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
-        self._keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq))
+        self.keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq))
 
     def _opened(
         self, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
@@ -117,7 +117,8 @@ class Failures:
             pass
         return node, facts, writer
 
-    def _keep(self, error: BaseException, failure: Failure) -> None:
+    def keep(self, error: BaseException, failure: Failure) -> None:
+        """Hold a failure until its error leaves the block, or is seen to have been caught."""
         self._pending.append((weakref.ref(error), failure))
 
     def _replay(
@@ -179,6 +180,10 @@ def _culprit(
     The runtime names a fused op by its last node: if the shapes of an ancestor do not fit, it was that one.
     """
     feeds = [ref.deref() for ref in call.feeds]
+    if node.op.type == "BroadcastGradientArgs" and node.forward is not None:
+        node = plan.nodes[
+            node.forward
+        ]  # its shapes don't broadcast in forward either; TensorFlow got here first
     for _ in range(len(plan.nodes)):
         wanted = {op.name for op in selected_ops([node.op], feeds)} - {node.op.name}
         ops = [one.op for one in plan.nodes if one.op.name in wanted]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FrameType
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from graphdebug.backends.tensorflow.facts import array_fact, static_fact
 from graphdebug.backends.tensorflow.messages import Reading, read_message
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.patches import Patches
-from graphdebug.backends.tensorflow.plan import make_plan
+from graphdebug.backends.tensorflow.plan import make_plan, selected_ops
 from graphdebug.backends.tensorflow.probed import Probed
 from graphdebug.backends.tensorflow.variables import variable_of
 from graphdebug.backends.tensorflow.vocabulary import Word, word
@@ -33,8 +34,22 @@ class _Making(NamedTuple):
 
     op_type: str
     name: str
-    inputs: Mapping[str, Any]
+    inputs: dict[str, Any]
     """Inputs and attributes by TensorFlow's names."""
+
+    @classmethod
+    def read(cls, local: Mapping[str, Any]) -> _Making:
+        """Return what the frame of ``_apply_op_helper`` holds: inputs converted so far, then the others."""
+        op_def = local.get("op_def")
+        names = [argument.name for argument in op_def.input_arg] if op_def is not None else []
+        done = dict(zip(names, local.get("inputs") or (), strict=False))
+        name = str(local.get("name") or "").rstrip("/")
+        return cls(str(local["op_type_name"]), name, {**done, **(local.get("keywords") or {})})
+
+    def add_current(self, local: Mapping[str, Any]) -> None:
+        """Add the input that was being converted, which TensorFlow has taken from the others already."""
+        if "input_name" in local and "values" in local:
+            self.inputs.setdefault(local["input_name"], local["values"])
 
     def constant(self, position: int) -> Any:
         """Return input number `position` as an array if its value is known, else None."""
@@ -48,24 +63,31 @@ class _Making(NamedTuple):
 
 
 def watch_building(patches: Patches) -> None:
-    """Note on each exception that leaves the making of an op which op it was; TensorFlow drops those frames.
-
-    Our frame is dropped from tracebacks as TensorFlow's own are.
-    """
-    from tensorflow.python.framework import op_def_library
+    """Note on each exception of an op in the making which op it was, before TensorFlow drops the frames."""
     from tensorflow.python.util import traceback_utils
 
-    def _apply_op_helper(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
-        try:
-            return make(op_type_name, name, **keywords)
-        except Exception as error:
-            if not hasattr(error, _NOTE):
-                setattr(error, _NOTE, _Making(op_type_name, (name or "").rstrip("/"), keywords))
-            raise
+    def _process_traceback_frames(trace: Any) -> Any:
+        error = sys.exc_info()[1]
+        making = _making(trace)
+        if error is not None and making is not None and not hasattr(error, _NOTE):
+            setattr(error, _NOTE, making)
+        return process(trace)
 
-    make: Callable[..., Any] = patches.put(op_def_library, "_apply_op_helper", _apply_op_helper)
-    hidden = (*traceback_utils._EXCLUDED_PATHS, __file__)
-    patches.put(traceback_utils, "_EXCLUDED_PATHS", hidden)
+    process = patches.put(traceback_utils, "_process_traceback_frames", _process_traceback_frames)
+
+
+def _making(trace: TracebackType | None) -> _Making | None:
+    """Return the op that was being made, by the innermost frames of a traceback that make one."""
+    found = None
+    while trace is not None:
+        frame = trace.tb_frame
+        if _is_in(frame, "framework/op_def_library.py"):
+            if frame.f_code.co_name == "_apply_op_helper":
+                found = _Making.read(frame.f_locals)
+            elif frame.f_code.co_name == "_ExtractInputsAndAttrs" and found is not None:
+                found.add_current(frame.f_locals)
+        trace = trace.tb_next
+    return found
 
 
 def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
@@ -78,6 +100,7 @@ def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
         return None  # a function's: told by the part that records functions
     if making is not None:
         delattr(error, _NOTE)
+    making = making or _making(error.__traceback__)
     if not isinstance(error, _ERRORS):
         return None
     reading = read_message(str(error))
@@ -160,18 +183,18 @@ def _emit_origins(sink: Sink, tensors: list[Any]) -> dict[str, int]:
     graphs = {id(tensor.graph): tensor.graph for tensor in tensors}
     if len(graphs) != 1:
         return {}
-    plan = make_plan(next(iter(graphs.values())), tensors, (), (), sink.sites)
-    Declarations(sink).tell([node.op for node in plan.nodes])
+    ops = selected_ops([tensor.op for tensor in tensors], ())
+    feeds = [op.outputs[0] for op in ops if op.type.startswith("Placeholder")]
+    plan = make_plan(next(iter(graphs.values())), tensors, (), feeds, sink.sites)
+    Declarations(sink).tell([node.op for node in plan.nodes], feeds)
     for node in plan.nodes:
         node.phase = "build"
-    placeholders = ("Placeholder", "PlaceholderV2")
-    recorded = [node.op.type not in placeholders for node in plan.nodes]
-    probed = Probed(plan, "shapes", ["inferred"] * len(plan.nodes), recorded, {})
+    count = len(plan.nodes)
+    probed = Probed(plan, "shapes", ["inferred"] * count, [True] * count, {})
     facts = RunFacts(probed, {}, {}, {})
     writer = NodeWriter(sink, facts, None, 0)
     for node in plan.nodes:
-        if recorded[node.index]:
-            writer.add(node, "inferred")
+        writer.add(node, "inferred")
     sink.emit(writer.events)
     return {plan.nodes[position].op.name: seq for position, seq in facts.seqs.items()}
 

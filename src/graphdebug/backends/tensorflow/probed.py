@@ -63,6 +63,9 @@ class Probed:
     """Facts that no run changes: constants."""
     measured: list[Measured] = field(default_factory=list)
     staged: list[Measured] = field(default_factory=list)
+    before: list[Measured] = field(default_factory=list)
+    """Reads of reference variables that the run updates: seen before it, their memory is the variable's."""
+    before_fetch: Any = None
     fetches: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     calls: dict[int, list[CallInput]] = field(default_factory=dict)
@@ -81,27 +84,39 @@ class Probed:
         execution = self.execution[node.index]
         if execution != "executed" or not node.static or (node.index, 0) in self.known:
             return execution
-        return "executed" if any(one.node == node.index for one in self.measured) else "inferred"
+        seen = any(one.node == node.index for one in (*self.measured, *self.before))
+        return "executed" if seen else "inferred"
 
     def read(
         self, fetched: Sequence[np.ndarray], shapes: Mapping[str, Sequence[Shape | None]]
     ) -> dict[tuple[int, int], TensorFact]:
         """Return the facts that the probes' fetches tell, by node index and output."""
         nodes, level = self.plan.nodes, self.level
-        found = {}
-        if level == "values":
-            for one, array in zip(self.measured, fetched, strict=False):
-                found[one.node, one.output] = array_fact(
-                    np.asarray(array), level, dtype=one.dtype, device=nodes[one.node].device
-                )
-            return found
-        flat = fetched[0].tolist() if self.measured else []
-        for one in self.measured:
-            node = nodes[one.node]
-            part = flat[one.start : one.start + one.width]
-            found[one.node, one.output] = decode(
-                part, level, one.dtype, node.device, _inferred(shapes, node, one.output)
+        if level != "values":
+            return self._decode(self.measured, fetched[0], shapes) if self.measured else {}
+        return {
+            (one.node, one.output): array_fact(
+                np.asarray(array), level, dtype=one.dtype, device=nodes[one.node].device
             )
+            for one, array in zip(self.measured, fetched, strict=False)
+        }
+
+    def read_before(
+        self, numbers: np.ndarray, shapes: Mapping[str, Sequence[Shape | None]]
+    ) -> dict[tuple[int, int], TensorFact]:
+        """Return the facts that were seen before the run."""
+        return self._decode(self.before, numbers, shapes)
+
+    def _decode(
+        self, measured: Sequence[Measured], numbers: np.ndarray, shapes: Mapping[str, Sequence[Shape | None]]
+    ) -> dict[tuple[int, int], TensorFact]:
+        flat = numbers.tolist()
+        found = {}
+        for one in measured:
+            node = self.plan.nodes[one.node]
+            part = flat[one.start : one.start + one.width]
+            known = _inferred(shapes, node, one.output)
+            found[one.node, one.output] = decode(part, self.level, one.dtype, node.device, known)
         return found
 
     def inferred_shapes(self, feeds: Mapping[Any, Shape]) -> Mapping[str, Sequence[Shape | None]]:
@@ -142,7 +157,11 @@ def probe_plan(
     shapes = probed.inferred_shapes(feeds)
     with _build_lock, building(plan.graph):
         places = [place for place in _places(probed) if recorded[place[0].index]]
-        _add_fetched(probed, [place for place in places if not _in_frame(place[0])], shapes)
+        shared = _sharing_updated_memory(plan)
+        outside = [place for place in places if not _in_frame(place[0])]
+        early = [place for place in outside if place[0].index in shared]
+        probed.before, probed.before_fetch = _pack(early, shapes, level)
+        _add_fetched(probed, [place for place in outside if place[0].index not in shared], shapes)
         _add_staged(probed, [place for place in places if _in_frame(place[0])])
         _add_calls(probed)
     return probed
@@ -210,25 +229,58 @@ def _in_frame(node: PlanNode) -> bool:
     return bool(node.loop) or node.conditional
 
 
-def _add_fetched(
-    probed: Probed, places: Sequence[tuple[PlanNode, int, Any]], shapes: Mapping[str, Sequence[Shape | None]]
-) -> None:
+def _sharing_updated_memory(plan: Plan) -> set[int]:
+    """Return the nodes whose output is the memory of a reference variable that this plan updates.
+
+    A probe of theirs may run after the update and see the new value.
+    """
+    updated = {
+        one.name for node in plan.nodes if node.family == "assign"
+        for one in node.inputs if one.origin == "variable" and one.tensor.dtype._is_ref_dtype
+    }  # fmt: skip
+    found: set[int] = set()
+    for node in plan.nodes:
+        if node.family not in ("copy", "reshape") or not node.inputs:
+            continue
+        first = node.inputs[0]
+        if (first.origin == "variable" and first.name in updated) or first.node in found:
+            found.add(node.index)
+    return found
+
+
+_Places = Sequence[tuple[PlanNode, int, Any]]
+
+
+def _add_fetched(probed: Probed, places: _Places, shapes: Mapping[str, Sequence[Shape | None]]) -> None:
+    if probed.level == "values":
+        for node, output, tensor in places:
+            probed.measured.append(Measured(node.index, output, dtype_word(tensor.dtype), 0, 0))
+            probed.fetches.append(tensor)
+        return
+    probed.measured, packed = _pack(places, shapes, probed.level)
+    if packed is not None:
+        probed.fetches.append(packed)
+
+
+def _pack(
+    places: _Places, shapes: Mapping[str, Sequence[Shape | None]], level: Level
+) -> tuple[list[Measured], Any]:
+    """Probe some tensors; return where their numbers stand in one vector, and the vector (None if empty)."""
     import tensorflow as tf
 
+    measured: list[Measured] = []
     parts, start = [], 0
     for node, output, tensor in places:
         shape = _inferred(shapes, node, output)
         elements = None if shape is None or None in shape else prod(size for size in shape if size is not None)
         dtype = dtype_word(tensor.dtype)
-        size = width(probed.level, dtype)
-        if probed.level == "values":
-            probed.fetches.append(tensor)
-        else:
-            parts.append(_probe_of(tensor, probed.level, elements))
-        probed.measured.append(Measured(node.index, output, dtype, start, size))
+        size = width(level, dtype)
+        parts.append(_probe_of(tensor, level, elements))
+        measured.append(Measured(node.index, output, dtype, start, size))
         start += size
-    if parts and probed.level != "values":
-        probed.fetches.append(tf.concat(parts, 0) if len(parts) > 1 else parts[0])
+    if not parts:
+        return measured, None
+    return measured, parts[0] if len(parts) == 1 else tf.concat(parts, 0)
 
 
 def _add_staged(probed: Probed, places: Sequence[tuple[PlanNode, int, Any]]) -> None:

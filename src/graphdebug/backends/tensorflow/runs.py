@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +24,18 @@ from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
 from graphdebug.backends.tensorflow.probed import Probed, probe_plan
 from graphdebug.backends.tensorflow.probes import decode
-from graphdebug.model.event import Shape, Site, TensorFact
+from graphdebug.model.event import Event, Level, Shape, Site, TensorFact
 from graphdebug.options import Options
 
 __all__ = ["RunCall", "Runs", "staged_records"]
 
 _CACHE = "_graphdebug"
 """Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
+
+
+_TENSORFLOW = f"{os.sep}tensorflow{os.sep}python{os.sep}"
+_HOUSEKEEPING = ("session_manager.py", "saver.py", "basic_session_run_hooks.py")
+"""Modules of TensorFlow that run things for a training loop's sake."""
 
 
 @dataclass(slots=True)
@@ -45,6 +51,8 @@ class RunCall:
     thread: int
     reads: Sequence[Any] | None = None
     """Values of `Probed.reads` before the run, where they could be read."""
+    before: Any = None
+    """Numbers of `Probed.before_fetch`, likewise."""
 
     @property
     def feed_shapes(self) -> dict[Any, Shape]:
@@ -52,9 +60,16 @@ class RunCall:
         return {ref: tuple(np.shape(value)) for ref, value in self.feeds.items()}
 
     @property
-    def is_input(self) -> bool:
-        """Whether it only fills a queue: a queue runner's doing, not a step of the user's."""
-        return not self.fetches and all("Enqueue" in op.type or "QueueClose" in op.type for op in self.targets)
+    def is_step(self) -> bool:
+        """Whether it is a step of the user's, not one that fills a queue, initializes, saves or restores."""
+        if not self.fetches and all("Enqueue" in op.type or "QueueClose" in op.type for op in self.targets):
+            return False
+        frame = self.frame
+        while frame is not None and _TENSORFLOW in frame.f_code.co_filename:
+            if os.path.basename(frame.f_code.co_filename) in _HOUSEKEEPING:
+                return False
+            frame = frame.f_back
+        return True
 
 
 @dataclass(slots=True)
@@ -71,6 +86,7 @@ class Runs:
     def __init__(self, sink: Sink, options: Options) -> None:
         self._sink = sink
         self._options = options
+        self._level: Level = "health" if options.tf_debugging and options.level == "shapes" else options.level
         self._declarations = Declarations(sink)
         self._lock = threading.RLock()
         self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -97,8 +113,10 @@ class Runs:
         self, run: Callable[..., Any], call: RunCall, probed: Probed | None, options: Any, metadata: Any
     ) -> list[Any]:
         """Run `call` with the probes' fetches after the user's own."""
-        if probed is not None and probed.reads:
-            call.reads = _read_before(run, call, probed)
+        if probed is not None:
+            call.reads = _read_before(run, call, probed.reads)
+            if probed.before_fetch is not None:
+                (call.before,) = _read_before(run, call, [probed.before_fetch]) or (None,)
         if probed is None:
             found = run(call.session, None, call.targets, call.fetches, call.feeds, options, metadata)
             return list(found)
@@ -120,24 +138,30 @@ class Runs:
 
     def record(
         self, run: Callable[..., Any], call: RunCall, probed: Probed | None, extra: Sequence[Any]
-    ) -> None:
-        """Write down what a finished run executed."""
+    ) -> Sequence[Event]:
+        """Write down what a finished run executed, and return it."""
+        written: Sequence[Event] = ()
         if probed is not None:
             shapes = probed.inferred_shapes(call.feed_shapes)
-            facts = RunFacts(probed, probed.read(extra, shapes), self.feed_facts(call), shapes)
+            measured = probed.read(extra, shapes)
+            if call.before is not None:
+                measured |= probed.read_before(call.before, shapes)
+            facts = RunFacts(probed, measured, self.feed_facts(call), shapes)
             writer = self.writer(call, facts)
             opener = self._opener(call, probed, facts, extra, writer)
-            add_nodes(writer, facts, staged_records(run, call.session, probed, self._options.level), opener)
+            add_nodes(writer, facts, staged_records(run, call.session, probed, self._level), opener)
             writer.add_gradients(plan_gradients(probed.plan, self._options.gradients))
             self._sink.emit(writer.events)
-        if not call.is_input:
+            written = writer.events
+        if call.is_step:
             self._sink.advance_step()
+        return written
 
     def bodies(self, graph: Any) -> Bodies:
         """Return the functions of `graph`."""
         cache = self._cache(graph)
         if cache.bodies is None:
-            cache.bodies = Bodies(graph, self._sink.sites, self._options.level)
+            cache.bodies = Bodies(graph, self._sink.sites, self._level)
         return cache.bodies
 
     def _opener(
@@ -189,7 +213,7 @@ class Runs:
 
     def feed_facts(self, call: RunCall) -> dict[int, TensorFact]:
         """Return the facts of the fed arrays by tensor id."""
-        level = self._options.level
+        level = self._level
         return {
             id(ref.deref()): array_fact(np.asarray(value), level, dtype=dtype_word(ref.deref().dtype))
             for ref, value in call.feeds.items()
@@ -214,9 +238,7 @@ class Runs:
             plan = self._plan(call)
             self._declarations.tell([node.op for node in plan.nodes], feeds)
             config = getattr(call.session, "_config", None)
-            found = plans[key] = probe_plan(
-                plan, self._options.level, self._selected(plan), call.feed_shapes, config
-            )
+            found = plans[key] = probe_plan(plan, self._level, self._selected(plan), call.feed_shapes, config)
         return found
 
     def _cache(self, graph: Any) -> _GraphCache:
@@ -248,12 +270,14 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _read_before(run: Callable[..., Any], call: RunCall, probed: Probed) -> Sequence[Any] | None:
-    """Read the variables that functions use, before an update in the same run can change them."""
+def _read_before(run: Callable[..., Any], call: RunCall, tensors: Sequence[Any]) -> Sequence[Any] | None:
+    """Read variables before an update in the same run can change them; None if they can't be read."""
     from tensorflow.python.framework import errors_impl
 
+    if not tensors:
+        return ()
     try:
-        return list(run(call.session, None, [], probed.reads, {}, None, None))
+        return list(run(call.session, None, [], tensors, call.feeds, None, None))
     except errors_impl.OpError:
         return None  # not initialized yet: the run itself will say so
 

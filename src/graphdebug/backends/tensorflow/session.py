@@ -10,9 +10,10 @@ from typing import Any
 from graphdebug.backends.protocol import Attachment, Sink
 from graphdebug.backends.tensorflow.failures import Failures
 from graphdebug.backends.tensorflow.misuse import watch_building
+from graphdebug.backends.tensorflow.numerics import first_nonfinite, numerics_error, numerics_failure
 from graphdebug.backends.tensorflow.patches import Patches
 from graphdebug.backends.tensorflow.runs import RunCall, Runs
-from graphdebug.model.event import Failure
+from graphdebug.model.event import Event, Failure
 from graphdebug.options import Options
 
 __all__ = ["attach"]
@@ -34,6 +35,7 @@ class _Sessions:
         self._runs = Runs(sink, options)
         self._failures = Failures(sink, options)
         self._thread = threading.local()
+        self._check = options.tf_debugging
         self._main = threading.get_ident()
         self._patches = Patches()
         self._attached = True
@@ -110,13 +112,23 @@ class _Sessions:
                 self._sink.tool_error("probing a session run", error)
                 prepared = None
                 results = self._runs.execute(run, call, None, options, metadata)
-            except BaseException:
-                raise
             asked = len(call.fetches)
-            self._guard("reading a session run", self._runs.record, run, call, prepared, results[asked:])
+            events = self._guard(
+                "reading a session run", self._runs.record, run, call, prepared, results[asked:]
+            )
+            if self._check:
+                self._check_numerics(events or (), call)
             return results[:asked]
         finally:
             self._thread.inside = False
+
+    def _check_numerics(self, events: Sequence[Event], call: RunCall) -> None:
+        """Raise at the first node of a run whose output is not finite though its inputs are."""
+        born = first_nonfinite(events)
+        if born is not None:
+            error = numerics_error(born, call.session.graph)
+            self._failures.keep(error, numerics_failure(error, born, self._sink.next_seq()))
+            raise error
 
     def _watch_partial(self, run: Run, handle: Any, call: RunCall, *rest: Any) -> Any:
         self._thread.inside = True
