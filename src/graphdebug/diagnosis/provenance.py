@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import msgspec
+
 from graphdebug.diagnosis.geometry import Link
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.diagnosis.words import label, node_name, place, shape_words
@@ -80,7 +82,7 @@ class Provenance:
         """Return the last declaration of `name`, one whose tensor has the operand's shape if there is one."""
         if self._declared is None:
             self._declared = {}
-            for one in self._run.declarations:
+            for one in _told_apart(self._run.declarations):
                 self._declared.setdefault(one.name, []).append(one)
         found = self._declared.get(name) or self._declared.get(name.removesuffix(":0")) or []
         for one in reversed(found if operand is not None else []):
@@ -118,6 +120,8 @@ class Provenance:
 
         """
         made = self.site(root)
+        if made is not None and root.origin == "feed":
+            return next((fed for run in reversed(frames) if (fed := self._source.fed(run, made))), made)
         if made is not None:
             return made
         name = root.expression or root.name
@@ -168,6 +172,19 @@ class Provenance:
             if best is None or rank < best[0]:
                 best = rank, index
         return best[1] if best is not None else None
+
+
+def _told_apart(declarations: Sequence[Declaration]) -> list[Declaration]:
+    """Return the declarations, those made by one line of a helper function at the lines that called it."""
+    names: dict[Site | None, set[str]] = {}
+    for one in declarations:
+        for site in (one.site, *one.callers):
+            names.setdefault(site, set()).add(one.name)
+    told = []
+    for one in declarations:
+        own = next((site for site in (one.site, *one.callers) if len(names[site]) == 1), one.site)
+        told.append(one if own == one.site else msgspec.structs.replace(one, site=own))
+    return told
 
 
 def _entry(frames: Sequence[Site]) -> Site | None:

@@ -26,7 +26,8 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
     body = [*operand_lines(evidence, failure.operands), *account.body]
-    longest = max(failure.operands, key=lambda one: len(evidence.provenance.way(one)[1]), default=None)
+    data = [one for one in failure.operands if evidence.provenance.stored(one) is None]
+    longest = max(data, key=lambda one: len(evidence.provenance.way(one)[1]), default=None)
     if longest is not None:
         body.append(evidence.provenance.how(longest))
     body.append(_last_good(evidence, failure))

@@ -76,6 +76,31 @@ class SourceText:
                         return keyword.value
         return None
 
+    def fed(self, run: Site, placeholder: Site) -> Site | None:
+        """Return the line that gave the value which the call at `run` feeds to the placeholder made at
+        `placeholder`: the value's assignment, else the feed itself.
+        """
+        tree = self._tree(run.file)
+        made = self._tree(placeholder.file)
+        names = _assigned_at(made, placeholder.line) if made is not None else set()
+        for value in _values_near(tree, run.line) if tree is not None and names else ():
+            feed = self._feed_dict(value, run)
+            for key, given in zip(feed.keys, feed.values, strict=True) if feed is not None else ():
+                if key is not None and ast.unparse(key) in names:
+                    named = isinstance(given, ast.Name)
+                    found = self.assignment(given.id, run) if isinstance(given, ast.Name) and named else None
+                    return found or Site(file=run.file, line=given.lineno)
+        return None
+
+    def _feed_dict(self, value: ast.expr, run: Site) -> ast.Dict | None:
+        """Return the dict that `value` is, or that the name `value` was last assigned."""
+        if isinstance(value, ast.Name):
+            site, tree = self.assignment(value.id, run), self._tree(run.file)
+            for node in ast.walk(tree) if tree is not None and site is not None else ():
+                if isinstance(node, ast.Assign) and site is not None and node.lineno == site.line:
+                    value = node.value
+        return value if isinstance(value, ast.Dict) else None
+
     def _tree(self, file: str) -> ast.Module | None:
         if file not in self._trees:
             text = "\n".join(self._run.source_lines(file))
@@ -84,6 +109,24 @@ class SourceText:
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._trees[file] = None
         return self._trees[file]
+
+
+def _assigned_at(tree: ast.Module, line: int) -> set[str]:
+    """Return the names, as written, that the statement at `line` assigns."""
+    return {
+        ast.unparse(target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and _covers(node, line)
+        for target in node.targets
+    }
+
+
+def _values_near(tree: ast.Module, line: int) -> Iterator[ast.expr]:
+    """Yield what the calls on `line` are given."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _covers(node, line):
+            yield from node.args
+            yield from (keyword.value for keyword in node.keywords)
 
 
 def _attribute(tree: ast.Module, file: str, name: str) -> Site | None:

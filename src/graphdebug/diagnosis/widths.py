@@ -210,7 +210,9 @@ def _other_size(evidence: Evidence, failure: Failure, met: _Meeting) -> Account 
         sides = "" if low == high else f" (sides {low} to {high} fit)"
         tries = [f"feed {shape_words(fits[1:])} inputs{sides}", *tries]
     if flat is not None and len(factors) > 2:
-        tries.append(f"pool adaptively to {shape_words(factors[1:])} before the {flat[0].function}")
+        channels_last = any(str(node.attributes.get("layout", "")).endswith("C") for node, _ in links)
+        image = factors[:-1] if channels_last else factors[1:]
+        tries.append(f"pool adaptively to {shape_words(image)} before the {flat[0].function}")
     return Account(lines, body, tries, fits, 0.9 if fits else 0.8)
 
 

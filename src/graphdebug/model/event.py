@@ -200,6 +200,8 @@ class Declaration(Event, frozen=True, gc=False, tag="declaration"):
     """What it was declared with, e.g. ``{"in_features": 3136, "out_features": 10}``; lists, not tuples."""
     tensors: dict[str, TensorFact] = {}
     """Its own tensors by name, e.g. ``weight`` and ``bias``."""
+    callers: tuple[Site, ...] = ()
+    """User frames around `site`, innermost first: a helper that makes all weights is told apart by these."""
 
 
 class Node(Event, frozen=True, gc=False, tag="node"):

@@ -47,6 +47,7 @@ class Declarations:
             "traceback" if sites else "",
             {"shape": shape, "dtype": fact.dtype},
             {"value": fact},
+            tuple(sites[1:]),
         )
 
 

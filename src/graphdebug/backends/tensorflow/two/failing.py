@@ -135,9 +135,7 @@ class Failing:
         for index, (name, value) in enumerate(_tensors(making.inputs)):
             found = made.get(getattr(value, "name", "")) or _plain(self._observer, value)
             operands.append(found.operand(named.role(index) or name))
-        attributes = attributes_of(
-            making.op_type, Asked(making.inputs.get, making.constant, operands)
-        )
+        attributes = attributes_of(making.op_type, Asked(making.inputs.get, making.constant, operands))
         return Call(making.op_type, operands, attributes, "function", self._observer.phase("other"))
 
     def _traced(self, graph: Any) -> dict[str, Made]:

@@ -100,9 +100,7 @@ class _Planner:
             self._plan.gradients.append(Gradients(gradient.variable, refs.get(gradient.tensor, Ref("known"))))
         return self._finish(graph, definition, refs, copy, stage)
 
-    def entries(
-        self, graph: Any, copy: Copy | None, prefix: str, arguments: Sequence[Ref]
-    ) -> dict[str, Ref]:
+    def entries(self, graph: Any, copy: Copy | None, prefix: str, arguments: Sequence[Ref]) -> dict[str, Ref]:
         """Add the ops of a graph to the plan; return where its tensors come from, by their names."""
         slots = Slots()
         self._plan.slots.append(slots)
@@ -211,9 +209,7 @@ class _Planner:
                 size = copy.sample(reference, dtype, tensor.shape.num_elements(), node.device)
                 slots.values.append((index, output, size))
 
-    def _control(
-        self, op: Any, graph: Any, node: Any, entry: Entry, copy: Copy | None, slots: Slots
-    ) -> None:
+    def _control(self, op: Any, graph: Any, node: Any, entry: Entry, copy: Copy | None, slots: Slots) -> None:
         loop = op.type in _LOOPS
         attrs = ["body"] if loop else ["else_branch", "then_branch"]
         if op.type in ("Case", "StatelessCase"):
