@@ -58,6 +58,7 @@ class AxisWatch:
 
     def _twice(self, node: Node) -> None:
         operand = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
+        operand = self._evidence.provenance.unchanged(operand)
         before = self._evidence.provenance.node(operand.producer)
         twice = before is not None and (
             (before.function == "softmax" and node.function != "bce_with_logits")

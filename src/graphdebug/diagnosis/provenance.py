@@ -17,6 +17,8 @@ __all__ = ["Provenance"]
 
 _STORED = ("parameter", "buffer", "variable")
 _NOT_DATA = ("weight", "bias", "index", "condition", "state")
+_SOURCES = ("fill", "random", "placeholder")
+"""Families that make data: what they take is a shape or a seed."""
 _FURTHEST = 3000
 """Nodes a way is followed back; a longer one (an unrolled recurrence) begins there."""
 
@@ -57,6 +59,17 @@ class Provenance:
             before = self.node(operand.producer)
             node = before if before is None or before.seq < node.seq else None
         return operand, links[::-1]
+
+    def unchanged(self, operand: Operand) -> Operand:
+        """Return what `operand` was before reshapes and casts that left its shape as it was."""
+        for _ in range(8):
+            node = self.node(operand.producer)
+            if node is None or node.family not in ("reshape", "cast", "copy") or not node.inputs:
+                break
+            if node.inputs[0].fact.shape != operand.fact.shape:
+                break
+            operand = node.inputs[0]
+        return operand
 
     def stored(self, operand: Operand) -> Operand | None:
         """Return the parameter or variable that `operand` is, or is a view, cast or read of; else None."""
@@ -160,6 +173,8 @@ class Provenance:
 
     def _data_input(self, node: Node) -> int | None:
         """Return which input the data comes through: the one with a data role, that is not a weight."""
+        if node.family in _SOURCES:
+            return None
         best: tuple[int, int] | None = None
         for index, one in enumerate(node.inputs):
             if one.origin in (*_STORED, "constant") or one.role in _NOT_DATA:

@@ -1,0 +1,177 @@
+"""Programs with one fault each, in TF1 graphs and sessions: ``# <- fault`` marks where it was born."""
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+
+def _cnn(x, width):
+    k1 = v1.get_variable("k1", [5, 5, 1, 8])
+    k2 = v1.get_variable("k2", [5, 5, 8, 64])
+    h = tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, k1, 1, "SAME")), 2, 2, "SAME")
+    h = tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(h, k2, 1, "SAME")), 2, 2, "SAME")
+    flat = tf.reshape(h, [-1, width])  # <- fault: fold
+    w = v1.get_variable("w", [width, 10])
+    return tf.matmul(flat, w)
+
+
+def fold_fails_in_loss():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, None, None, 1])
+        y = v1.placeholder(tf.int32, [None])
+        logits = _cnn(x, 3136)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: np.zeros([49, 100, 100, 1]), y: np.zeros(49)})
+
+
+def fold_never_fails():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, None, None, 1])
+        guess = tf.argmax(_cnn(x, 3136), 1)
+        session.run(v1.global_variables_initializer())
+        session.run(guess, {x: np.zeros([49, 100, 100, 1])})
+
+
+def weight_for_another_image():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 28, 28, 1])
+        k = tf.Variable(tf.random.normal([5, 5, 1, 32]))
+        h = tf.nn.max_pool2d(tf.nn.conv2d(x, k, 1, "VALID"), 2, 2, "SAME")
+        flat = tf.reshape(h, [-1, 12 * 12 * 32])
+        w = tf.Variable(tf.random.normal([14 * 14 * 32, 10]))  # <- fault: dense
+        tf.matmul(flat, w)
+
+
+def feed_of_another_shape():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 784], name="x")  # <- fault: placeholder
+        session.run(tf.reduce_sum(x), {x: np.zeros([5, 28, 28])})
+
+
+def labels_transposed():
+    with tf.Graph().as_default(), v1.Session() as session:
+        logits = v1.placeholder(tf.float32, [None, None])
+        y = v1.placeholder(tf.float32, [None, None])
+        turned = tf.transpose(y)  # <- fault: transposed
+        loss = tf.nn.softmax_cross_entropy_with_logits(labels=turned, logits=logits)
+        session.run(loss, {logits: np.zeros([6, 4]), y: np.zeros([6, 4])})
+
+
+def log_of_zero():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        w = tf.Variable(tf.zeros([3, 2]))
+        p = tf.nn.softmax(tf.matmul(x, w) * tf.constant([1e4, -1e4]) + tf.constant([1e4, -1e4]))
+        loss = -tf.reduce_sum(tf.math.log(p))  # <- fault: log
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(3):
+            session.run([train, loss], {x: np.ones([4, 3])})
+
+
+def square_root_at_zero():
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = tf.Variable([0.0, 0.0])
+        loss = tf.reduce_sum(tf.sqrt(w))  # <- fault: sqrt
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(3):
+            session.run([train, loss])
+
+
+def masked_log():
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = tf.Variable([0.0, 1.0])
+        y = tf.where(w > 0, tf.math.log(w), tf.zeros([2]))  # <- fault: masked log
+        gradient = tf.gradients(tf.reduce_sum(y), w)[0]
+        session.run(v1.global_variables_initializer())
+        session.run(gradient)
+
+
+def step_size_too_large():
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=[32, 3]) * 50
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        y = v1.placeholder(tf.float32, [None, 1])
+        w = tf.Variable(tf.zeros([3, 1]))
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))
+        train = v1.train.GradientDescentOptimizer(0.5).minimize(loss)  # <- fault: step size
+        session.run(v1.global_variables_initializer())
+        for _ in range(40):
+            session.run([train, loss], {x: data, y: data.sum(1, keepdims=True)})
+
+
+def variable_not_initialized():
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = v1.get_variable("w", [2, 2])
+        session.run(w + 1)  # <- fault: no initializer
+
+
+def initialized_too_early():
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = v1.get_variable("w", [2, 1])
+        init = v1.global_variables_initializer()  # <- fault: before the slots
+        loss = tf.reduce_sum(tf.square(w))
+        train = v1.train.AdamOptimizer().minimize(loss)
+        session.run(init)
+        session.run(train)
+
+
+def placeholder_not_fed():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [2], name="x")
+        y = v1.placeholder(tf.float32, [2], name="y")
+        session.run(x + y, {x: [1, 2]})  # <- fault: unfed
+
+
+def node_of_another_graph():
+    with tf.Graph().as_default():
+        a = tf.constant(1.0)
+    with tf.Graph().as_default(), v1.Session() as session:
+        session.run(a)  # <- fault: other graph
+
+
+def graph_finalized():
+    with tf.Graph().as_default() as graph, v1.Session() as session:
+        a = tf.constant(1.0)
+        graph.finalize()
+        session.run(a + 1)  # <- fault: finalized
+
+
+def float64_placeholder():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float64, [None, 3])  # <- fault: float64
+        w = tf.Variable(tf.zeros([3, 2]))
+        tf.matmul(x, w)
+
+
+def label_out_of_range():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        y = v1.placeholder(tf.int32, [None])
+        w = tf.Variable(tf.zeros([3, 5]))  # <- fault: classes
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=tf.matmul(x, w))
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: np.zeros([2, 3]), y: [1, 5]})
+
+
+def column_against_row():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        y = v1.placeholder(tf.float32, [None])
+        w = tf.Variable(tf.zeros([3, 1]))
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))  # <- fault: broadcast
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: np.zeros([8, 3]), y: np.zeros(8)})
+
+
+def nan_in_data():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3], name="x")
+        w = tf.Variable(tf.zeros([3, 1]))
+        loss = tf.reduce_sum(tf.matmul(x, w))
+        session.run(v1.global_variables_initializer())
+        print(session.run(loss, {x: [[1.0, np.nan, 0.0]]}))  # <- fault: data
