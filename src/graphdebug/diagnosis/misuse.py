@@ -172,10 +172,16 @@ def _early_initializer(evidence: Evidence, failure: Failure, name: str) -> Node 
     if declared is None or declared.site is None:
         return None
     for node in evidence.before(failure.seq, failure.step):
-        if node.family == "control" and "init" in node.name.lower() and node.site is not None:
+        if node.family == "control" and node.site is not None and _initializes(evidence, node):
             above = node.site.file == declared.site.file and node.site.line < declared.site.line
             return node if above else None
     return None
+
+
+def _initializes(evidence: Evidence, group: Node) -> bool:
+    """Whether `group` ran together with assignments to variables and no update: an initializer."""
+    nodes = evidence.run.step(group.step).nodes
+    return any(one.family == "assign" for one in nodes) and all(one.phase == "forward" for one in nodes)
 
 
 def _unfed(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:

@@ -54,18 +54,19 @@ def _at(
     bad = next((fact for fact in node.outputs if fact.finite is False), None)
     gave = came_out(bad) if bad is not None else "not finite"
     body = [f"  {name}" for name in _inputs(evidence, source)]
-    if forward is not None:
-        body.append(f"  its gradient: {gave}, of finite gradients and values")
-        body.append(f"  {derivative(forward.function)}" if derivative(forward.function) else "")
+    function = source.function.removesuffix("_backward")
+    in_backward = node.phase == "backward" and (forward is not None or function != source.function)
+    if in_backward:
+        body += [f"  its gradient: {gave}, of finite gradients and values", f"  {derivative(function)}"]
     else:
         body.append(f"  {source.function} gave {gave}, of finite inputs")
         body.append("  " + (reason(source) or _combined(birth, source)))
     body += _story(birth)
-    what = f"{'gradient of ' if forward is not None else ''}{source.function} is not finite"
+    what = f"{'gradient of ' if in_backward else ''}{function} is not finite"
     return evidence.finding(
         "nonfinite", what=what, candidates=candidates, confidence=0.9 if risk(source) == 2 else 0.7,
         failed=failure.site if failure is not None else None, when=f"{node.phase}, step {node.step}",
-        body=[text for text in body if text.strip()], tries=_tries(birth, source), operands=source.inputs,
+        body=[text for text in body if text.strip()], tries=_tries(birth, function), operands=source.inputs,
         evidence=(node.seq, *([forward.seq] if forward is not None else [])),
     )  # fmt: skip
 
@@ -91,6 +92,8 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
     frames = [*reversed(node.callers), node.site] if node.site is not None else [*reversed(node.callers)]
     named = data.name or data.expression or data.producer is not None
     site = evidence.provenance.root_site(data, frames) if named else node.site
+    if data.origin == "feed" and node.run_site is not None:
+        site = node.run_site
     what = f"{data.origin} {data.name}".strip()
     candidates = [Candidate(site, "input", f"the {what}", data.name)] if site is not None else []
     body = [f"  {what} {shape_words(data.fact.shape)}: {came_out(data.fact)} before any op took it"]
@@ -216,8 +219,8 @@ def _story(birth: Birth) -> list[str]:
     return lines
 
 
-def _tries(birth: Birth, node: Node) -> Sequence[str]:
-    tries = ways_out(node.function)
+def _tries(birth: Birth, function: str) -> Sequence[str]:
+    tries = ways_out(function)
     if birth.hidden_by is not None and birth.hidden_by.family == "where":
-        tries.insert(0, f"mask the input of {node.function}, not its output: where(ok, x, 1) before it")
+        tries.insert(0, f"mask the input of {function}, not its output: where(ok, x, 1) before it")
     return tries

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.variables import variable_of
 from graphdebug.backends.tensorflow.vocabulary import word
+from graphdebug.model.site import SiteFinder
 
 if TYPE_CHECKING:
     from graphdebug.backends.tensorflow.plan import Plan, PlanInput, PlanNode
@@ -24,7 +26,7 @@ def is_update(op: Any) -> bool:
     return _UPDATE.match(op.type) is not None
 
 
-def assign_phases(nodes: Sequence[PlanNode], index: dict[str, int]) -> None:
+def assign_phases(nodes: Sequence[PlanNode], index: dict[str, int], finder: SiteFinder) -> None:
     """Set phase and forward node of every node of a plan, in place.
 
     A node is backward if TensorFlow noted the op it is the gradient of (``_original_op``), if its name says
@@ -45,6 +47,8 @@ def assign_phases(nodes: Sequence[PlanNode], index: dict[str, int]) -> None:
     for node in nodes:
         if node.phase == "backward":
             _name_after_forward(node, nodes)
+            if node.forward is None and node.op._original_op is not None:
+                _name_after_unrun(node, node.op._original_op, finder)
 
 
 def _scope(name: str) -> str:
@@ -92,6 +96,13 @@ def _name_after_forward(node: PlanNode, nodes: Sequence[PlanNode]) -> None:
         return
     forward = nodes[node.forward]
     node.function, node.family, node.module = f"{forward.function}_backward", forward.family, forward.module
+
+
+def _name_after_unrun(node: PlanNode, original: Any, finder: SiteFinder) -> None:
+    """Give a gradient op the line of its forward op, where this run does not need the forward op itself."""
+    meaning = word(original.type)
+    node.function, node.family = f"{meaning.function}_backward", meaning.family
+    node.module, node.sites = original.name.rpartition("/")[0], build_sites(original, finder)
 
 
 class GradientPlan(NamedTuple):

@@ -105,7 +105,7 @@ def make_plan(
         nodes.append(_node(op, len(nodes), index, fed, finder))
     from graphdebug.backends.tensorflow.gradients import assign_phases
 
-    assign_phases(nodes, index)
+    assign_phases(nodes, index, finder)
     return Plan(graph, tuple(fetches), tuple(targets), tuple(feeds), nodes, index)
 
 
