@@ -37,7 +37,10 @@ def watch_ops(observer: Observer) -> Callable[[], None]:
         if graph is None:
             ops.ran(op_type, inputs, attrs, outputs)
         else:
-            observer.links.built(op_type, inputs, outputs, op_name, graph)
+            try:
+                observer.links.built(op_type, inputs, outputs, op_name, graph)
+            except Exception as error:
+                observer.sink.tool_error(f"recording the making of {op_type!r}", error)
 
     def restore() -> None:
         if seen in context.context().op_callbacks:

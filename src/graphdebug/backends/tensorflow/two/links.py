@@ -53,8 +53,9 @@ class Links:
         made = tuple(self._ledger.made.get(getattr(one, "_id", -1)) or unknown for one in inputs)
         if kind == "ReadVariableOp":
             variable = variable_above(sys._getframe(2))
-            if variable is not None and hasattr(variable.handle, "_numpy_internal"):
-                self._ledger.variables.setdefault(variable.handle._id, variable_name(variable))
+            handle = getattr(variable, "_handle", None)  # a variable being made has none yet
+            if hasattr(handle, "_numpy_internal"):
+                self._ledger.variables.setdefault(handle._id, variable_name(variable))
         family = word(kind)
         self._ledger.ran[self._last] = Ran(kind, made, family.function, family.family)
         for index, tensor in enumerate(outputs):
