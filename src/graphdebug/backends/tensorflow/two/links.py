@@ -53,7 +53,7 @@ class Links:
         made = tuple(self._ledger.made.get(getattr(one, "_id", -1)) or unknown for one in inputs)
         if kind == "ReadVariableOp":
             variable = variable_above(sys._getframe(2))
-            handle = getattr(variable, "_handle", None)  # a variable being made has none yet
+            handle: Any = getattr(variable, "_handle", None)  # a variable being made has none yet
             if hasattr(handle, "_numpy_internal"):
                 self._ledger.variables.setdefault(handle._id, variable_name(variable))
         family = word(kind)
