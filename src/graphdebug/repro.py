@@ -11,6 +11,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+import msgspec
+
 import graphdebug.backends as _backends
 from graphdebug.errors import GraphDebugError
 from graphdebug.model.event import Failure, Node, Operand, TensorFact
@@ -80,15 +82,26 @@ def _call_of(run: Run) -> _Call:
                 "`graphdebug explain` names the lines that lead to it"
             )
         message = failure.message.strip().splitlines() or [""]
-        return _Call(failure, failure.operands, f"{failure.error}: {message[0]}")
+        operands = tuple(_with_values(run, one) for one in failure.operands)
+        return _Call(failure, operands, f"{failure.error}: {message[0]}")
     node = _nonfinite_node(run)
     if node is None:
         raise GraphDebugError("no repro: the run has no failing call and no node that made a non-finite value")
-    if not all(_is_complete(operand.fact) or operand.fact.saved for operand in node.inputs):
+    operands = tuple(_with_values(run, one) for one in node.inputs)
+    if not all(_is_complete(operand.fact) or operand.fact.saved for operand in operands):
         raise GraphDebugError(
             f"no repro: the values that {node.op} was given are not in the log; record with --level values"
         )
-    return _Call(node, node.inputs, f"{node.op} makes a non-finite value", nonfinite=True)
+    return _Call(node, operands, f"{node.op} makes a non-finite value", nonfinite=True)
+
+
+def _with_values(run: Run, operand: Operand) -> Operand:
+    """Return `operand` with the values that its producer's output has, where it has none itself."""
+    made = run.producer(operand)
+    if operand.fact.values or operand.fact.saved or made is None or operand.output >= len(made.outputs):
+        return operand
+    fact = made.outputs[operand.output]
+    return msgspec.structs.replace(operand, fact=fact) if fact.shape == operand.fact.shape else operand
 
 
 def _nonfinite_node(run: Run) -> Node | None:

@@ -11,7 +11,7 @@ for step in range(3):
     optimizer.zero_grad()
     with torch.autocast("cpu", dtype=torch.float16):
         prediction = model(x)
-        loss = nn.functional.mse_loss(prediction.float(), y)
+        loss = nn.functional.mse_loss(prediction.float(), y)  # BORN
     scaler.scale(loss).backward()  # FAULT
     optimizer.step()  # FAULT: scaler.step(optimizer); scaler.update()
     print("step", step, "loss", loss.item())

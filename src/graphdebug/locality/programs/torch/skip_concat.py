@@ -13,7 +13,7 @@ class UNet(nn.Module):
 
     def forward(self, x):
         skip = torch.relu(self.down(x))
-        x = torch.relu(self.bottom(nn.functional.max_pool2d(skip, 2)))
+        x = torch.relu(self.bottom(nn.functional.max_pool2d(skip, 2)))  # FAULT
         x = self.up(x)
         x = torch.cat([skip, x], dim=1)  # FAULT
         return self.out(x)

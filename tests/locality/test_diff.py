@@ -1,0 +1,160 @@
+"""Two recorded runs of real programs, and the first node in which they differ."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import graphdebug
+from graphdebug.cli import main
+from graphdebug.diagnosis.alignment import align
+from graphdebug.diagnosis.comparison import Tolerance, compare
+
+
+class Net(nn.Module):
+    def __init__(self, scale: float = 1.0, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.fc = nn.Linear(4, 2, dtype=dtype)
+        self.scale, self.dtype = scale, dtype
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.conv(x)).mean((2, 3))
+        return self.fc(self.scaled(x).to(self.dtype))
+
+    def scaled(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale
+
+
+class Edited(Net):
+    """The same network after an edit: `scaled` stands on another line and takes a detour."""
+
+    def scaled(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clone() * self.scale
+
+
+def recorded(path: Path, net_class: type[Net] = Net, size: int = 8, steps: int = 2, **options: object) -> Path:
+    torch.manual_seed(0)
+    net = net_class(**options)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with graphdebug.record(path, level="stats"):
+        for step in range(steps):
+            torch.manual_seed(step)
+            loss = net(torch.rand(2, 1, size, size)).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return recorded(tmp_path_factory.mktemp("diff") / "base.jsonl")
+
+
+def diff(*args: object) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["diff", *map(str, args)])
+    return done.exit_code, done.output
+
+
+def test_the_same_program_run_twice_has_no_difference(base, tmp_path):
+    code, said = diff(base, recorded(tmp_path / "again.jsonl"))
+    nodes = len(graphdebug.load(base).nodes)
+    assert (code, said) == (0, f"no difference in {nodes} aligned nodes of 2 steps\n")
+
+
+def test_more_steps_in_one_run_are_no_difference(base, tmp_path):
+    assert diff(base, recorded(tmp_path / "longer.jsonl", steps=4))[0] == 0
+
+
+def test_another_input_size_is_named_at_the_input(base, tmp_path):
+    other = recorded(tmp_path / "large.jsonl", size=10)
+    found = compare(graphdebug.load(base), graphdebug.load(other)).difference
+    assert found is not None
+    assert (found.what, found.a.function) == ("shape", "rand")
+    assert (found.found_a, found.found_b) == ("2x1x8x8", "2x1x10x10")
+    code, said = diff(base, other)
+    width, line = max(len(str(base)), len(str(other))), found.a.site.line
+    where = f"(forward aten::rand at test_diff.py:{line}, step 0, seq {found.a.seq})"
+    assert code == 1
+    assert said.splitlines()[:4] == [
+        "first difference: shape of rand; 0 nodes before it agree",
+        f"  {base!s:<{width}}  2x1x8x8  {where}",
+        f"  {other!s:<{width}}  2x1x10x10  {where}",
+        "  all its recorded inputs agree: it was born here",
+    ]
+
+
+def test_a_value_beyond_tolerance_is_named_at_the_op_that_made_it(base, tmp_path):
+    other = recorded(tmp_path / "scaled.jsonl", scale=1.001)
+    found = compare(graphdebug.load(base), graphdebug.load(other)).difference
+    assert found is not None
+    assert (found.what, found.a.function, found.inputs) == ("value", "mul", ())
+    assert found.a.site is not None
+    assert Path(found.a.site.file).name == "test_diff.py"
+    assert diff(base, other, "--rtol", "0.1", "--atol", "0.1")[0] == 0
+
+
+def test_a_non_finite_value_in_one_run_is_named_where_it_is_born(base, tmp_path):
+    other = recorded(tmp_path / "inf.jsonl", scale=float("inf"))
+    found = compare(graphdebug.load(base), graphdebug.load(other)).difference
+    assert found is not None
+    assert (found.what, found.b.function) == ("finite", "mul")
+
+
+def test_another_dtype_is_named(base, tmp_path):
+    other = recorded(tmp_path / "double.jsonl", dtype=torch.float64)
+    found = compare(graphdebug.load(base), graphdebug.load(other)).difference
+    assert found is not None
+    assert found.what == "dtype"
+
+
+def test_nodes_are_aligned_across_an_edit_of_the_file(base, tmp_path):
+    a, b = graphdebug.load(base), graphdebug.load(recorded(tmp_path / "edited.jsonl", Edited))
+    pairs = align(a.step(0).nodes, b.step(0).nodes)
+    assert [two.function for one, two in pairs if one is None and two is not None][:1] == ["clone"]
+    assert not [one for one, two in pairs if two is None]
+    assert all(one.function == two.function for one, two in pairs if one and two)
+    assert compare(a, b).same
+    code, said = diff(base, tmp_path / "edited.jsonl")
+    assert code == 0
+    assert "only in" in said
+
+
+def test_runs_with_nothing_in_common_are_not_called_equal(base, tmp_path):
+    with graphdebug.record(tmp_path / "other.jsonl"):
+        torch.linalg.inv(torch.eye(3))
+    code, said = diff(base, tmp_path / "other.jsonl")
+    assert code == 1
+    other = tmp_path / "other.jsonl"
+    assert said == f"{base} and {other} have no node in common: are they runs of the same program?\n"
+
+
+def test_the_json_names_both_nodes(base, tmp_path):
+    code, said = diff(base, recorded(tmp_path / "scaled.jsonl", scale=2.0), "--json")
+    found = json.loads(said)
+    assert (code, found["same"], found["difference"]["what"]) == (1, False, "value")
+    assert found["difference"]["a"]["site"]["line"] == found["difference"]["b"]["site"]["line"]
+
+
+def test_a_log_that_is_not_there_exits_with_2(base):
+    code, said = diff(base, "nowhere.jsonl")
+    assert code == 2
+    assert said.startswith("graphdebug: there is no log at nowhere.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "dtype", "equal"),
+    [
+        (1.0, 1.0 + 1e-7, "float32", True),
+        (1.0, 1.001, "float32", False),
+        (1.0, 1.001, "bfloat16", True),
+        (float("nan"), float("nan"), "float32", True),
+        (float("inf"), float("-inf"), "float32", False),
+    ],
+)
+def test_tolerances_are_those_of_the_dtype(a, b, dtype, equal):
+    assert Tolerance().allows(a, b, abs(b), dtype) is equal
