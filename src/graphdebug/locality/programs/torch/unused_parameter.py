@@ -1,4 +1,4 @@
-# gradient: a layer is declared and never used, so its weights never learn
+# gradient: a layer's output is thrown away, so its weights never learn
 import torch
 from torch import nn
 
@@ -12,9 +12,8 @@ class Classifier(nn.Module):
 
     def forward(self, x):
         x = torch.relu(self.fc1(x))
-        y = torch.relu(self.fc2(x.detach()))  # MENDED: y = torch.relu(self.fc2(x))
-        y = x  # FAULT: y = y + x
-        return self.fc3(y)
+        y = torch.relu(self.fc2(x))  # FAULT
+        return self.fc3(x)  # FAULT: return self.fc3(y)
 
 
 torch.manual_seed(0)
