@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.geometry import Sizes
+from graphdebug.diagnosis.geometry import Link, Sizes
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
@@ -31,9 +32,11 @@ def call(failure: Failure, why: str = "the failing call") -> list[Candidate]:
     return [Candidate(failure.site, "expression", why, failure.name)] if failure.site is not None else []
 
 
-def data_entry(evidence: Evidence, root: Operand, failure: Failure) -> list[Candidate]:
+def data_entry(
+    evidence: Evidence, root: Operand, failure: Failure, links: Sequence[Link] = ()
+) -> list[Candidate]:
     """Return the line where the data at the start of a way came from."""
-    site = evidence.provenance.root_site(root, failure.frames)
+    site = evidence.provenance.root_site(root, failure.frames, links)
     words = f"the input {root.name} {shape_words(root.fact.shape)}".replace("  ", " ")
     return [Candidate(site, "input", words, root.name)] if site is not None else []
 
@@ -45,7 +48,8 @@ def made_by(node: Node, why: str = "") -> list[Candidate]:
 
 def operand_origin(evidence: Evidence, operand: Operand, failure: Failure, why: str) -> list[Candidate]:
     """Return the line that made an operand: its declaration, its producer, or where its data came from."""
-    site = evidence.provenance.site(operand) or evidence.provenance.root_site(operand, failure.frames)
+    provenance = evidence.provenance
+    site = provenance.site(operand) or provenance.root_site(operand, failure.frames)
     if site is None:
         return []
     declared = evidence.provenance.stored(operand) is not None or operand.origin in ("feed", "variable")

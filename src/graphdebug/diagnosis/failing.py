@@ -37,6 +37,9 @@ def unknown(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return what is known of a framework's failure that no rule explains."""
     if not failure.framework:
         return None
+    clear = shape.explain_if_clear(evidence, failure)
+    if clear is not None:
+        return clear
     around = [Candidate(site, "caller", "a call around it") for site in reversed(failure.frames[:-1])]
     lines = [f"  {shorten(line)}" for line in failure.message.splitlines()[:2] if line.strip()]
     return evidence.finding(

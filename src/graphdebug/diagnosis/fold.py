@@ -90,7 +90,7 @@ def report(
     site = node.site or failed
     fits = _fitting(fold)
     candidates = [Candidate(site, "expression", f"the {node.function}", node.name)] if site else []
-    origin = evidence.provenance.root_site(fold.root, frames)
+    origin = evidence.provenance.root_site(fold.root, frames, fold.links)
     if origin is not None:
         candidates.append(Candidate(origin, "input", "the input", fold.root.name))
     sample, row = prod(before[1:]), prod(after[1:])

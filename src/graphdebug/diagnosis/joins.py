@@ -156,11 +156,11 @@ def _two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand,
         body.append(
             f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} dropped a rest: the size is odd"
         )
-        root, _ = evidence.provenance.way(odd)
+        root, links = evidence.provenance.way(odd)
         grown = [n for way in own for n, _ in way if n.family == "upsample" or n.attributes.get("transposed")]
         up = [one for n in grown[-1:] for one in (_layer_of(evidence, n) or made_by(n))]
         down = [*_layer_of(evidence, node), *made_by(node)]
-        entry = data_entry(evidence, root, failure)
+        entry = data_entry(evidence, root, failure, links)
         return Account(
             [*up, *call(failure), *down, *entry] if up else [*down, *entry, *call(failure)],
             body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,

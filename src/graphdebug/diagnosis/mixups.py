@@ -86,7 +86,11 @@ def _turned(
         if node.outputs and read(node.inputs[through].fact) != read(odd.fact) == read(node.outputs[0]):
             return made_by(node, f"the {node.function} makes it {read(odd.fact)}")
     nearest = made_by(links[-1][0], f"gives it, {read(odd.fact)}") if links and _is_target(failure, odd) else []
-    return [*nearest, *operand_origin(evidence, root, failure, f"makes {odd.name or 'it'} {read(odd.fact)}")]
+    why = f"makes {odd.name or 'it'} {read(odd.fact)}"
+    if links:
+        site = evidence.provenance.root_site(root, failure.frames, links)
+        return [*nearest, *([Candidate(site, "origin", why, root.name)] if site is not None else [])]
+    return operand_origin(evidence, root, failure, why)
 
 
 def _is_target(failure: Failure, operand: Operand) -> bool:

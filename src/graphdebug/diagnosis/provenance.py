@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import msgspec
 
+from graphdebug.diagnosis.arguments import Arguments
 from graphdebug.diagnosis.geometry import Link
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.diagnosis.words import label, node_name, place, shape_words
@@ -29,6 +30,7 @@ class Provenance:
     def __init__(self, run: Run, source: SourceText) -> None:
         self._run = run
         self._source = source
+        self.arguments = Arguments(source)
         self._nodes: dict[int, Node | None] = {}
         self._declared: dict[str, list[Declaration]] | None = None
 
@@ -121,15 +123,16 @@ class Provenance:
         declared = self.declaration(operand) if operand.name else None
         return declared.site if declared is not None else None
 
-    def root_site(self, root: Operand, frames: Sequence[Site]) -> Site | None:
+    def root_site(self, root: Operand, frames: Sequence[Site], links: Sequence[Link] = ()) -> Site | None:
         """Return the line where the data at the start of a way came from.
 
-        Its declaration or producer, else the assignment of the variable that was passed on, else the
-        outermost call that passed it on.
+        Its declaration or producer; else the line that gave the expression its value which the first node
+        of the way was called with, through the calls in between; else the call into the model.
 
         Args:
             root: the operand the way starts with.
             frames: user frames around the failing call, outermost first.
+            links: the nodes of the way, if there are any between `root` and the failing call.
 
         """
         made = self.site(root)
@@ -137,15 +140,13 @@ class Provenance:
             return next((fed for run in reversed(frames) if (fed := self._source.fed(run, made))), made)
         if made is not None:
             return made
+        first = links[0][0] if links else None
+        if first is not None and first.site is not None:
+            frames = [*reversed(first.callers), first.site]
+        made = self.arguments.made_at(root, frames, first.function if first is not None else "")
         name = root.expression or root.name
-        for frame in frames:
-            if name in self._source.arguments(frame):
-                return self._source.assignment(name, frame) or frame
-        for frame in frames:
-            assigned = self._source.assignment(name, frame)
-            if assigned is not None:
-                return assigned
-        return _entry(frames)
+        named = (self._source.assignment(name, frame) for frame in reversed(frames)) if name else iter(())
+        return made or next((one for one in named if one is not None), None) or _entry(frames)
 
     def origin_words(self, operand: Operand) -> str:
         """Return ``flatten, net.py:30`` or ``parameter fc.weight, net.py:22``."""
@@ -207,4 +208,4 @@ def _entry(frames: Sequence[Site]) -> Site | None:
     for outer, inner in pairwise(frames):
         if inner.function.rpartition(".")[2] in ("forward", "call", "__call__"):
             return outer
-    return frames[0] if frames else None
+    return frames[-1] if frames else None

@@ -12,8 +12,9 @@ from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Failure, Operand, Shape
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_if_clear"]
 
+_CLEAR = ("conv", "pool", "linear", "matmul", "norm")
 _WAYS = (widths.explain, windows.explain, joins.explain)
 
 
@@ -25,6 +26,19 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     account = next((found for way in _WAYS if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
+    return _told(evidence, failure, account)
+
+
+def explain_if_clear(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding if the shapes alone show the fault, whatever the error says."""
+    if failure.family not in _CLEAR:
+        return None
+    ways = (widths.explain, windows.explain)
+    account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
+    return _told(evidence, failure, account) if account is not None and account.candidates else None
+
+
+def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
     body = [*operand_lines(evidence, failure.operands), *account.body]
     data = [one for one in failure.operands if evidence.provenance.stored(one) is None]
     longest = max(data, key=lambda one: len(evidence.provenance.way(one)[1]), default=None)

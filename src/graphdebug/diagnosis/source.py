@@ -43,7 +43,7 @@ class SourceText:
         """Return the last line at or before `site`, in its function or else its module, that gives `name`
         a value.
         """
-        tree = self._tree(site.file)
+        tree = self.tree(site.file)
         if tree is not None and name.startswith("self."):
             return _attribute(tree, site.file, name.removeprefix("self."))
         if tree is None or not name.isidentifier():
@@ -59,7 +59,7 @@ class SourceText:
 
     def arguments(self, site: Site) -> Sequence[str]:
         """Return the names that are used as arguments of calls on the line at `site`."""
-        tree = self._tree(site.file)
+        tree = self.tree(site.file)
         if tree is None:
             return ()
         calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _covers(n, site.line)]
@@ -68,7 +68,7 @@ class SourceText:
 
     def keyword_values(self, site: Site, word: str) -> ast.expr | None:
         """Return the expression given for the keyword `word` in a call on the line at `site`, or None."""
-        tree = self._tree(site.file)
+        tree = self.tree(site.file)
         for node in ast.walk(tree) if tree is not None else ():
             if isinstance(node, ast.Call) and _covers(node, site.line):
                 for keyword in node.keywords:
@@ -80,8 +80,8 @@ class SourceText:
         """Return the line that gave the value which the call at `run` feeds to the placeholder made at
         `placeholder`: the value's assignment, else the feed itself.
         """
-        tree = self._tree(run.file)
-        made = self._tree(placeholder.file)
+        tree = self.tree(run.file)
+        made = self.tree(placeholder.file)
         names = _assigned_at(made, placeholder.line) if made is not None else set()
         for value in _values_near(tree, run.line) if tree is not None and names else ():
             feed = self._feed_dict(value, run)
@@ -95,13 +95,14 @@ class SourceText:
     def _feed_dict(self, value: ast.expr, run: Site) -> ast.Dict | None:
         """Return the dict that `value` is, or that the name `value` was last assigned."""
         if isinstance(value, ast.Name):
-            site, tree = self.assignment(value.id, run), self._tree(run.file)
+            site, tree = self.assignment(value.id, run), self.tree(run.file)
             for node in ast.walk(tree) if tree is not None and site is not None else ():
                 if isinstance(node, ast.Assign) and site is not None and node.lineno == site.line:
                     value = node.value
         return value if isinstance(value, ast.Dict) else None
 
-    def _tree(self, file: str) -> ast.Module | None:
+    def tree(self, file: str) -> ast.Module | None:
+        """Return the syntax tree of a file, or None where the log lacks it."""
         if file not in self._trees:
             text = "\n".join(self._run.source_lines(file))
             try:

@@ -23,7 +23,8 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     declared = _declared(evidence, failure, table)
     entry = []
     if index is not None:
-        entry = data_entry(evidence, evidence.provenance.way(index)[0], failure)
+        root, links = evidence.provenance.way(index)
+        entry = data_entry(evidence, root, failure, links)
     value = words.get("value")
     where = f" at element {words['index']}" if words.get("index") is not None else ""
     body = operand_lines(evidence, failure.operands)
@@ -64,9 +65,17 @@ def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> li
     for node, _ in reversed(evidence.provenance.way(table)[1]):
         weight = next((w for one in node.inputs if (w := evidence.provenance.stored(one)) is not None), None)
         site = evidence.provenance.site(weight) if weight is not None else None
+        if site is None and weight is not None and node.site is not None:
+            frames = [*reversed(node.callers), node.site]
+            site = evidence.provenance.arguments.made_at(_as_weight(node, weight), frames, node.function)
         if site is not None:
             return [Candidate(site, "declaration", f"{_name(node)} sets the number of classes", _name(node))]
     return []
+
+
+def _as_weight(node: Node, weight: Operand) -> Operand:
+    """Return the operand of `node` that `weight` came in as: its role tells its place in the call."""
+    return next((one for one in node.inputs if one.name == weight.name), weight)
 
 
 def _name(node: Node) -> str:

@@ -137,7 +137,9 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: _Meeting) -> Acco
     turns = [node for node, _ in links if node.family in ("permute", "reshape") and node.site is not None]
     candidates = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
     candidates += (
-        data_entry(evidence, root, failure) + call(failure, "the call") + _declared(evidence, met, failure)
+        data_entry(evidence, root, failure, links)
+        + call(failure, "the call")
+        + _declared(evidence, met, failure)
     )
     order = (0, len(shape) - 1, *range(1, len(shape) - 1)) if found == "last" else (0, *range(2, len(shape)), 1)
     moved = [shape[i] for i in order]
@@ -198,7 +200,7 @@ def _other_size(evidence: Evidence, failure: Failure, met: _Meeting) -> Account 
         if flat is not None and flat[0].site is not None
         else []
     )
-    given = data_entry(evidence, root, failure)
+    given = data_entry(evidence, root, failure, links)
     good = evidence.good_call(failure)
     repaired = repairs.padding(evidence, links, root.fact.shape, lambda s: s[-1] == met.takes and s[0] == batch)
     lines = [*repaired, *declared, *flattened, *given, *call(failure, "the call")]
@@ -232,7 +234,7 @@ def _disagreement(evidence: Evidence, failure: Failure, met: _Meeting) -> Accoun
         if own and other and _supports(evidence, failure, met):
             return Account([*other, *own, *call(failure, "the call")], body, tries[::-1], confidence=0.75)
         return Account([*own, *other, *call(failure, "the call")], body, tries, confidence=0.75)
-    given = data_entry(evidence, root, failure)
+    given = data_entry(evidence, root, failure, links)
     fits: Sizes = ()
     shape = concrete(met.data.fact.shape)
     if shape is not None and not links:
@@ -295,6 +297,7 @@ def _declared(evidence: Evidence, met: _Meeting, failure: Failure, why: str = ""
     stored = evidence.provenance.stored(met.weight) or met.weight
     found = evidence.provenance.declaration(stored) or evidence.provenance.declared(failure.module)
     site = found.site if found is not None and found.site is not None else evidence.provenance.site(met.weight)
+    site = site or evidence.provenance.arguments.made_at(met.weight, failure.frames, failure.function)
     if site is None:
         return []
     words = why or f"declared for {met.takes} {_unit(failure)}"

@@ -43,7 +43,9 @@ def _rank(evidence: Evidence, failure: Failure, data: Operand) -> Account | None
     missing = "batch and channels" if wanted - len(shape) > 1 else "a dimension (channels or batch)"
     tries = [f"add {missing}"] if len(shape) < wanted else [f"take {len(shape) - wanted} dimension off"]
     own = [one for node in turns[-1:] for one in made_by(node)]
-    return Account([*own, *data_entry(evidence, root, failure), *call(failure)], body, tries, confidence=0.75)
+    return Account(
+        [*own, *data_entry(evidence, root, failure, links), *call(failure)], body, tries, confidence=0.75
+    )
 
 
 def _vector(evidence: Evidence, failure: Failure) -> Account | None:
@@ -89,7 +91,7 @@ def _too_small(evidence: Evidence, failure: Failure, data: Operand) -> Account |
             f"its input has only {shape_words(given)} left of {shape_words(root.fact.shape)}"
         )
     ]
-    entry = data_entry(evidence, root, failure)
+    entry = data_entry(evidence, root, failure, links)
     tries, first = ["pad, or take a layer out"], [*own, *call(failure), *entry]
     turned = _turned(root, axes)
     if turned:
@@ -165,7 +167,7 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
     tries = [f"keep the batch and compute the rest: ({shape[0]}, -1)"]
     if solved is not None:
         tries.insert(0, f"feed {shape_words(solved[0])}")
-    entry = data_entry(evidence, root, failure)
+    entry = data_entry(evidence, root, failure, links)
     good = evidence.good_call(failure)
     if good is not None and good.inputs and good.inputs[0].fact.shape:
         was = good.inputs[0].fact.shape

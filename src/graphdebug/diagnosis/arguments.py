@@ -1,0 +1,126 @@
+"""Arguments: which of the user's expressions gave an operand, followed outwards through the calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from graphdebug.diagnosis.source import SourceText
+from graphdebug.model.event import Operand, Site
+
+__all__ = ["Arguments"]
+
+_WORDS = {
+    "labels": ("labels", "target", "y_true"),
+    "logits": ("logits", "input", "y_pred"),
+    "input": ("input", "inputs", "x", "features", "value", "values"),
+    "weight": ("weight", "filters", "filter"),
+    "index": ("indices", "index", "ids"),
+    "a": ("a", "x", "input"),
+    "b": ("b", "y", "other"),
+}
+"""Words by which calls name an operand in each role."""
+_PLACES = {"a": 0, "b": 1, "input": 0, "weight": 1, "logits": 0, "labels": 1}
+
+
+class Arguments:
+    """Reads calls in the source of a run."""
+
+    def __init__(self, source: SourceText) -> None:
+        self._source = source
+
+    def given(self, site: Site, operand: Operand, function: str = "") -> ast.expr | None:
+        """Return the expression that the call (or operator) at `site` gives for `operand`, by its role."""
+        tree = self._source.tree(site.file)
+        found = _call_at(tree, site, function) if tree is not None else None
+        if isinstance(found, ast.BinOp):
+            return {"a": found.left, "input": found.left, "b": found.right}.get(operand.role)
+        if not isinstance(found, ast.Call):
+            return None
+        for keyword in found.keywords:
+            if keyword.arg in _WORDS.get(operand.role, ()):
+                return keyword.value
+        place = _PLACES.get(operand.role or "input", -1)
+        plain = found.args if not any(isinstance(one, ast.Starred) for one in found.args) else []
+        return plain[place] if 0 <= place < len(plain) else None
+
+    def born(self, value: ast.expr, frames: Sequence[Site]) -> Site | None:
+        """Return the line where the value of `value`, an expression in the innermost frame, was made.
+
+        A name is followed to its assignment; a parameter to the argument of the call one frame out.
+
+        Args:
+            value: the expression.
+            frames: the frames around it, outermost first.
+
+        """
+        for position in range(len(frames) - 1, -1, -1):
+            frame = frames[position]
+            if (
+                isinstance(value, ast.Attribute)
+                and isinstance(value.value, ast.Name)
+                and value.value.id == "self"
+            ):
+                return self._source.assignment(f"self.{value.attr}", frame)
+            if not isinstance(value, ast.Name):
+                return Site(file=frame.file, line=value.lineno)
+            made = self._source.assignment(value.id, frame)
+            if made is not None:
+                return made
+            outer = self._passed(value.id, frame, frames[position - 1]) if position else None
+            if outer is None:
+                return None
+            value = outer
+        return None
+
+    def made_at(self, operand: Operand, frames: Sequence[Site], function: str = "") -> Site | None:
+        """Return the line that made `operand`, as the call in the innermost frame names it."""
+        value = self.given(frames[-1], operand, function) if frames else None
+        return self.born(value, frames) if value is not None else None
+
+    def _passed(self, name: str, inner: Site, outer: Site) -> ast.expr | None:
+        """Return what the call at `outer` gave for the parameter `name` of the function around `inner`."""
+        tree, calling = self._source.tree(inner.file), self._source.tree(outer.file)
+        function = _function_around(tree, inner.line) if tree is not None else None
+        called = _call_at(calling, outer, "") if calling is not None else None
+        if function is None or not isinstance(called, ast.Call):
+            return None
+        for keyword in called.keywords:
+            if keyword.arg == name:
+                return keyword.value
+        names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+        names = names[1:] if names[:1] == ["self"] else names
+        place = names.index(name) if name in names else len(called.args)
+        return called.args[place] if place < len(called.args) else None
+
+
+def _function_around(tree: ast.Module, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    inside = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]
+    return max(inside, key=lambda node: node.lineno, default=None)
+
+
+def _call_at(tree: ast.Module, site: Site, function: str) -> ast.Call | ast.BinOp | None:
+    """Return the call or operator at the very columns of `site`; without columns, the one of that name."""
+    found = list(_calls_on(tree, site.line))
+    if site.column >= 0:
+        at = (site.line, site.column, site.end_line or site.line, site.end_column)
+        exact = [n for n in found if (n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) == at]
+        return exact[0] if exact else None
+    calls = [n for n in found if isinstance(n, ast.Call)]
+    named = [n for n in calls if _called(n).replace("_", "") == function.replace("_", "")]
+    return named[0] if len(named) == 1 else calls[0] if len(calls) == 1 else None
+
+
+def _calls_on(tree: ast.Module, line: int) -> Iterator[ast.Call | ast.BinOp]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call | ast.BinOp) and node.lineno <= line <= (node.end_lineno or node.lineno):
+            yield node
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
