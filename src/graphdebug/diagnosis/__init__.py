@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.failing import explain, unknown
+from graphdebug.diagnosis.ranks import compare_ranks
 from graphdebug.diagnosis.scan import Scan
 from graphdebug.model.event import Failure
 from graphdebug.model.finding import Finding
@@ -42,6 +43,7 @@ def _findings(run: Run) -> Iterator[Finding]:
     for found in scanned:
         if first is None or not _same(first, found):
             yield found
+    yield from compare_ranks(evidence)
 
 
 def _last_failure(run: Run) -> Failure | None:

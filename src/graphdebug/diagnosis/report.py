@@ -44,6 +44,7 @@ def compose(
 
     """
     culprit = candidates[0].site if candidates else None
+    when = _with_rank(run, when, seq)
     elsewhere = failed is not None and culprit is not None and not _same_line(failed, culprit)
     head = [_headline(run, what, culprit, failed if elsewhere else None, when), *source.excerpt(culprit)]
     if elsewhere:
@@ -65,6 +66,13 @@ def _headline(run: Run, what: str, culprit: Site | None, failed: Site | None, wh
     if failed is not None:
         text += f", shows at {place(failed) if culprit and culprit.file == failed.file else _path(run, failed)}"
     return f"{text} ({when})" if when else text
+
+
+def _with_rank(run: Run, when: str, seq: int | None) -> str:
+    """Add the rank that an event is of, where there are several."""
+    if seq is None or len(run.ranks) < 2:
+        return when
+    return f"{when}, rank {run.store.rank_of(seq)}" if when else f"rank {run.store.rank_of(seq)}"
 
 
 def _others(candidates: Sequence[Candidate], named: Sequence[Site | None]) -> list[str]:

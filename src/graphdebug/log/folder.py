@@ -55,6 +55,7 @@ class LogFolder:
             example = os.path.join(name, "run.jsonl")
             raise LogError(f"there are no logs in {name}: record into it with graphdebug.record({example!r})")
         opened = sorted((_rank_of(log), index, log) for index, log in enumerate(map(LogFile, paths)))
+        self.path = Path(name)
         self._damage: list[str] = []
         self._files = _one_launch([log for _, _, log in opened], name, self._damage)
         self._ranks = [_start(log).rank for log in self._files]

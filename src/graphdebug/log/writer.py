@@ -10,6 +10,11 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
+try:
+    import fcntl
+except ImportError:  # Windows: two processes that write one log are not told apart
+    fcntl = None  # type: ignore[assignment]
+
 from graphdebug.errors import LogError
 from graphdebug.log.codec import encode
 from graphdebug.model.event import Event
@@ -77,12 +82,27 @@ def _open(path: Path) -> _WholeFile:
         if path.exists() and path.stat().st_size and not _is_log(path):
             raise LogError(f"can't write the log {path}: the file there is not a graphdebug log; move it away")
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _WholeFile(path, "wb")
+        return _own(_WholeFile(path, "ab"), path)
     except LogError:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise LogError(f"can't write the log {path}: {reason}; choose a path you can write to") from error
+
+
+def _own(file: _WholeFile, path: Path) -> _WholeFile:
+    """Empty a file just opened, unless another process is writing to it."""
+    if fcntl is not None and path.is_file():
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise LogError(
+                f"can't write the log {path}: another process is writing it; give each process its own file "
+                "(under a launcher that sets RANK, as torchrun does, each gets one by itself)"
+            ) from None
+        file.truncate(0)
+    return file
 
 
 def _is_log(path: Path) -> bool:

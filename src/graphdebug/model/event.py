@@ -261,6 +261,9 @@ class Gradient(Event, frozen=True, gc=False, tag="gradient"):
     producer: int | None = None
     """Sequence number of the backward node that made it, where known."""
     site: Site | None = None
+    stage: str = ""
+    """Empty: as backward left it. With ranks also, as the optimizer was given it: ``combined`` over the
+    ranks, or this rank's ``shard`` of it."""
 
 
 class Failure(Event, frozen=True, gc=False, tag="failure"):

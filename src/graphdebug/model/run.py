@@ -221,8 +221,15 @@ class Run:
 
     @property
     def end(self) -> End | None:
-        """The last event, or None where the run was cut off (or is still going on)."""
-        return next(iter(self.store.of_kind(End)), None)
+        """The last event, or None where the run was cut off (or is still going on).
+
+        With ranks: that of a rank that did not complete, if there is one.
+        """
+        ends = list(self.store.of_kind(End))
+        failed = next((end for end in ends if end.status != "completed"), None)
+        if failed is not None or not ends:
+            return failed
+        return ends[0] if len(ends) >= len(self.ranks) else None
 
     @property
     def damage(self) -> Sequence[str]:

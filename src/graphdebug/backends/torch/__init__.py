@@ -11,6 +11,7 @@ from typing import Protocol
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.compiled import Compiled
+from graphdebug.backends.torch.distributed import RankGradients
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.failures import failure_of
 from graphdebug.backends.torch.optimizers import Optimizers
@@ -33,7 +34,7 @@ class Part(Protocol):
         ...
 
 
-PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (Steps, Compiled, Optimizers)
+PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (Steps, RankGradients, Compiled, Optimizers)
 """Called in order when a recording attaches, each with the recorder; detached in reverse."""
 
 

@@ -49,7 +49,8 @@ _FAMILIES: dict[Family, str] = {
     "scalar_tensor new_zeros new_ones new_full new_empty new_empty_strided empty_strided tril_indices",
     "copy": "clone copy detach contiguous alias lift_fresh lift",
     "collective": "all_reduce allreduce broadcast all_gather allgather reduce_scatter all_to_all barrier "
-    "all_gather_into_tensor reduce_scatter_tensor wait_tensor",
+    "all_gather_into_tensor reduce_scatter_tensor wait_tensor allgather_base reduce_scatter_base "
+    "alltoall alltoall_base all_gather_copy_in send recv",
     "check": "isfinite isnan isinf equal allclose local_scalar_dense is_nonzero",
 }  # fmt: skip
 
@@ -105,7 +106,7 @@ class Op:
     views: bool = False
     """Whether the outputs share memory with an input, unwritten."""
     unborn: bool = False
-    """Whether the output has no values yet (``empty``)."""
+    """Whether the output has no values yet: ``empty``, or communication that goes on."""
     backward: bool = False
     recorded: bool = True
     operator: Any = None
@@ -164,7 +165,8 @@ def _read(func: Any) -> Op:
         roles={name: _role(name, family) for name in names},
         writes=frozenset(written),
         views=bool(viewed) and returns_alias,
-        unborn=base.startswith(("empty", "new_empty", "_empty")),
+        unborn=base.startswith(("empty", "new_empty", "_empty"))
+        or (family == "collective" and base != "wait_tensor"),
         backward="_backward" in base,
         recorded=not schema.name.startswith(("profiler::", "prim::")),
     )
