@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from graphdebug.backends.torch.eager import EagerRecorder
-from graphdebug.backends.torch.facts import describe, fact_of
+from graphdebug.backends.torch.facts import fact_of, kind_of
 from graphdebug.backends.torch.looking import looker
 from graphdebug.model.event import Event, Gradient, TensorFact
 
@@ -52,7 +51,7 @@ class RankGradients:
                 if parameter.grad is None:
                     continue
                 found = self._recorder.modules.name_of(parameter)
-                name = found[0] if found is not None else f"param_groups[{index}].params[{number}]"
+                name = found[1] if found is not None else f"param_groups[{index}].params[{number}]"
                 fact, stage = self._fact(parameter.grad)
                 events.append(Gradient(sink.next_seq(), sink.step, fact, name, stage=stage))
         return events
@@ -61,8 +60,8 @@ class RankGradients:
         local, stage = gradient, "combined"
         if hasattr(gradient, "to_local"):
             local, stage = gradient.to_local(), "shard"
-        with torch._C._DisableTorchDispatch() if type(local) is torch.Tensor else contextlib.nullcontext():
-            return fact_of(describe(local), self._look(local) if self._look is not None else None), stage
+        kind = kind_of(local)
+        return fact_of(kind, self._look(local, kind) if self._look is not None else None), stage
 
 
 def _is_many() -> bool:

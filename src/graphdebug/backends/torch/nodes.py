@@ -93,7 +93,7 @@ class NodeBuilder:
             ) = raw  # fmt: skip
             key = (op, place, module, *[trace[4] for trace in traces])
             template = self._templates.get(key)
-            if template is None or template.statics != statics:
+            if template is None or _differ(template.statics, statics):
                 template = self._template(key, op, traces, statics)
             site, callers = place.sites()
             run_site = None
@@ -160,6 +160,13 @@ class NodeBuilder:
         trace = raw.outputs[0]
         source = raw.traces[0] if raw.op.views else trace
         return Gradient(seq, raw.step, fact_of(trace[4], trace[5]), name, self._users.get(name), 0, source[2])
+
+
+def _differ(one: list[Any], other: list[Any]) -> bool:
+    try:
+        return one != other
+    except NotImplementedError:  # a process group, which can't be compared
+        return True
 
 
 def sort_arguments(op: Op, statics: list[Any]) -> tuple[list[str], dict[str, Any]]:
