@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from graphdebug.diagnosis.account import call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
@@ -57,7 +58,7 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
         if declared is not None and declared.site is not None
         else []
     )
-    fed = _fed_value(evidence, failure, declaration)
+    fed = _fed_value(evidence, failure, declared)
     body = [f"  {name} takes {shape_words(wanted)}; it was fed {shape_words(given)}"]
     tries = [f"feed {shape_words(wanted)}", f"declare it as {shape_words(given)}"]
     fixed = wanted is not None and given is not None and len(wanted) == len(given) and wanted[:1] != given[:1]
@@ -65,7 +66,13 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
         body.append(f"  only the batch differs: it was declared for {wanted[0]} samples, {given[0]} came")
         tries = ["declare the batch as unknown (None)", f"feed {wanted[0]} samples"]
     first = [*declaration, *call(failure, "the run that feeds it"), *fed]
-    if evidence.good_call(failure) is not None:
+    unflattened = None not in (*(wanted or (None,))[1:], *(given or (None,))[1:]) and (
+        prod(size or 0 for size in (wanted or ())[1:]) == prod(size or 0 for size in (given or ())[1:])
+    )
+    if unflattened:
+        body.append("  each sample has as many elements as it takes, in another shape")
+        tries = [f"reshape it to {shape_words(wanted)} before it is fed", *tries[1:]]
+    if unflattened or evidence.good_call(failure) is not None:
         first = [*fed, *call(failure, "the run that feeds it"), *declaration]
     return evidence.finding(
         "feed_shape", what=f"{name or 'a placeholder'} was fed another shape than it was declared with",
@@ -74,17 +81,12 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
     )  # fmt: skip
 
 
-def _fed_value(evidence: Evidence, failure: Failure, declaration: list[Candidate]) -> list[Candidate]:
-    """Return where the value that was fed got its own value, if the run's line says its name."""
-    if failure.site is None:
-        return []
-    operand = next((one for one in failure.operands if one.expression), None)
-    names = [operand.expression] if operand is not None else list(evidence.source.arguments(failure.site))
-    for name in names:
-        made = evidence.source.assignment(name, failure.site)
-        if made is not None and all(made.line != one.site.line for one in declaration):
-            return [Candidate(made, "input", f"gives {name} its value", name)]
-    return []
+def _fed_value(evidence: Evidence, failure: Failure, declared: Declaration | None) -> list[Candidate]:
+    """Return where the value that was fed got its own value, as far as the source says it."""
+    runs = [site for site in (failure.run_site, failure.site) if site is not None]
+    made = declared.site if declared is not None else None
+    fed = next((found for run in runs if made is not None and (found := evidence.source.fed(run, made))), None)
+    return [Candidate(fed, "input", "the value that was fed")] if fed is not None else []
 
 
 def _backward_twice(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
