@@ -10,12 +10,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from graphdebug.backends.protocol import Sink
+from graphdebug.backends.torch.anomaly import Anomaly
+from graphdebug.backends.torch.breakpoints import Breakpoints
 from graphdebug.backends.torch.compiled import Compiled
 from graphdebug.backends.torch.distributed import RankGradients
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.failures import failure_of
+from graphdebug.backends.torch.gradients import Gradients
 from graphdebug.backends.torch.optimizers import Optimizers
 from graphdebug.backends.torch.steps import Steps
+from graphdebug.backends.torch.threads import Threads
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
 
@@ -34,7 +38,9 @@ class Part(Protocol):
         ...
 
 
-PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (Steps, RankGradients, Compiled, Optimizers)
+PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (
+    Steps, RankGradients, Compiled, Optimizers, Gradients, Breakpoints, Threads, Anomaly,
+)  # fmt: skip
 """Called in order when a recording attaches, each with the recorder; detached in reverse."""
 
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
-from torch import nn
-
 from graphdebug.backends.torch.source import tree_of
 from graphdebug.model.event import Site
+from torch import nn
 
-__all__ = ["Argument", "CallSite", "call_site", "frames_of"]
+__all__ = ["Argument", "CallSite", "call_site", "frames_of", "node_at"]
 
 _UNKNOWN = object()
 
@@ -47,8 +46,7 @@ def frames_of(traceback: TracebackType | None) -> list[tuple[FrameType, int]]:
 
 def call_site(frame: FrameType, site: Site) -> CallSite | None:
     """Return the call at `site`, whose names are looked up in `frame`."""
-    tree = tree_of(site.file)
-    node = None if tree is None else next(_at(tree, site), None)
+    node = node_at(site)
     if node is None:
         return None
     names = Names(frame)
@@ -63,6 +61,12 @@ def call_site(frame: FrameType, site: Site) -> CallSite | None:
     if isinstance(node, ast.Subscript):
         return CallSite(None, "[]", (_argument(node.value, names), _argument(node.slice, names)))
     return None
+
+
+def node_at(site: Site) -> ast.AST | None:
+    """Return the expression or augmented assignment that stands exactly at `site`."""
+    tree = tree_of(site.file)
+    return None if tree is None else next(_at(tree, site), None)
 
 
 class Names(Mapping[str, Any]):

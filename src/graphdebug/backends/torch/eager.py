@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import torch
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.facts import kind_of
 from graphdebug.backends.torch.filters import Filters
@@ -25,8 +24,9 @@ from graphdebug.backends.torch.nodes import TENSOR, NodeBuilder, Raw, Record
 from graphdebug.backends.torch.ops import KNOWN, Op, op_of
 from graphdebug.backends.torch.origins import Origins, Trace, trace_of, version_of
 from graphdebug.backends.torch.stack import ENGINE_CALL, Place, StackReader
-from graphdebug.model.event import Origin
+from graphdebug.model.event import Origin, Site
 from graphdebug.options import Options
+from torch import Tensor
 
 __all__ = ["EagerRecorder", "Watcher"]
 
@@ -85,6 +85,9 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self.origins = Origins()
         self.modules = Modules(sink, self.stack, self.origins)
         self.builder = NodeBuilder(sink, options)
+        self.builder.flattened = self.modules.flattened
+        self.anomaly_site: Site | None = None
+        """The forward line that anomaly mode blamed last."""
         self.filters = Filters(options)
         self._filtered = self.filters.active
         self.watchers: list[Watcher] = []

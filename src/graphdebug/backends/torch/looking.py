@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-
 from graphdebug.backends.torch.facts import CODES, Kind, Look, Valued
 from graphdebug.model.event import Number, Stats, number
 
@@ -20,6 +19,8 @@ except ImportError:  # not compiled on this machine: torch's own operations give
 __all__ = ["Looker", "looker", "stats_of", "unreadable"]
 
 Looker = Callable[[torch.Tensor, Kind], Look]
+_LAST_FLOAT = 3
+"""The kernel's numbers up to this one are of floating point types."""
 _INLINE = 64
 """Elements of a tensor that are kept at level values; a larger one is sampled to as many."""
 
@@ -30,27 +31,25 @@ def looker(level: str) -> Looker | None:
 
 
 def _health(tensor: torch.Tensor, kind: Kind) -> Look:
-    if kind.code >= 0 and _kernel is not None:
-        if kind.code > 3 or not kind.numel:
-            return None
-        if not kind.shape:
-            return _scalar(tensor, kind)
-        if _kernel.finite(tensor.data_ptr(), kind.numel, kind.code):
+    if kind.code < 0 or _kernel is None:
+        return _look_carefully(tensor, stats=False)
+    if kind.code > _LAST_FLOAT or not kind.numel:
+        return None
+    try:
+        # a scalar's value costs no more than the question whether it is finite, and shows how a loss goes
+        if kind.shape and _kernel.finite(tensor.data_ptr(), kind.numel, kind.code):
             return True
         return _summary(tensor.data_ptr(), kind.numel, kind.code)
-    with torch._C._DisableTorchDispatch():
+    except (RuntimeError, ValueError):  # no memory of its own: a zero tensor, a tensor of torch.func
         return _look_carefully(tensor, stats=False)
 
 
-def _scalar(tensor: torch.Tensor, kind: Kind) -> Look:
-    """A scalar's value costs no more than the question whether it is finite, and shows how a loss goes."""
-    return _summary(tensor.data_ptr(), 1, kind.code)
-
-
 def _stats(tensor: torch.Tensor, kind: Kind) -> Look:
-    if kind.code >= 0 and _kernel is not None:
+    if kind.code < 0 or _kernel is None:
+        return _look_carefully(tensor, stats=True)
+    try:
         return _summary(tensor.data_ptr(), kind.numel, kind.code) if kind.numel else None
-    with torch._C._DisableTorchDispatch():
+    except (RuntimeError, ValueError):
         return _look_carefully(tensor, stats=True)
 
 
@@ -75,9 +74,16 @@ def sample(tensor: torch.Tensor) -> tuple[Number | bool | str, ...]:
 
 
 def _look_carefully(tensor: torch.Tensor, *, stats: bool) -> Look:
-    reason = unreadable(tensor)
-    if reason is not None:
-        return reason or None
+    """Look at a tensor of any sort; what can't be looked at gives the reason, never an error."""
+    with torch._C._DisableTorchDispatch(), torch.no_grad():
+        try:
+            reason = unreadable(tensor)
+            return _look_in_torch(tensor, stats=stats) if reason is None else reason or None
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+
+
+def _look_in_torch(tensor: torch.Tensor, *, stats: bool) -> Look:
     values = tensor.detach()
     if values._is_zerotensor():
         values = torch.zeros(values.shape, dtype=values.dtype, device=values.device)

@@ -10,8 +10,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import nn
-
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.attributes import plain
 from graphdebug.backends.torch.facts import kind_of
@@ -19,6 +17,7 @@ from graphdebug.backends.torch.origins import Origins
 from graphdebug.backends.torch.source import assigned_attribute, assigned_name, call_arguments, site_of
 from graphdebug.backends.torch.stack import StackReader, locals_of
 from graphdebug.model.event import Declaration, Event, Origin, Site, TensorFact
+from torch import nn
 
 __all__ = ["Modules"]
 
@@ -39,6 +38,8 @@ class Modules:
         """Parameters and buffers: owner, origin, full name, and a lookup in the owner. No weak reference to the
         parameter itself: torch refuses to swap parameters that have one."""
         self._roots: set[str] = set()
+        self.flattened: dict[str, tuple[int, int]] = {}
+        """Flatten modules by path: the first and the last axis they join."""
 
     def path(self, module: Any, frame: FrameType | None) -> str:
         """Return the attribute path of a running module; a new tree is declared on the way."""
@@ -64,8 +65,11 @@ class Modules:
 
     def prune(self) -> None:
         """Forget modules that are gone, and with them their parameters."""
-        self._tensors = {key: entry for key, entry in self._tensors.items() if entry[0]() is not None}
-        self._paths = {key: entry for key, entry in self._paths.items() if entry[0]() is not None}
+        tables: tuple[dict[int, Any], ...] = (self._tensors, self._paths)
+        for table in tables:
+            for key, entry in list(table.items()):
+                if entry[0]() is None:
+                    table.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -116,6 +120,8 @@ class Modules:
             return
         seen.add(id(module))
         self._paths[id(module)] = weakref.ref(module), path
+        if isinstance(module, nn.Flatten):
+            self.flattened[path] = module.start_dim, module.end_dim
         tensors = self._own_tensors(module, path)
         events.append(self._declare(module, path, made, tensors))
         for key, child in module._modules.items():

@@ -10,6 +10,7 @@ from graphdebug.backends.torch.attributes import Call, attributes_of, function_o
 from graphdebug.backends.torch.facts import fact_of, fact_of_operand
 from graphdebug.backends.torch.ops import Op
 from graphdebug.backends.torch.origins import Trace
+from graphdebug.backends.torch.reshapes import asked_for
 from graphdebug.backends.torch.stack import Place
 from graphdebug.model.event import Event, Gradient, Node, Operand, Site
 from graphdebug.options import Options
@@ -18,6 +19,7 @@ __all__ = ["TENSOR", "NodeBuilder", "Raw", "Record", "call_of", "operand_of", "o
 
 TENSOR = object()
 """Stands for a tensor in the recorded arguments of an op."""
+_RESHAPES = frozenset(("aten::view", "aten::_unsafe_view", "aten::reshape", "aten::_reshape_alias"))
 _MOST_TEMPLATES = 20_000
 _FORWARDS_KEPT = 50_000
 
@@ -60,12 +62,22 @@ class Template:
 
     __slots__ = ("attributes", "function", "mutates", "roles", "statics")
 
-    def __init__(self, op: Op, traces: list[Trace], statics: list[Any]) -> None:
+    def __init__(
+        self,
+        op: Op,
+        traces: list[Trace],
+        statics: list[Any],
+        site: Site | None,
+        joined: tuple[int, int] | None,
+    ) -> None:
         self.statics = statics
         arguments, values = sort_arguments(op, statics)
         call = Call(op, op.defaults | values, [trace[4].shape for trace in traces])
         self.function = function_of(call)
         self.attributes = attributes_of(call)
+        if "target" in self.attributes and op.name in _RESHAPES and traces:
+            asked = asked_for(site, self.attributes["target"], traces[0][4].shape or (), joined)
+            self.attributes["target"] = asked
         self.roles = [op.roles.get(one, "") for one in arguments]
         self.mutates = tuple([i for i, one in enumerate(arguments) if one in op.writes])
 
@@ -82,56 +94,71 @@ class NodeBuilder:
         self._users: dict[str, int] = {}
         """Parameter -> the first forward node of the step that used it."""
         self._users_step = -1
+        self.flattened: dict[str, tuple[int, int]] = {}
+        """Flatten modules by path: the first and the last axis they join."""
+
+    def site_of(self, forward: int) -> Site | None:
+        """Return the user's line of a forward node."""
+        known = self._forwards.get(forward)
+        return known[1].sites()[0] if known is not None else None
 
     def build(self, raws: Sequence[Record], zero: float) -> list[Event]:
         """Return the events of `raws` (tuples of a Raw's fields), whose times count from `zero`."""
         events: list[Event] = []
         for raw in raws:
-            (
-                seq, step, op, phase, place, module, traces, statics, forward, name, parameter, thread,
-                began, ended, made, alias_of, execution, mode,
-            ) = raw  # fmt: skip
-            key = (op, place, module, *[trace[4] for trace in traces])
-            template = self._templates.get(key)
-            if template is None or _differ(template.statics, statics):
-                template = self._template(key, op, traces, statics)
-            site, callers = place.sites()
-            run_site = None
-            if phase == "backward":
-                known = self._forwards.get(forward)
-                if known is not None:
-                    module, first = (module or known[0]), known[1]
-                    if first is not place and not raw[5]:
-                        run_site, (site, callers) = site, first.sites()
-            elif phase != "optimizer":
-                phase, forward = self._forward(raw, phase, traces, site)
-            inputs = [
-                Operand(fact_of_operand(trace[4], trace[5]), "node", trace[2], trace[3], "", role)
-                if trace[6] is None
-                else _named(trace, role)
-                for trace, role in zip(traces, template.roles, strict=True)
-            ]
-            if alias_of is None and len(made) == 1 and made[0][5] is True:
-                outputs: Any = (made[0][4].finite,)
-            else:
-                outputs = tuple([fact_of(trace[4], trace[5], alias_of) for trace in made])
-            events.append(
-                Node(
-                    seq, step, op.name, template.function, op.family, "torch", mode, phase, name, module,
-                    op.overload, site, run_site, callers, tuple(inputs), outputs, forward, template.mutates,
-                    template.attributes, execution, began - zero, ended - began, "", thread,
-                )
-            )  # fmt: skip
-            if parameter is not None and made:
-                events.append(self._gradient(Raw._make(raw)))
+            try:
+                self._build(raw, zero, events)
+            except Exception as error:
+                self._sink.tool_error("building a node", error)
         if len(self._forwards) > _FORWARDS_KEPT:
             self._forwards = dict(list(self._forwards.items())[-_FORWARDS_KEPT // 2 :])
         return events
 
+    def _build(self, raw: Record, zero: float, events: list[Event]) -> None:
+        (
+            seq, step, op, phase, place, module, traces, statics, forward, name, parameter, thread,
+            began, ended, made, alias_of, execution, mode,
+        ) = raw  # fmt: skip
+        key = (op, place, module, *[trace[4] for trace in traces])
+        template = self._templates.get(key)
+        if template is None or _differ(template.statics, statics):
+            template = self._template(key, op, traces, statics)
+        site, callers = place.sites()
+        run_site = None
+        if phase == "backward":
+            known = self._forwards.get(forward)
+            if known is not None:
+                module, first = (module or known[0]), known[1]
+                if first is not place and not raw[5]:
+                    run_site, (site, callers) = site, first.sites()
+        elif phase != "optimizer":
+            phase, forward = self._forward(raw, phase, traces, site)
+        inputs = [
+            Operand(fact_of_operand(trace[4], trace[5]), "node", trace[2], trace[3], "", role)
+            if trace[6] is None
+            else _named(trace, role)
+            for trace, role in zip(traces, template.roles, strict=True)
+        ]
+        if alias_of is None and len(made) == 1 and made[0][5] is True:
+            outputs: Any = (made[0][4].finite,)
+        else:
+            outputs = tuple([fact_of(trace[4], trace[5], alias_of) for trace in made])
+        events.append(
+            Node(
+                seq, step, op.name, template.function, op.family, "torch", mode, phase, name, module,
+                op.overload, site, run_site, callers, tuple(inputs), outputs, forward, template.mutates,
+                template.attributes, execution, began - zero, ended - began, "", thread,
+            )
+        )  # fmt: skip
+        if parameter is not None and made:
+            events.append(self._gradient(Raw._make(raw)))
+
     def _template(self, key: Any, op: Op, traces: list[Trace], statics: list[Any]) -> Template:
         if len(self._templates) > _MOST_TEMPLATES:
             self._templates.clear()
-        template = self._templates[key] = Template(op, traces, statics)
+        site = key[1].sites()[0]
+        template = Template(op, traces, statics, site, self.flattened.get(key[2]))
+        self._templates[key] = template
         return template
 
     def _forward(

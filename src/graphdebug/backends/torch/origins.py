@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-
 from graphdebug.backends.torch.facts import Kind, Look
 from graphdebug.model.event import Origin
 
@@ -96,7 +95,9 @@ class Origins:
 
     def prune(self) -> None:
         """Forget tensors that are gone."""
-        self.made = {key: trace for key, trace in self.made.items() if trace[0]() is not None}
+        for key, trace in list(self.made.items()):
+            if trace[0]() is None and self.made.get(key) is trace:
+                del self.made[key]
 
     def clear(self) -> None:
         """Forget everything."""
