@@ -1,6 +1,6 @@
 """torch's own database of ops, run plainly and under the recorder: results and errors must be the same.
 
-`python -m tests.torch.opinfo` sweeps every op and every dtype it has on the CPU; `--ops PATTERN` and
+`python -m tests.torch_eager.opinfo` sweeps every op and every dtype it has on the CPU; `--ops PATTERN` and
 `--dtypes float32` narrow it. It prints the counts and each op that differs.
 """
 
@@ -15,8 +15,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
 
-import graphdebug
 import torch
+
+import graphdebug
 from graphdebug.errors import GraphDebugWarning
 
 
