@@ -1,4 +1,4 @@
-"""Running the programs of a table under the recorder, and reading their marked lines."""
+"""Running the programs of a table under the recorder, and what must hold of each faulty and each clean one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def programs(module):
 
 
 def marked_lines(module):
-    """Line number -> what the mark on it says."""
+    """The numbers of the lines that carry the mark."""
     lines = Path(module.__file__).read_text().splitlines()
-    return {number: line.partition(MARK)[2].strip(": ") for number, line in enumerate(lines, 1) if MARK in line}
+    return {number for number, line in enumerate(lines, 1) if MARK in line and "``" not in line}
 
 
-def recorded(program, path, **options):
+def recorded(program, path=None, **options):
     """The run of `program`, and the exception it ended with."""
     run = graphdebug.record(path, **options)
     try:
@@ -34,3 +34,32 @@ def recorded(program, path, **options):
     except Exception as error:
         return run, error
     return run, None
+
+
+def assert_named_first(module, name, kind, folder):
+    """The marked line is named first, within 15 lines, the same live, on the exception and from the file."""
+    log = folder / "run.jsonl"
+    run, error = recorded(programs(module)[name], log)
+    found = run.findings
+    assert found, f"nothing was found ({error!r})"
+    first = found[0]
+    assert first.site is not None
+    assert (first.site.file, first.site.line in marked_lines(module)) == (module.__file__, True), first.text
+    assert kind is None or first.kind == kind
+    head, *rest = first.text.splitlines()
+    assert head.startswith("graphdebug: ")
+    assert f":{first.site.line}" in head
+    assert len(rest) < 15
+    if error is not None:
+        assert error.__notes__[-1] == first.text
+    again = graphdebug.load(log).findings
+    assert [(one.kind, one.site, one.text) for one in again] == [
+        (one.kind, one.site, one.text) for one in found
+    ]
+
+
+def assert_not_accused(module, name):
+    """Nothing is found, and nothing failed."""
+    run, error = recorded(programs(module)[name])
+    assert error is None
+    assert [one.text for one in run.findings] == []

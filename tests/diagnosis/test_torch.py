@@ -1,15 +1,13 @@
-"""Every faulty program names its marked line first, live and from the file; no clean program names any."""
+"""Every faulty torch program has its marked line named first; no clean one is accused."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-import graphdebug
 from tests.diagnosis import torch_clean, torch_faults
-from tests.diagnosis.programs import marked_lines, programs, recorded
+from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs
 
-FAULTS, CLEAN = programs(torch_faults), programs(torch_clean)
 KINDS = {
     "dense_for_another_image": "shape_mismatch",
     "fold_fails_in_loss": "silent_fold",
@@ -17,6 +15,9 @@ KINDS = {
     "fold_split_fails_in_loss": "silent_fold",
     "logits_of_wrong_width": "target_mismatch",
     "log_of_zero": "nonfinite",
+    "square_root_at_zero": "nonfinite",
+    "masked_log": "nonfinite",
+    "exp_overflows": "nonfinite",
     "step_size_too_large": "divergence",
     "nan_in_data": "nonfinite",
     "in_place_change": "inplace_change",
@@ -35,33 +36,17 @@ KINDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
 @pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.parametrize("name", FAULTS)
-def test_the_marked_line_is_named_first_live_and_from_the_file(name, tmp_path):
-    torch.manual_seed(0)
-    log = tmp_path / "run.jsonl"
-    run, error = recorded(FAULTS[name], log)
-    found = run.findings
-    assert found, "nothing was found"
-    first = found[0]
-    assert first.site is not None
-    assert first.site.line in marked_lines(torch_faults), first.text
-    assert first.site.file == torch_faults.__file__
-    assert first.kind == KINDS.get(name, first.kind)
-    assert len(first.text.splitlines()) <= 15
-    assert first.text.startswith("graphdebug: ")
-    assert f"{first.site.line}" in first.text.splitlines()[0]
-    if error is not None:
-        assert error.__notes__ == [first.text]
-    again = graphdebug.load(log).findings
-    assert [(one.kind, one.site, one.text) for one in again] == [
-        (one.kind, one.site, one.text) for one in found
-    ]
+@pytest.mark.parametrize("name", programs(torch_faults))
+def test_the_marked_line_is_named_first(name, tmp_path):
+    assert_named_first(torch_faults, name, KINDS.get(name), tmp_path)
 
 
-@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("name", programs(torch_clean))
 def test_a_clean_program_is_not_accused(name):
-    torch.manual_seed(0)
-    run, error = recorded(CLEAN[name], None)
-    assert error is None
-    assert [one.text for one in run.findings] == []
+    assert_not_accused(torch_clean, name)

@@ -146,14 +146,35 @@ def log_of_zero_in_function():
     tape.gradient(loss, w)
 
 
-@tf.function
-def _traced_product(x, w):
+@tf.function(
+    input_signature=[
+        tf.TensorSpec([None, None, None, 1]),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([784, 10]),
+    ]
+)
+def _traced_loss(x, labels, w):
     h = tf.reshape(x, [-1, 784])  # <- fault: traced fold
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=tf.zeros([49], tf.int32), logits=tf.matmul(h, w)
-    )
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=tf.matmul(h, w))
 
 
 def fold_in_function():
     w = tf.Variable(tf.random.normal([784, 10]))
-    _traced_product(tf.random.normal([49, 40, 40, 1]), w)
+    _traced_loss(tf.random.normal([49, 40, 40, 1]), tf.zeros([49], tf.int32), w)
+
+
+class Classifier(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first = keras.layers.Dense(8, activation="relu")
+        self.out = keras.layers.Dense(3)
+
+    def call(self, x):
+        p = tf.nn.softmax(self.out(self.first(x)))
+        return tf.math.log(p - 1.0)  # <- fault: in fit
+
+
+def fit_turns_nan():
+    model = Classifier()
+    model.compile("sgd", "mse")
+    model.fit(np.random.rand(16, 4), np.zeros([16, 3]), epochs=1, batch_size=8, verbose=0)

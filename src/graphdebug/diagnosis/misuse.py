@@ -181,9 +181,11 @@ def _early_initializer(evidence: Evidence, failure: Failure, name: str) -> Node 
 
 
 def _initializes(evidence: Evidence, group: Node) -> bool:
-    """Whether `group` ran together with assignments to variables and no update: an initializer."""
+    """Whether `group` ran alone or with assignments, and nothing was computed from data: an initializer."""
     nodes = evidence.run.step(group.step).nodes
-    return any(one.family == "assign" for one in nodes) and all(one.phase == "forward" for one in nodes)
+    return all(
+        one.phase == "forward" and one.family not in ("linear", "matmul", "conv", "loss") for one in nodes
+    )
 
 
 def _unfed(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:

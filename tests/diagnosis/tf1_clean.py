@@ -1,0 +1,69 @@
+"""Clean programs in TF1 graphs and sessions, near misses among them: nothing may be found."""
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+
+def trained_cnn():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 28, 28, 1])
+        y = v1.placeholder(tf.int32, [None])
+        k = v1.get_variable("k", [3, 3, 1, 4])
+        h = tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, k, 1, "SAME")), 2, 2, "SAME")
+        w = v1.get_variable("w", [14 * 14 * 4, 10])
+        logits = tf.matmul(tf.reshape(h, [-1, 14 * 14 * 4]), w)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
+        train = v1.train.AdamOptimizer(0.01).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(4):
+            session.run([train, loss], {x: np.random.rand(6, 28, 28, 1), y: np.zeros(6)})
+
+
+def merge_batch_and_time():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 6, 8])
+        y = v1.placeholder(tf.int32, [None, 6])
+        w = v1.get_variable("w", [8, 7])
+        logits = tf.matmul(tf.reshape(x, [-1, 8]), w)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.reshape(y, [-1]), logits=logits)
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: np.zeros([4, 6, 8]), y: np.zeros([4, 6])})
+
+
+def masked_log_of_data():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None])
+        y = tf.reduce_sum(tf.where(x > 0, tf.math.log(x), tf.zeros_like(x)))
+        session.run(y, {x: [0.0, 1.0]})
+
+
+def masked_softmax():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4])
+        scores = tf.where(x > 0, x, tf.fill(tf.shape(x), -np.inf))
+        session.run(tf.nn.softmax(scores), {x: [[0.0, 1.0, 2.0, 0.0]]})
+
+
+def regression():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        y = v1.placeholder(tf.float32, [None, 1])
+        w = tf.Variable(tf.zeros([3, 1]))
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))
+        train = v1.train.GradientDescentOptimizer(0.05).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(6):
+            data = np.random.normal(size=[32, 3])
+            session.run([train, loss], {x: data, y: data.sum(1, keepdims=True)})
+
+
+def checked_and_caught():
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = v1.get_variable("w", [2])
+        try:
+            session.run(w)
+        except tf.errors.FailedPreconditionError:
+            session.run(v1.global_variables_initializer())
+        session.run(w + 1)
