@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import torch
+
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.model.event import Notice, Site
 

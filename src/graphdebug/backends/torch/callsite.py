@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from graphdebug.backends.torch.source import tree_of
 from graphdebug.model.event import Site
-from torch import nn
 
 __all__ = ["Argument", "CallSite", "call_site", "frames_of", "node_at"]
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import torch
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.facts import kind_of
 from graphdebug.backends.torch.filters import Filters
@@ -26,7 +27,6 @@ from graphdebug.backends.torch.origins import Origins, Trace, trace_of, version_
 from graphdebug.backends.torch.stack import ENGINE_CALL, Place, StackReader
 from graphdebug.model.event import Origin, Site
 from graphdebug.options import Options
-from torch import Tensor
 
 __all__ = ["EagerRecorder", "Watcher"]
 

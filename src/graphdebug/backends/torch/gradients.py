@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 import torch
+
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.facts import fact_of, kind_of
 from graphdebug.backends.torch.looking import looker

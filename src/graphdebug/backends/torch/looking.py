@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+
 from graphdebug.backends.torch.facts import CODES, Kind, Look, Valued
 from graphdebug.model.event import Number, Stats, number
 

@@ -10,6 +10,8 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
+
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.attributes import plain
 from graphdebug.backends.torch.facts import kind_of
@@ -17,7 +19,6 @@ from graphdebug.backends.torch.origins import Origins
 from graphdebug.backends.torch.source import assigned_attribute, assigned_name, call_arguments, site_of
 from graphdebug.backends.torch.stack import StackReader, locals_of
 from graphdebug.model.event import Declaration, Event, Origin, Site, TensorFact
-from torch import nn
 
 __all__ = ["Modules"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+
 from graphdebug.backends.torch.facts import Kind, Look
 from graphdebug.model.event import Origin
 
