@@ -59,7 +59,7 @@ def array_fact(array: np.ndarray, level: Level, *, dtype: str = "", device: str 
     stats: Stats | None = None
     if level != "shapes" and _is_numeric(array):
         if _can_be_nonfinite(array):
-            finite = bool(np.isfinite(array).all())
+            finite = _all_finite(array)
         if level != "health" or finite is False:
             stats = stats_of(array, counts_only=level == "health")
     elif level != "shapes":
@@ -68,6 +68,15 @@ def array_fact(array: np.ndarray, level: Level, *, dtype: str = "", device: str 
     return TensorFact(
         tuple(array.shape), word, device, finite=finite, unchecked=unchecked, stats=stats, values=values
     )
+
+
+def _all_finite(array: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite. A finite sum proves it at the price of one plain read."""
+    if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
+        with np.errstate(all="ignore"):
+            if np.isfinite(array.sum()):
+                return True
+    return bool(np.isfinite(array).all())
 
 
 def stats_of(array: np.ndarray, *, counts_only: bool = False) -> Stats:

@@ -74,10 +74,28 @@ class Probed:
     """Reads of the variables that those functions use, to be run before the run itself."""
     unstage: Any = None
     staged_size: Any = None
+    last: Any = None
+    """The last run as a pattern for the next (`repeats.Repeat`), where this plan's runs can be alike."""
     broken: bool = False
     """A probe itself failed: this plan runs without any from now on."""
     verified: bool = False
     shapes: dict[Any, Mapping[str, Sequence[Shape | None]]] = field(default_factory=dict)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the user's filters leave nothing to record."""
+        return not any(self.recorded)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether each run executes the same nodes: no loop, branch or function in it."""
+        return not self.staged and not self.calls and not any(_in_frame(node) for node in self.plan.nodes)
+
+    def numbers(self, fetched: Sequence[np.ndarray], before: np.ndarray | None) -> bytes:
+        """Return all that the probes gave as bytes, to compare runs by; empty at level `values`."""
+        if self.level == "values" or not self.measured:
+            return b""
+        return bytes(fetched[0].tobytes() + (b"" if before is None else before.tobytes()))
 
     def seen_as(self, node: PlanNode) -> Execution:
         """Return how `node` ran: `inferred` where it ran and its outputs were not seen."""
