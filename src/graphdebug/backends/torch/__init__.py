@@ -20,6 +20,7 @@ from graphdebug.backends.torch.gradients import Gradients
 from graphdebug.backends.torch.optimizers import Optimizers
 from graphdebug.backends.torch.steps import Steps
 from graphdebug.backends.torch.threads import Threads
+from graphdebug.backends.torch.tracing import Tracing
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
 
@@ -40,6 +41,7 @@ class Part(Protocol):
 
 PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (
     Steps, RankGradients, Compiled, Optimizers, Gradients, Breakpoints, Threads, Anomaly,
+    Tracing,
 )  # fmt: skip
 """Called in order when a recording attaches, each with the recorder; detached in reverse."""
 

@@ -38,7 +38,11 @@ def attributes_of(call: Call) -> dict[str, Any]:
 
 def function_of(call: Call) -> str:
     """Return the function of a call: torch has one op for all convolutions, the shared words have several."""
-    if call.op.name != "aten::convolution" or len(call.shapes) < 2 or call.shapes[1] is None:
+    if (
+        call.op.name not in ("aten::convolution", "aten::_convolution")
+        or len(call.shapes) < 2
+        or call.shapes[1] is None
+    ):
         return call.op.function
     kind = "conv_transpose" if call.values.get("transposed") else "conv"
     return f"{kind}{len(call.shapes[1]) - 2}d"

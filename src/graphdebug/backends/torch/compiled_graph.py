@@ -223,4 +223,4 @@ def _bound_key(meta: torch.Tensor, bound: dict[Any, int]) -> Kind:
 
 def _value(expression: Any, bound: dict[Any, int]) -> int | None:
     value = expression.xreplace(bound) if expression is not None else None
-    return int(value) if value is not None and value.is_number else None
+    return int(value) if isinstance(value, int) or (value is not None and value.is_number) else None

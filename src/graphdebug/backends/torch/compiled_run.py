@@ -155,12 +155,11 @@ class FusedRun(_GraphRun):
         self._replays = 0
 
     def _run(self, call: GraphCall, arguments: list[Any]) -> Any:
-        table = self._table
-        call.keys = table.keys(arguments)
-        call.executions = self._executions
-        call.unchecked = _FUSED if self._look is not None else ""
-        held = [self._held(i, value) for i, value in enumerate(arguments)] if self._look is not None else []
-        written = {i: arguments[i] for i in table.mutated}
+        try:
+            held, written = self._prepare(call, arguments)
+        except Exception as error:
+            self._region.recorder.sink.tool_error("recording a compiled graph", error)
+            return self._run_plain(arguments)
         watching = watching_buffers(lambda *one: self._saw(call, *one)) if self._look else nullcontext()
         try:
             with watching:
@@ -171,6 +170,14 @@ class FusedRun(_GraphRun):
             raise
         self._finish(call, lambda: self._end(call, held, written, outputs))
         return outputs
+
+    def _prepare(self, call: GraphCall, arguments: list[Any]) -> tuple[list[Any], dict[int, Any]]:
+        """Return the inputs as they are before the graph runs, and those of them that it writes."""
+        call.keys = self._table.keys(arguments)
+        call.executions = self._executions
+        call.unchecked = _FUSED if self._look is not None else ""
+        held = [self._held(i, value) for i, value in enumerate(arguments)] if self._look is not None else []
+        return held, {i: arguments[i] for i in self._table.mutated}
 
     def _held(self, index: int, value: Any) -> Any:
         """Return an input as it is before the graph writes it."""

@@ -193,14 +193,18 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
                     record = self._before(op, args, kwargs, sys._getframe(1))
             except Exception as error:
                 self.sink.tool_error("recording an op", error)
-        if record is None:
-            return func(*args, **kwargs)
         try:
             result = func(*args, **kwargs)
         except Exception as error:
-            self._raise(record, error)
-            _drop_op_call(error.__traceback__)
-            raise
+            again = _numbers_as_tensors(func, args, error)
+            if again is None:
+                if record is not None:
+                    self._raise(record, error)
+                _drop_op_call(error.__traceback__)
+                raise
+            result = func(*again, **kwargs)
+        if record is None:
+            return result
         try:
             self._after(op, record, result)
         except Exception as error:
@@ -383,6 +387,20 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         record += (_now(), (), None, "raised", "eager")
         self._raws.append(record)
         self._raised = f"{type(error).__name__}: {error}", Raw._make(record)
+
+
+def _numbers_as_tensors(func: Any, args: Any, error: Exception) -> Any:
+    """Return `args` as the op needs them, where torch gave us a number for a tensor of one element, else None.
+
+    It does so for any such tensor that TorchScript made of a size, and not all ops take it back.
+    """
+    if "Expected a value of type 'Tensor' for argument" not in str(error):
+        return None
+    wanted = [str(argument.type) == "Tensor" for argument in func._schema.arguments]
+    lost = [needs and isinstance(one, int | float) for one, needs in zip(args, wanted, strict=False)]
+    if not any(lost):
+        return None
+    return tuple(torch.tensor(one) if gone else one for one, gone in zip(args, lost, strict=False))
 
 
 def _drop_op_call(trace: TracebackType | None) -> None:

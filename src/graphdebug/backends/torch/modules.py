@@ -137,10 +137,11 @@ class Modules:
             ("buffer", module._buffers),
         )
         for origin, held in tables:
+            get = getattr(held, "get", held.__getitem__)  # the tables of a ScriptModule have no get
             for key, tensor in held.items():
                 if tensor is not None:
                     name = f"{path}.{key}" if path else key
-                    lookup = partial(held.get, key)
+                    lookup = partial(get, key)
                     self._tensors[id(tensor)] = weakref.ref(module), origin, name, lookup
                     self._origins.rename(tensor, (origin, name), lookup)
                     facts[key] = kind_of(tensor).fact
