@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,8 @@ def write_repro(run: Run, log: Path, script: Path) -> Repro:
     guessed: list[str] = []
     body: list[str] = []
     for name, operand in zip(names, call.operands, strict=True):
+        if not re.search(rf"\b{name}\b", expression):
+            continue  # it is an attribute of the call, too
         body.append(f"{name} = {_tensor(operand, name, call, words, log, script, tensors, guessed)}")
     imports = [*words["imports"], *([words["load"]] if tensors else [])]
     ending = [f"result = {expression}", words["result"]["finite"].format()] if call.nonfinite else [expression]
@@ -148,12 +151,18 @@ def _expression(call: _Call, words: dict[str, Any], names: Sequence[str]) -> str
         filled.append(literal)
         if word is not None:
             filled.append(_fill(word, known, names))
-    return "".join(filled)
+    return _in_mode(event, words, "".join(filled))
+
+
+def _in_mode(event: Failure | Node, words: dict[str, Any], expression: str) -> str:
+    """Return the call as the event's mode makes it: in a function that is compiled, in a graph being built."""
+    mode = "build" if event.phase == "build" else event.mode
+    return str(words["mode"].get(mode, "{call}")).replace("{call}", expression)
 
 
 def _fill(word: str, known: dict[str, str], names: Sequence[str]) -> str:
-    if word == "all":
-        return ", ".join(names)
+    if word in ("all", "all_but_last"):
+        return ", ".join(names if word == "all" else names[:-1])
     if word.isdigit():
         return names[int(word)] if int(word) < len(names) else "None"
     return known.get(word, "None")

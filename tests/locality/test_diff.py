@@ -158,3 +158,35 @@ def test_a_log_that_is_not_there_exits_with_2(base):
 )
 def test_tolerances_are_those_of_the_dtype(a, b, dtype, equal):
     assert Tolerance().allows(a, b, abs(b), dtype) is equal
+
+
+def test_the_same_network_is_aligned_across_frameworks(tmp_path):
+    tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+
+    def in_torch(size: int) -> None:
+        net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5))
+        net(torch.rand(2, 1, size, size))
+
+    def in_session(path: Path, size: int) -> None:
+        images = torch.rand(2, size, size, 1).numpy()
+        with tf.Graph().as_default(), tf.compat.v1.Session() as sess:
+            x = tf.compat.v1.placeholder(tf.float32, [None, None, None, 1])
+            kernel = tf.compat.v1.get_variable("k", [3, 3, 1, 4])
+            maps = tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "VALID")), 2, 2, "VALID")
+            scores = tf.matmul(tf.reshape(maps, [-1, 36]), tf.compat.v1.get_variable("w", [36, 5]))
+            sess.run(tf.compat.v1.global_variables_initializer())
+            with graphdebug.record(path):
+                sess.run(scores, {x: images})
+
+    with graphdebug.record(tmp_path / "torch.jsonl"):
+        in_torch(8)
+    in_session(tmp_path / "tf1.jsonl", 8)
+    in_session(tmp_path / "fold.jsonl", 14)
+    with_torch = graphdebug.load(tmp_path / "torch.jsonl")
+    same = compare(with_torch, graphdebug.load(tmp_path / "tf1.jsonl"))
+    assert same.same
+    assert same.aligned >= 5  # conv, relu, pool, flatten, linear
+    other = compare(with_torch, graphdebug.load(tmp_path / "fold.jsonl")).difference
+    assert other is not None
+    assert (other.what, other.a.function, other.b.function) == ("shape", "conv2d", "conv2d")
+    assert (other.found_a, other.found_b) == ("2x4x6x6", "2x12x12x4")

@@ -64,6 +64,36 @@ def test_the_scripts_raise_the_same_errors_without_the_program(tmp_path):
     assert dict(line.split("=", 1) for line in ran.stdout.splitlines()) == expected
 
 
+def test_calls_of_tensorflow_are_made_again_in_the_mode_they_failed_in(tmp_path):
+    tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+
+    def session() -> None:
+        with tf.Graph().as_default(), tf.compat.v1.Session() as sess:
+            x = tf.compat.v1.placeholder(tf.float32, [None, None])
+            labels = tf.compat.v1.placeholder(tf.int32, [None])
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=x)
+            sess.run(loss, {x: torch.zeros(3, 4).numpy(), labels: [0, 4, 1]})
+
+    function = tf.function(lambda a, b: tf.matmul(a, b))
+    calls = {
+        "eager": lambda: tf.concat([tf.ones([2, 3]), tf.ones([2, 4])], 0),
+        "session": session,
+        "function": lambda: function(tf.ones([2, 3]), tf.ones([2, 3])),
+    }
+    said = {
+        "eager": "ConcatOp : Dimension 1 in both shapes must be equal",
+        "session": "Received a label value of 4 which is outside the valid range of [0, 4)",
+        "function": "Dimensions must be equal, but are 3 and 2",
+    }
+    for mode, call in calls.items():
+        log, error = failing_log(tmp_path / mode / "run.jsonl", call)
+        assert repro(log)[0] == 0, repro(log)[1]
+        with pytest.raises(type(error)) as again:
+            exec((tmp_path / mode / "again.py").read_text(), {})
+        assert said[mode] in str(again.value)
+        assert said[mode] in str(error)
+
+
 def test_operands_without_recorded_values_are_named(tmp_path):
     log, error = failing_log(tmp_path / "run.jsonl", CALLS["linear"])
     script = tmp_path / "again.py"

@@ -19,8 +19,9 @@ _Key = Callable[[Node], Hashable]
 
 _LOOKAHEAD = 4
 """So many steps of the second run are tried for a step of the first: a TF1 session counts its init as one."""
+_CORE = ("conv", "pool", "linear", "matmul", "reshape", "cat", "softmax", "loss", "norm", "upsample", "dropout")
 _SIMILAR = 0.4
-"""Two steps are of one kind if they share this part of their ops; frameworks differ in views and biases."""
+"""Two steps are of one kind if they share this part of their ops."""
 
 
 def paired_steps(a: Run, b: Run) -> Iterator[tuple[int, int]]:
@@ -71,11 +72,17 @@ def _op_alone(node: Node) -> Hashable:
     return node.phase, node.function
 
 
-_KEYS: tuple[_Key, ...] = (_whole, _without_line, _op_alone)
+def _family(node: Node) -> Hashable:
+    return node.phase, node.family if node.family in _CORE else node.function
+
+
+_KEYS: tuple[_Key, ...] = (_whole, _without_line, _op_alone, _family)
 
 
 def _signature(nodes: Sequence[Node]) -> Counter[str]:
-    return Counter(node.function for node in nodes)
+    """Count the ops that make a step what it is; frameworks differ in views, constants and biases."""
+    core = Counter(node.family for node in nodes if node.phase == "forward" and node.family in _CORE)
+    return Counter[str](core) or Counter(node.function for node in nodes)
 
 
 def _similarity(a: Counter[str], b: Counter[str]) -> float:

@@ -95,10 +95,13 @@ class SiteFinder:
             self._sites[position] = site
         return position
 
-    def at(self, file: str, line: int, function: str = "") -> Site:
-        """Return the site of a line known only by file and number, as frameworks record it."""
+    def at(self, file: str, line: int, function: str | None = "") -> Site:
+        """Return the site of a line known only by file and number, as frameworks record it.
+
+        TensorFlow's stacks have no function name (None) for a lambda that it converted.
+        """
         self._note_file(file)
-        return Site(file=file, line=line, function=function)
+        return Site(file=file, line=line, function=function or "")
 
     def of_traceback(self, traceback: TracebackType | None) -> tuple[Site, ...]:
         """Return the user frames of `traceback`, outermost first."""
