@@ -110,7 +110,9 @@ def _of_call(node: ast.Call, names: Names) -> CallSite:
             arguments.append(Argument(ast.unparse(node.func.value), owner))
     elif isinstance(node.func, ast.Name):
         name = node.func.id
-    arguments += [_argument(one, names) for one in node.args]
+    for one in node.args:
+        held = one.elts if isinstance(one, ast.List | ast.Tuple) else [one]
+        arguments += [_argument(each, names) for each in held]
     arguments += [_argument(one.value, names, one.arg or "") for one in node.keywords]
     return CallSite(None if callee is _UNKNOWN else callee, name, tuple(arguments))
 

@@ -91,6 +91,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self.filters = Filters(options)
         self._filtered = self.filters.active
         self.watchers: list[Watcher] = []
+        self.backwards: deque[Place] = deque(maxlen=16)
+        """Where the last backward passes were called."""
         self.step_ended = False
         self.attached = False
         self._look = looker(options.level)
@@ -334,6 +336,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         task = _graph_task()
         if thread.engine_task != task:
             thread.engine_task, thread.engine_place = task, self.stack.read(frame)[0]
+            self.backwards.append(thread.engine_place)
         place: Place = thread.engine_place
         return place
 

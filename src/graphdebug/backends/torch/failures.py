@@ -1,29 +1,22 @@
-"""An exception of torch's as a Failure: the failing call, its operands by name and producer, its category."""
+"""An exception of torch's as a Failure: where it was raised, what failed, why, and what led to it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-import torch
-
-from graphdebug.backends.torch.attributes import attributes_of, function_of
-from graphdebug.backends.torch.callsite import Argument, CallSite, call_site, frames_of
+from graphdebug.backends.torch.callsite import CallSite, call_site, frames_of
+from graphdebug.backends.torch.culprits import completed
 from graphdebug.backends.torch.eager import EagerRecorder
-from graphdebug.backends.torch.facts import kind_of
 from graphdebug.backends.torch.messages import category_of
-from graphdebug.backends.torch.nodes import Raw, call_of, operands_of
-from graphdebug.backends.torch.ops import words_of
-from graphdebug.model.event import Failure, Operand
+from graphdebug.backends.torch.nodes import Raw
+from graphdebug.backends.torch.operands import operation, tensors_in
+from graphdebug.backends.torch.stack import ENGINE_CALL, MODULE_CALL
+from graphdebug.model.event import Failure, Site
 
 __all__ = ["failure_of"]
-
-_OPERATORS = {
-    "add": "add", "sub": "sub", "mult": "mul", "div": "div", "matmult": "matmul", "pow": "pow",
-    "mod": "remainder", "floordiv": "floor_divide", "[]": "gather", "compare": "eq",
-    "bitand": "bitwise_and", "bitor": "bitwise_or",
-}  # fmt: skip
 
 
 def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
@@ -38,30 +31,53 @@ def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
     if raw is None and not _is_torch(inner, call):
         return None
     category, detail = category_of(error)
-    op, function, family, operands, attributes = _operation(recorder, raw, inner, call)
+    module = raw.module if raw is not None else _module(recorder, inner)
+    made = operation(recorder, raw, inner, call)
     kind = type(error)
+    site, run_site, forward = _in_backward(recorder, site, str(error), raw, inner)
     return Failure(
         recorder.sink.next_seq(),
         recorder.sink.step,
         kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
         str(error),
         category,
-        detail,
+        completed(recorder, category, detail, str(error), made) | forward,
         "torch",
         "eager",
-        _as_phase(raw.phase) if raw is not None else _phase(inner),
-        op,
-        function,
-        family,
+        _phase(raw, inner),
+        made.op,
+        made.function,
+        made.family,
         "",
-        raw.module if raw is not None else _module(recorder, inner),
+        module,
         site,
-        None,
+        run_site,
         sites.of_traceback(error.__traceback__),
-        operands,
-        attributes,
+        made.operands,
+        made.attributes,
         raw.seq if raw is not None else None,
     )
+
+
+def _in_backward(
+    recorder: EagerRecorder, site: Site | None, message: str, raw: Raw | None, inner: Sequence[FrameType]
+) -> tuple[Site | None, Site | None, dict[str, Any]]:
+    """Of a failure inside backward: the forward line as the site, the call of backward as the line that ran."""
+    if not any(frame.f_code is ENGINE_CALL for frame in inner):
+        return site, None, {}
+    blamed = _function_in(message)
+    forward = raw.forward if raw is not None else recorder.builder.last_backward(blamed) if blamed else None
+    known = recorder.builder.site_of(forward) if forward is not None else None
+    known = known or recorder.anomaly_site
+    if known is None:
+        return site, None, {}
+    return known, site, {} if forward is None else {"forward": forward}
+
+
+def _function_in(message: str) -> str:
+    """The autograd node that anomaly mode names: ``Function 'SqrtBackward0' returned nan values``."""
+    found = re.match(r"Function '(\w+)' returned nan", message)
+    return found[1] if found else ""
 
 
 def _is_torch(inner: Sequence[FrameType], call: CallSite | None) -> bool:
@@ -70,95 +86,17 @@ def _is_torch(inner: Sequence[FrameType], call: CallSite | None) -> bool:
     if inner or call is None:
         return False
     callee = getattr(call.callee, "__module__", None) or ""
-    return callee.startswith("torch") or any(_tensors(one.value) for one in call.arguments)
+    return callee.startswith("torch") or any(tensors_in(one.value) for one in call.arguments)
 
 
-def _operation(
-    recorder: EagerRecorder, raw: Raw | None, inner: Sequence[FrameType], call: CallSite | None
-) -> tuple[str, str, Any, tuple[Operand, ...], dict[str, Any]]:
+def _phase(raw: Raw | None, inner: Sequence[FrameType]) -> Any:
     if raw is not None:
-        named = tuple(_expressed(operand, tensor, call) for operand, tensor in operands_of(raw))
-        made = call_of(raw)
-        return raw.op.name, function_of(made), raw.op.family, named, attributes_of(made)
-    frame = next((one for one in reversed(inner) if _is_functional(one)), None)
-    if frame is not None:
-        function, family = words_of(frame.f_code.co_name)
-        count = frame.f_code.co_argcount
-        names = frame.f_code.co_varnames[:count]
-        values = {name: frame.f_locals.get(name) for name in names}
-    elif call is not None:
-        name = _OPERATORS.get(call.name, call.name)
-        function, family = words_of(name)
-        values = {one.keyword or str(i): one.value for i, one in enumerate(call.arguments)}
-    else:
-        return "", "", "other", (), {}
-    found = [
-        _expressed(_operand(recorder, name, family, tensor), tensor, call)
-        for name, value in values.items()
-        for tensor in _tensors(value)
-    ]
-    return f"torch::{function}", function, family, tuple(found), {}
-
-
-def _operand(recorder: EagerRecorder, name: str, family: str, tensor: torch.Tensor) -> Operand:
-    roles = {"0": "a" if family in ("elementwise", "matmul") else "input", "1": "b", "target": "labels"}
-    role = roles.get(name, name if name in ("input", "weight", "bias", "index", "labels") else "")
-    trace = recorder.origins.get(tensor)
-    fact = kind_of(tensor).fact
-    if trace is not None:
-        origin, named = trace[6] or ("node", "")
-        return Operand(fact, origin, trace[2], trace[3], named, role)
-    found = recorder.modules.name_of(tensor)
-    if found is not None:
-        return Operand(fact, found[0], None, 0, found[1], role)
-    return Operand(fact, "argument", None, 0, "", role)
-
-
-def _expressed(operand: Operand, tensor: Any, call: CallSite | None) -> Operand:
-    if call is None or tensor is None:
-        return operand
-    argument = next((one for one in call.arguments if _holds(one, tensor)), None)
-    if argument is None:
-        return operand
-    return Operand(
-        operand.fact,
-        operand.origin,
-        operand.producer,
-        operand.output,
-        operand.name,
-        operand.role,
-        argument.text,
-    )
-
-
-def _holds(argument: Argument, tensor: Any) -> bool:
-    return any(one is tensor for one in _tensors(argument.value))
-
-
-def _tensors(value: Any) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if type(value) in (list, tuple):
-        return [one for one in value if isinstance(one, torch.Tensor)]
-    return []
-
-
-def _is_functional(frame: FrameType) -> bool:
-    if frame.f_code.co_name == "broadcast_tensors":  # a loss's own first step: the loss is the call
-        return False
-    return frame.f_globals.get("__name__") in ("torch.nn.functional", "torch.functional")
-
-
-def _phase(inner: Sequence[FrameType]) -> Any:
-    return "backward" if any(one.f_code.co_name == "_engine_run_backward" for one in inner) else "forward"
+        return raw.phase.partition(" ")[0]
+    return "backward" if any(one.f_code is ENGINE_CALL for one in inner) else "forward"
 
 
 def _module(recorder: EagerRecorder, inner: Sequence[FrameType]) -> str:
     for frame in reversed(inner):
-        if frame.f_code is torch.nn.Module._call_impl.__code__:
+        if frame.f_code is MODULE_CALL:
             return recorder.modules.path(frame.f_locals.get("self"), frame)
     return ""
-
-
-def _as_phase(phase: str) -> Any:
-    return phase.partition(" ")[0]

@@ -29,6 +29,8 @@ _NUMBERS: tuple[tuple[str, str], ...] = (
     ("shape", r"Expected size (?P<expected>\d+) but got size (?P<found>\d+) for tensor number \d+"),
     ("shape", r"\((?P<expected>\d+)\) must match the existing .*\((?P<found>\d+)\) at .* (?P<dimension>\d+)"),
     ("shape", r"running_mean should contain (?P<found>\d+) elements not (?P<expected>\d+)"),
+    ("shape", r"embedding dimension of (?P<expected>\d+), but got (?P<found>\d+)"),
+    ("shape", r"Expected (?P<expected>\d+), got (?P<found>\d+)"),
     ("inplace", r"is at version (?P<found_version>\d+); expected version (?P<expected_version>\d+)"),
     ("index", r"index (?P<value>-?\d+) is out of bounds for .* (?P<dimension>\d+) with size (?P<high>\d+)"),
     ("index", r"be in range of \[(?P<low>-?\d+), (?P<last>-?\d+)\], but got (?P<value>-?\d+)"),
@@ -36,6 +38,9 @@ _NUMBERS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _WORDS: tuple[tuple[str, str], ...] = (
     ("dtype", r"expected scalar type (?P<expected>\w+) but found (?P<found>\w+)"),
+    ("dtype", r"same dtype, but got: (?P<expected>[\w:]+(?: int)?) != (?P<found>[\w:]+(?: int)?)"),
+    ("dtype", r"Found dtype (?P<found>\w+) but expected (?P<expected>\w+)"),
+    ("dtype", r"scalar types: (?P<expected>\w+)[^;]*; but got (?P<found>[\w.]+) instead"),
     ("dtype", r"same dtype, but got:? (?P<found>\w+) and (?P<expected>\w+)"),
     ("dtype", r"Input type \((?P<found>[\w.]+)\) and (?:weight|bias) type \((?P<expected>[\w.]+)\)"),
     ("dtype", r"result type (?P<found>\w+) can't be cast to the desired output type (?P<expected>\w+)"),
@@ -43,7 +48,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
 )
 _DTYPES = {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32",
-    "short": "int16",
+    "short": "int16", "long int": "int64", "unsigned char": "uint8", "signed char": "int8",
     "byte": "uint8", "char": "int8", "bool": "bool", "bfloat16": "bfloat16", "cfloat": "complex64",
     "complexfloat": "complex64", "cdouble": "complex128", "complexdouble": "complex128",
 }  # fmt: skip
@@ -52,8 +57,6 @@ _DTYPES = {
 def category_of(error: BaseException) -> tuple[str, dict[str, Any]]:
     """Return category and detail of an exception, in the words of the log format."""
     message = str(error)
-    if isinstance(error, AssertionError):
-        return "assertion", {}
     if type(error).__name__ == "OutOfMemoryError":
         return "memory", {}
     if isinstance(error, IndexError) and "Dimension" not in message and "dimension" not in message:
@@ -61,7 +64,7 @@ def category_of(error: BaseException) -> tuple[str, dict[str, Any]]:
     for category, pattern in _CATEGORIES:
         if re.search(pattern, message):
             return category, _detail(category, message)
-    return "other", {}
+    return ("assertion" if isinstance(error, AssertionError) else "other"), {}
 
 
 def _detail(category: str, message: str) -> dict[str, Any]:
@@ -78,5 +81,11 @@ def _detail(category: str, message: str) -> dict[str, Any]:
 
 
 def _word(text: str) -> str:
-    bare = text.removeprefix("torch.").removesuffix("Tensor").removeprefix("cuda.").removeprefix("torch.")
+    bare = (
+        text.removeprefix("c10::")
+        .removeprefix("torch.")
+        .removesuffix("Tensor")
+        .removeprefix("cuda.")
+        .removeprefix("torch.")
+    )
     return _DTYPES.get(bare.lower(), bare.lower() if bare else text)

@@ -59,6 +59,12 @@ class Modules:
             return None
         return entry[1], entry[2], entry[3]
 
+    def parameter(self, name: str) -> torch.Tensor | None:
+        """Return the parameter or buffer of this full name, if it is alive."""
+        found = next((entry for entry in self._tensors.values() if name and entry[2] == name), None)
+        tensor: torch.Tensor | None = found[3]() if found is not None else None
+        return tensor
+
     def variable_name(self, value: Any, frame: FrameType | None) -> str:
         """Return the name of the user's variable that holds `value`, looking outwards from `frame`."""
         found = self._variable(value, frame)

@@ -94,6 +94,10 @@ class NodeBuilder:
         self._users: dict[str, int] = {}
         """Parameter -> the first forward node of the step that used it."""
         self._users_step = -1
+        self._sources: dict[int, tuple[int | None, ...]] = {}
+        """Forward node -> the nodes that made its inputs."""
+        self._finished: dict[int, str] = {}
+        """Forward nodes whose backward has begun to run, in that order -> the autograd node's name."""
         self.flattened: dict[str, tuple[int, int]] = {}
         """Flatten modules by path: the first and the last axis they join."""
 
@@ -101,6 +105,18 @@ class NodeBuilder:
         """Return the user's line of a forward node."""
         known = self._forwards.get(forward)
         return known[1].sites()[0] if known is not None else None
+
+    def saver_of(self, made: int | None, before: int) -> int | None:
+        """Return the forward node, older than `before`, that kept for its backward the tensor that node `made`
+        made: the last one that used it and whose backward has not run, else `made` itself.
+        """
+        keepers = [seq for seq, sources in self._sources.items() if made in sources and seq < before]
+        waiting = [seq for seq in keepers if seq not in self._finished]
+        return waiting[-1] if waiting else made
+
+    def last_backward(self, name: str) -> int | None:
+        """Return the forward node whose backward ran last as an autograd node of this name."""
+        return next((seq for seq, one in reversed(self._finished.items()) if one == name), None)
 
     def build(self, raws: Sequence[Record], zero: float) -> list[Event]:
         """Return the events of `raws` (tuples of a Raw's fields), whose times count from `zero`."""
@@ -111,7 +127,9 @@ class NodeBuilder:
             except Exception as error:
                 self._sink.tool_error("building a node", error)
         if len(self._forwards) > _FORWARDS_KEPT:
-            self._forwards = dict(list(self._forwards.items())[-_FORWARDS_KEPT // 2 :])
+            for table in (self._forwards, self._sources, self._finished):
+                for old in list(table)[: -_FORWARDS_KEPT // 2]:
+                    del table[old]
         return events
 
     def _build(self, raw: Record, zero: float, events: list[Event]) -> None:
@@ -128,6 +146,7 @@ class NodeBuilder:
         if phase == "backward":
             known = self._forwards.get(forward)
             if known is not None:
+                self._finished[forward] = name
                 module, first = (module or known[0]), known[1]
                 if first is not place and not raw[5]:
                     run_site, (site, callers) = site, first.sites()
@@ -167,6 +186,7 @@ class NodeBuilder:
         """Remember a forward or recomputed node; return its phase and the node it recomputes."""
         seq, step, op, _, place, module = raw[:6]
         self._forwards[seq] = module, place
+        self._sources[seq] = tuple([trace[2] for trace in traces])
         if step != self._users_step:
             self._users_step = step
             self._users.clear()

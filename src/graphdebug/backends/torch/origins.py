@@ -5,11 +5,11 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from graphdebug.backends.torch.facts import Kind, Look
+from graphdebug.backends.torch.facts import Kind, Look, kind_of
 from graphdebug.model.event import Origin
 
 __all__ = ["Named", "Origins", "Trace", "Write", "trace_of", "version_of"]
@@ -22,8 +22,18 @@ Trace = tuple[Callable[[], Any], int, int | None, int, Kind, Look, Named | None]
 made or last written, the node that did so, which output of it, its kind, what looking at it gave, its name.
 A plain tuple: one is made for every output of every op."""
 
-Write = tuple[int, int]
-"""A write in place: the version it left, the node."""
+
+class Write(NamedTuple):
+    """A write in place."""
+
+    version: int
+    """The version it left."""
+    seq: int
+    """The node that wrote."""
+    before: int | None
+    """The node that had made or written the tensor before."""
+    kind: Kind
+
 
 _WRITES_KEPT = 64
 _STORAGES_KEPT = 4096
@@ -82,13 +92,14 @@ class Origins:
                     del self._written[old]
             # moved to the end, so that the storages written longest ago go first
             writes = self._written.pop(address, None) or deque(maxlen=_WRITES_KEPT)
-            writes.append((version, seq))
+            before = self.made.get(id(tensor))
+            writes.append(Write(version, seq, before[2] if before is not None else None, kind_of(tensor)))
             self._written[address] = writes
 
     def writer(self, tensor: torch.Tensor, version: int) -> int | None:
         """Return the node that left `tensor`'s memory at `version`, if it was seen."""
         writes = self._written.get(_storage(tensor), ())
-        return next((seq for left, seq in reversed(writes) if left == version), None)
+        return next((one.seq for one in reversed(writes) if one.version == version), None)
 
     def histories(self) -> list[list[Write]]:
         """Return the writes of each storage that was written in place, the last written first."""
