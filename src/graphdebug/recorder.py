@@ -15,7 +15,7 @@ from itertools import count
 from typing import Literal, Protocol
 
 from graphdebug.errors import GraphDebugWarning
-from graphdebug.model.event import End, Event, Source, ToolError
+from graphdebug.model.event import End, Event, Phase, Source, ToolError
 from graphdebug.model.site import SiteFinder
 
 __all__ = ["Log", "Recorder"]
@@ -47,6 +47,7 @@ class Recorder:
         self.sites = SiteFinder(self._keep_source)
         self.step = 0
         self.recording = True
+        self.phase: Phase | None = None
         self.written = 0
         self._log = log
         self._drain = drain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from graphdebug.model.event import Event, Failure
+from graphdebug.model.event import Event, Failure, Phase
 from graphdebug.model.site import SiteFinder
 from graphdebug.options import Options
 
@@ -21,6 +21,9 @@ class Sink(Protocol):
     recording: bool
     """Whether nodes of this step are wanted (``every=N``, paused recorder, forked child): when False, don't
     take them."""
+
+    phase: Phase | None
+    """What a library above the framework says it is doing (Keras applying an optimizer); mostly None."""
 
     def next_seq(self) -> int:
         """Take the next sequence number. Take it when the op runs, also if the event is built later."""

@@ -98,7 +98,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"[Ii]ncompatible shapes|size-incompatible|[Ss]hapes? .* (?:incompatible|not compatible)|must have the same (?:first dimension|shape|size)", "shape"),
     _rule(r"Dimensions? .*(?:not compatible|should match|must match)|must be (?:broadcastable|divisible)|[Ii]nvalid (?:static )?shape", "shape"),
     _rule(r"logits and labels must|must be (?:at least )?(?:rank )?\d-?[dD]|Negative dimension size|input shapes: \[", "shape"),
-    _rule(r"must equal `logits.shape`|`\w+.shape` must", "shape"),
+    _rule(r"must have the same (?:rank|shape up until)|must equal `logits.shape`|`\w+.shape` must", "shape"),
     _rule(r"OOM when allocating|Out of memory|failed to allocate", "memory"),
     _rule(r"Cannot assign a device", "device"),
 ]  # fmt: skip

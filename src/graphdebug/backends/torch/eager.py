@@ -246,7 +246,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
                 place, module, checkpointed = self.stack.read(frame)
                 if checkpointed:
                     phase = "recompute"
-        elif thread.optimizing:
+        elif thread.optimizing or sink.phase == "optimizer":
             phase = "optimizer"
             place = thread.place or self.stack.read(frame)[0]
         else:

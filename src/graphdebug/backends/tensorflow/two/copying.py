@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2, function_pb2
+from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
 
 from graphdebug.model.event import Level
 
@@ -19,12 +21,16 @@ LOOKED_INTO = frozenset({tf.float16, tf.bfloat16, tf.float32, tf.float64})
 SAMPLE = 64
 """Elements of a tensor that level `values` keeps."""
 
-WIDTHS: dict[Level, tuple[int, int]] = {"shapes": (0, 0), "health": (2, 1), "stats": (5, 5), "values": (5, 5)}
+WIDTHS: dict[Level, tuple[int, int]] = {"shapes": (5, 0), "health": (5, 0), "stats": (5, 5), "values": (5, 5)}
 """Numbers a tensor has in a summary: from the summary op, and single ones after those of all tensors.
 
-The summary op gives (id, any not finite) or (id, size, -inf, +inf, nan); the single ones are half the sum of
-squares, then min, max, mean and the number of zeros.
+The summary op gives (id, size, -inf, +inf, nan); the single ones are half the sum of squares, min, max,
+mean and the number of zeros.
 """
+
+SMALL = 8192
+"""Elements up to which all are counted at once; a larger tensor is counted only if it is not finite, which is
+found out in a fifth of the time."""
 
 _HEALTH, _CONCISE = 2, 3
 """Modes of DebugNumericSummaryV2."""
@@ -44,6 +50,7 @@ class Copy:
     def __init__(self, definition: function_pb2.FunctionDef, level: Level) -> None:
         self.definition = function_pb2.FunctionDef()
         self.definition.CopyFrom(definition)
+        self.name = str(definition.signature.name)
         self._level = level
         self._summaries: list[str] = []
         self._singles: list[str] = []
@@ -52,13 +59,11 @@ class Copy:
         self._nested: tuple[list[str], list[str]] = ([], [])
         self._count = 0
 
-    def look(self, tensor: str, dtype: tf.DType, device: str) -> None:
+    def look(self, tensor: str, dtype: tf.DType, device: str, *, large: bool) -> None:
         """Sum up the elements of a float tensor, given by its name in the definition (``MatMul:product:0``)."""
-        mode = _HEALTH if self._level == "health" else _CONCISE
-        attrs = {"T": dtype, "output_dtype": tf.float32, "tensor_debug_mode": mode, "tensor_id": 0}
-        self._summaries.append(self._add("DebugNumericSummaryV2", [tensor], attrs, "output", device))
-        self._single(self._add("L2Loss", [tensor], {"T": dtype}, "output", device), dtype, device)
+        self._summaries.append(self._counted(tensor, dtype, device, large=large))
         if self._level != "health":
+            self._single(self._add("L2Loss", [tensor], {"T": dtype}, "output", device), dtype, device)
             flat = self._flat(tensor, dtype, device)
             axis = self._constant(np.array([0], np.int32), device)
             for op in ("Min", "Max", "Mean"):
@@ -70,6 +75,30 @@ class Copy:
             one_each = self._cast(is_zero, tf.bool, device)
             summed = {"T": tf.float32, "Tidx": tf.int32, "keep_dims": False}
             self._singles.append(self._add("Sum", [one_each, axis], summed, "output", device))
+
+    def _counted(self, tensor: str, dtype: tf.DType, device: str, *, large: bool) -> str:
+        attrs = {"T": dtype, "output_dtype": tf.float32, "tensor_debug_mode": _CONCISE, "tensor_id": 0}
+        if not large:
+            return self._add("DebugNumericSummaryV2", [tensor], attrs, "output", device)
+        attrs["tensor_debug_mode"] = _HEALTH
+        flags = self._add("DebugNumericSummaryV2", [tensor], attrs, "output", device)
+        axis = self._constant(np.array([0], np.int32), device)
+        reduced = {"T": tf.float32, "Tidx": tf.int32, "keep_dims": False}
+        worst = self._add("Max", [flags, axis], reduced, "output", device)
+        is_bad = self._cast(worst, tf.float32, device, tf.bool)
+        size = self._add("Size", [tensor], {"T": dtype, "out_type": tf.int32}, "output", device)
+        then, otherwise = counting(dtype)
+        branches = {
+            "Tcond": tf.bool, "Tin": [dtype, tf.int32], "Tout": [tf.float32], "then_branch": then,
+            "else_branch": otherwise, "_lower_using_switch_merge": True,
+        }  # fmt: skip
+        return self._add("StatelessIf", [is_bad, tensor, size], branches, "output", device)
+
+    def put_aside(self, key: str, tensors: Sequence[str], dtypes: Sequence[tf.DType]) -> None:
+        """Keep the outputs of an op that can't be run again under `key`, in case the function raises."""
+        name = f"{_PREFIX}/{key}"
+        self._add("Stage", tensors, {"dtypes": list(dtypes), "shared_name": key}, "", "", name=name)
+        self.keep(name)
 
     def sample(self, tensor: str, dtype: tf.DType, size: int, device: str) -> int:
         """Hand out the elements of a numeric tensor, or 64 of them at equal distances; return how many."""
@@ -195,7 +224,34 @@ def _attribute(value: Any) -> attr_value_pb2.AttrValue:
         return attr_value_pb2.AttrValue(i=value)
     if isinstance(value, str):
         return attr_value_pb2.AttrValue(s=value.encode())
+    if isinstance(value, AtomicFunction):
+        return attr_value_pb2.AttrValue(func=attr_value_pb2.NameAttrList(name=value.name.decode()))
     if isinstance(value, list):
         types = [one.as_datatype_enum for one in value]
         return attr_value_pb2.AttrValue(list=attr_value_pb2.AttrValue.ListValue(type=types))
     return attr_value_pb2.AttrValue(tensor=value)
+
+
+@cache
+def counting(dtype: tf.DType) -> tuple[AtomicFunction, AtomicFunction]:
+    """Return the branches that count what is not finite in a tensor, and that say there is nothing to count."""
+
+    def count(tensor: Any, size: Any) -> Any:
+        del size
+        return tf.raw_ops.DebugNumericSummaryV2(
+            input=tensor, output_dtype=tf.float32, tensor_debug_mode=_CONCISE, tensor_id=0
+        )
+
+    def nothing(tensor: Any, size: Any) -> Any:
+        del tensor
+        return tf.stack([0.0, tf.cast(size, tf.float32), 0.0, 0.0, 0.0])
+
+    signature = [tf.TensorSpec(None, dtype), tf.TensorSpec([], tf.int32)]
+    traced = [tf.function(one, input_signature=signature, autograph=False) for one in (count, nothing)]
+    _alive.extend(traced)
+    then, otherwise = (one.get_concrete_function()._inference_function for one in traced)
+    return then, otherwise
+
+
+_alive: list[Any] = []
+"""The functions above, one pair for each dtype: the runtime forgets a function that nobody holds."""

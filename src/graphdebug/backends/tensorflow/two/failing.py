@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
@@ -20,13 +20,25 @@ from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.planning import read_graph
 from graphdebug.backends.tensorflow.two.playing import Records, Run
-from graphdebug.backends.tensorflow.vocabulary import word
+from graphdebug.backends.tensorflow.vocabulary import Word, word
 from graphdebug.model.event import Failure, Operand, Phase, Site, TensorFact
 
 __all__ = ["Failing", "watch_errors"]
 
 _TAGS = re.compile(r"\{\{function_node [^}]*\}\}\s*|\s*\[\[\{\{.*?\}\}\]\]|\s*\[Op:[^\]]*\]( name: )?")
 """What the runtime adds to its message: names of functions and nodes, which the event has in fields."""
+
+_CHECKING = ("/tensorflow/python/ops/", "/keras/src/backend/tensorflow/")
+"""Where shapes are checked in Python, before any op."""
+
+_CALLED = {
+    "sparsecategoricalcrossentropy": "sparsesoftmaxcrossentropywithlogits",
+    "categoricalcrossentropy": "softmaxcrossentropywithlogits",
+}
+"""Keras's functions by the op they are about, without underscores."""
+
+_ROLES = {"target": "labels", "output": "logits"}
+"""What Keras calls the two sides of a loss."""
 
 _MAKING = "_graphdebug_making"
 """Where the watch over the making of ops notes, on its exception, which op was being made."""
@@ -55,17 +67,16 @@ class Failing:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._sink = observer.sink
-        self._calls: list[tuple[weakref.ref[BaseException], Call]] = []
+        self._calls: deque[tuple[BaseException, Call]] = deque(maxlen=8)
 
     def keep(self, error: BaseException, call: Call) -> None:
         """Remember which call raised `error`."""
-        self._calls = [(ref, one) for ref, one in self._calls[-8:] if ref() is not None]
-        self._calls.append((weakref.ref(error), call))
+        self._calls.append((error, call))
 
     def of(self, error: BaseException) -> Failure | None:
         """Return what is known of `error`, or None if it is none of TensorFlow's."""
         chain = list(_chain(error))
-        call = next((found for one in chain for ref, found in self._calls if ref() is one), None)
+        call = next((found for one in chain for known, found in self._calls if known is one), None)
         if call is None:
             call = next((found for one in chain if (found := self._being_made(one)) is not None), None)
         frames = self._frames(error)
@@ -105,21 +116,28 @@ class Failing:
         frames = list(_frames_of(error))
         if frames and frames[-1].f_code.co_name == "quick_execute":
             return _eager_call(self._observer, frames[-1])
-        inner = [frame for frame in frames if "/tensorflow/python/ops/" in frame.f_code.co_filename]
+        inner = [frame for frame in frames if any(one in frame.f_code.co_filename for one in _CHECKING)]
         for frame in reversed(inner):
             code, values = frame.f_code, frame.f_locals
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
             given = [(name, values[name]) for name in names if _is_tensor(values.get(name))]
             if given:
                 called = code.co_name.replace("_", "").removesuffix("v2")
+                called = _CALLED.get(called, called)
                 op_type = next((one for one in _op_types() if one.lower() == called), "")
-                operands = [self._operand(value, name) for name, value in given]
                 mode = "eager" if all(hasattr(value, "_numpy_internal") for _, value in given) else "function"
-                return Call(op_type, operands, {}, mode, self._observer.phase("other"))
+                return Call(op_type, self._operands(given, word("")), {}, mode, self._observer.phase("other"))
         return None
 
-    def _operand(self, value: Any, role: str) -> Operand:
-        return _made(self._observer, value).operand(role)
+    def _operands(self, given: Sequence[tuple[str, Any]], named: Word) -> list[Operand]:
+        """Return operands by name and value; where the values are being traced, so are their producers."""
+        symbolic = [value for _, value in given if hasattr(value, "op")]
+        traced = self._traced(symbolic[0].graph) if symbolic else {}
+        found = []
+        for index, (name, value) in enumerate(given):
+            made = traced.get(getattr(value, "name", "")) or _made(self._observer, value)
+            found.append(made.operand(named.role(index) or _ROLES.get(name, name)))
+        return found
 
     def _being_made(self, error: BaseException) -> Call | None:
         """Read what was being added to a function while it was traced."""
@@ -127,15 +145,10 @@ class Failing:
         if making is None:
             return None
         delattr(error, _MAKING)
-        symbolic = [one for one in _flat(making.inputs.values()) if hasattr(one, "op")]
-        graph = symbolic[0].graph if symbolic else None
-        made = {} if graph is None else self._traced(graph)
-        named = word(making.op_type)
-        operands = []
-        for index, (name, value) in enumerate(_tensors(making.inputs)):
-            found = made.get(getattr(value, "name", "")) or _plain(self._observer, value)
-            operands.append(found.operand(named.role(index) or name))
-        attributes = attributes_of(making.op_type, Asked(making.inputs.get, making.constant, operands))
+        operands = self._operands(list(_tensors(making.inputs)), word(making.op_type))
+        attributes = attributes_of(
+            making.op_type, Asked(making.inputs.get, making.constant, operands)
+        )
         return Call(making.op_type, operands, attributes, "function", self._observer.phase("other"))
 
     def _traced(self, graph: Any) -> dict[str, Made]:
@@ -296,14 +309,6 @@ def _frames_of(error: BaseException) -> Iterator[FrameType]:
     while traceback is not None:
         yield traceback.tb_frame
         traceback = traceback.tb_next
-
-
-def _flat(values: Any) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from _flat(value)
-        else:
-            yield value
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

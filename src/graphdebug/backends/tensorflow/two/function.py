@@ -65,7 +65,7 @@ class _Functions:
         if plan is None or not self._sink.recording:
             outputs = original(runtime, name, inputs, count)
         else:
-            outputs = self._recorded(original, runtime, plan, inputs, count)
+            outputs = self._recorded(original, runtime, name, plan, inputs, count)
         if plan is not None and plan.updates:
             self._observer.function_ended()
         return outputs
@@ -80,20 +80,28 @@ class _Functions:
         self._plans.clear()
 
     def _recorded(
-        self, original: Callable[..., Any], runtime: Any, plan: Plan, inputs: Sequence[Any], count: int
-    ) -> Any:
+        self, original: Callable[..., Any], runtime: Any, name: bytes, plan: Plan, inputs: Sequence[Any],
+        count: int,
+    ) -> Any:  # fmt: skip
         position = self._sink.sites.position(sys._getframe(3))
         began = self._sink.now()
         made = self._quietly("reading arguments", lambda: [self._observer.made(one) for one in inputs])
         try:
             outputs = original(runtime, plan.name.encode(), inputs, count + plan.extras) or []
         except Exception as error:
+            if "graphdebug/" in str(getattr(error, "message", "")):
+                # our copy could not be set up: nothing has run yet
+                self._sink.tool_error("preparing a function", error)
+                self._plans[name] = None
+                return original(runtime, name, inputs, count)
             failed = error
             self._quietly("cleaning up after a failed function", lambda: self._clean(failed, plan))
             self._quietly(
                 "reading a failed function", lambda: self._raised(failed, plan, inputs, made or [], position)
             )
             raise
+        if plan.kept:
+            self._quietly("dropping what was kept", lambda: self._drop(plan))
         users, extras = list(outputs[:count]), list(outputs[count:])
         self._quietly(
             "recording a function", lambda: self._play(plan, made or [], users, extras, position, began)
@@ -120,9 +128,20 @@ class _Functions:
         state = self._observer.ledger.state
         state.busy = True
         try:
-            if not int(tf.raw_ops.StageSize(dtypes=dtypes, shared_name=key)):
+            found = _unstaged(key, dtypes)
+            if not found:
                 raise RuntimeError(f"nothing was put aside under {key}")
-            return [one.numpy() for one in tf.raw_ops.Unstage(dtypes=dtypes, shared_name=key)]
+            return [one.numpy() for one in found]
+        finally:
+            state.busy = False
+
+    def _drop(self, plan: Plan) -> None:
+        """Forget what was kept in case the function raised."""
+        state = self._observer.ledger.state
+        state.busy = True
+        try:
+            for key, dtypes in plan.kept.values():
+                tf.raw_ops.StageClear(dtypes=dtypes, shared_name=key)
         finally:
             state.busy = False
 
@@ -151,15 +170,15 @@ class _Functions:
         message = str(getattr(error, "message", error))
         node, functions = plain_path(node_name(message)), re.findall(r"\{\{function_node (\S+)\}\}", message)
         path = plan.find(lambda entry: entry.name == node) or plan.find(
-            lambda entry: entry.source.name == node and entry.source.graph.name in functions
+            lambda entry: entry.source.name == node and entry.home in functions
         )
         if not path:
             return
-        kept = {index: self._staged(key, dtypes) for index, (key, dtypes) in plan.kept.items()}
-        replay = Replay(plan, inputs, kept)
         state = self._observer.ledger.state
         state.busy = True
         try:
+            kept = {index: _unstaged(key, dtypes) for index, (key, dtypes) in plan.kept.items()}
+            replay = Replay(plan, inputs, kept)
             outer, index = path[0]
             replay.reach(outer.entries[index])
             found = {at: tensors for at, tensors in replay.tensors.items() if tensors}
@@ -211,6 +230,14 @@ class _Functions:
         except Exception as error:
             self._sink.tool_error(where, error)
             return None
+
+
+def _unstaged(key: str, dtypes: Sequence[tf.DType]) -> list[Any]:
+    """Take the oldest record that waits under `key`; nothing if there is none (waiting would block)."""
+    if not int(tf.raw_ops.StageSize(dtypes=dtypes, shared_name=key)):
+        return []
+    found = tf.raw_ops.Unstage(dtypes=dtypes, shared_name=key)
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 def _caller(frame: FrameType | None) -> AtomicFunction | None:

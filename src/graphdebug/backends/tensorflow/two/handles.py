@@ -48,8 +48,8 @@ def variable_above(frame: FrameType | None) -> Any:
 
 
 def variable_name(variable: Any) -> str:
-    """Return a variable's name without TensorFlow's output number: ``dense/kernel``."""
-    return str(getattr(variable, "name", "")).partition(":")[0]
+    """Return the path of a Keras variable, a variable's name without its output number: ``dense/kernel``."""
+    return str(getattr(variable, "path", None) or getattr(variable, "name", "")).partition(":")[0]
 
 
 def _owns(owner: Any, handle: Any) -> bool:

@@ -108,7 +108,5 @@ class _State(threading.local):
     """What the running tape differentiates."""
     visited: frozenset[int] = frozenset()
     """Forward nodes whose gradient functions have run for the running tape."""
-    optimizer: int = 0
-    """How many optimizers are applying gradients."""
     busy: bool = False
     """graphdebug itself is running ops: they are not the user's."""

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.two.handles import variable_above, variable_name
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made, Ran
 from graphdebug.backends.tensorflow.vocabulary import word
@@ -32,8 +33,9 @@ class Links:
     forward op as it ties eager ops.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, sink: Sink) -> None:
         self._ledger = ledger
+        self._sink = sink
         self._names: dict[int, str] = {}
         self._forward: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
         self._phases: weakref.WeakKeyDictionary[Any, dict[str, Phase]] = weakref.WeakKeyDictionary()
@@ -45,13 +47,15 @@ class Links:
     ) -> None:
         """TensorFlow added an op to a function it is tracing."""
         state = self._ledger.state
+        if state.busy:
+            return  # a function of ours
         self._last -= 1
         kind = op_type.decode() if isinstance(op_type, bytes) else str(op_type)
         name = op_name.decode() if isinstance(op_name, bytes) else str(op_name)
         self._names[self._last] = name
         unknown = Made(_NOTHING, "unknown")
         made = tuple(self._ledger.made.get(getattr(one, "_id", -1)) or unknown for one in inputs)
-        if kind == "ReadVariableOp":
+        if "VariableOp" in kind or kind.startswith("Resource"):
             variable = variable_above(sys._getframe(2))
             handle: Any = getattr(variable, "_handle", None)  # a variable being made has none yet
             if hasattr(handle, "_numpy_internal"):
@@ -60,8 +64,8 @@ class Links:
         self._ledger.ran[self._last] = Ran(kind, made, family.function, family.family)
         for index, tensor in enumerate(outputs):
             self._ledger.made[tensor._id] = Made(_NOTHING, "node", self._last, index)
-        if state.optimizer:
-            self._phases.setdefault(graph, {})[name] = "optimizer"
+        if self._sink.phase is not None and not state.backward:
+            self._phases.setdefault(graph, {})[name] = self._sink.phase
         elif state.backward:
             self._phases.setdefault(graph, {})[name] = "backward"
             forward = self._ledger.forward_of(kind, inputs, outputs)

@@ -47,7 +47,7 @@ class Observer:
         self.sink = sink
         self.options = options
         self.ledger = Ledger()
-        self.links = Links(self.ledger)
+        self.links = Links(self.ledger, sink)
         self._differentiated = self._updated = False
         self._held: list[Event] = []
         self._facts: dict[Any, TensorFact] = {}
@@ -78,12 +78,10 @@ class Observer:
         state = self.ledger.state
         if state.backward:
             return "backward"
-        if state.optimizer:
-            return "optimizer"
         if family == "assign" and self._differentiated:
             self._updated = True
             return "optimizer"
-        return "forward"
+        return self.sink.phase or "forward"
 
     def backward_ended(self) -> None:
         """Gradients have been computed: a step ends when they have been applied."""
@@ -92,11 +90,6 @@ class Observer:
     def function_ended(self) -> None:
         """A function that is a whole training step has returned."""
         self._end_step()
-
-    def step_applied(self) -> None:
-        """An optimizer has applied gradients. Those of several optimizers after one backward are one step."""
-        if self._differentiated:
-            self._end_step()
 
     def tape_opened(self) -> None:
         """The user began a forward pass: variables that were written by hand before end the step before."""

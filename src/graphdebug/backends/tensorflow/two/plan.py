@@ -51,6 +51,8 @@ class Entry:
     control: Control | None = None
     source: Any = None
     """The op of the user's graph."""
+    home: str = ""
+    """The function it is in, by its name in the runtime."""
 
 
 @dataclass(slots=True)

@@ -13,11 +13,12 @@ from tensorflow.python.framework import tensor_util
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.facts import static_fact
 from graphdebug.backends.tensorflow.sites import build_sites
-from graphdebug.backends.tensorflow.two.copying import LOOKED_INTO, Copy
+from graphdebug.backends.tensorflow.two.copying import LOOKED_INTO, SMALL, Copy
 from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
 from graphdebug.backends.tensorflow.two.optimized import Optimized
 from graphdebug.backends.tensorflow.two.plan import Control, Entry, Gradients, Plan, Ref, Slots
+from graphdebug.backends.tensorflow.two.scopes import layer_path
 from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.event import Operand, Phase
 
@@ -31,6 +32,12 @@ _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _LOOPS = {"While": "While", "StatelessWhile": "While"}
 _BRANCHES = {"If": "If", "StatelessIf": "If", "Case": "Case", "StatelessCase": "Case"}
 _SITES = 4
+
+_ONCE = frozenset({
+    "IteratorGetNext", "RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal",
+    "StatefulUniform", "StatefulStandardNormalV2", "Multinomial", "RandomShuffle",
+})  # fmt: skip
+"""Ops that give something else when run again: what they gave is kept until the function has returned."""
 
 _numbers = itertools.count()
 
@@ -166,11 +173,12 @@ class _Planner:
         path = f"{prefix}{op.name}"
         sources = [refs.get(one.name, _unknown(one)) for one in op.inputs]
         entry = Entry(
-            op.type, path, name.function, name.family, self._phase(op, graph, sources), _scope(op.name),
+            op.type, path, name.function, name.family, self._phase(op, graph, sources),
+            layer_path(_scope(op.name), self._observer.ledger.variables.values()),
             tuple(build_sites(op, self._observer.sink.sites, _SITES)),
             tuple((ref, name.role(index)) for index, ref in enumerate(sources)),
             [static_fact(tensor) for tensor in op.outputs],
-            alias=op.type in ALIASES, source=op,
+            alias=op.type in ALIASES, source=op, home=copy.name if copy is not None else "",
         )  # fmt: skip
         entry.attributes = _attributes(op, sources, entry)
         forward = self._observer.links.forward(graph, op.name)
@@ -185,13 +193,17 @@ class _Planner:
         entry.execution = self._optimized.execution(op, prefix) if self._look else "inferred"
         if entry.control is not None and self._look:
             entry.execution = "executed"  # lowered to jumps, not removed
-        if self._look and entry.control is None and node is not None:
+        if self._look and copy is not None and entry.control is None and node is not None:
             self._probe(op, node, index, entry, copy, slots)
+            if op.type in _ONCE and not self._plan.stage:
+                key, dtypes = f"graphdebug_{next(_numbers)}", [tensor.dtype for tensor in op.outputs]
+                copy.put_aside(key, _definition_names(op), dtypes)
+                self._plan.kept[index] = key, dtypes
 
-    def _probe(self, op: Any, node: Any, index: int, entry: Entry, copy: Copy | None, slots: Slots) -> None:
+    def _probe(self, op: Any, node: Any, index: int, entry: Entry, copy: Copy, slots: Slots) -> None:
         """Have summed up what survives the graph optimizer; looking at the rest would prevent its fusion."""
         names = _definition_names(op)
-        if copy is None or entry.execution != "executed" or op.type == "Stage":
+        if entry.execution != "executed" or op.type == "Stage":
             return
         for output, (tensor, reference) in enumerate(zip(op.outputs, names, strict=True)):
             dtype = tensor.dtype.base_dtype
@@ -203,7 +215,8 @@ class _Planner:
             if self._level == "shapes" or entry.alias:
                 continue
             if dtype in LOOKED_INTO:
-                copy.look(reference, dtype, node.device)
+                size = tensor.shape.num_elements()
+                copy.look(reference, dtype, node.device, large=size is None or size > SMALL)
                 slots.floats.append((index, output))
             if self._level == "values" and tensor.shape.is_fully_defined() and dtype != tf.string:
                 size = copy.sample(reference, dtype, tensor.shape.num_elements(), node.device)

@@ -87,13 +87,10 @@ class _Facts:
         count = len(slots.floats)
         first = records.floats(count * summary).reshape(count, summary)
         second = records.floats(count * singles).reshape(count, singles)
-        rows = np.flatnonzero(first[:, 1]) if level == "health" else range(count)
+        rows = np.flatnonzero(first[:, 2:].any(axis=1)) if level == "health" else range(count)
         for row in rows:
             index, output = slots.floats[row]
-            fact = self.of[index][output]
-            self.of[index][output] = (
-                _unwell(fact, second[row]) if level == "health" else _summed(fact, first[row], second[row])
-            )
+            self.of[index][output] = _summed(self.of[index][output], first[row], second[row])
         for index, output, size in slots.values:
             values = tuple(number(float(value)) for value in records.floats(size))
             self.of[index][output] = replace(self.of[index][output], values=values)
@@ -234,18 +231,15 @@ def _resolve(ref: Ref, made: Sequence[Sequence[Made]], arguments: Sequence[Made]
 _NOTHING = Made(TensorFact(None, ""), "unknown")
 
 
-def _unwell(fact: TensorFact, singles: np.ndarray) -> TensorFact:
-    """A tensor that is not finite: the sum of its squares is NaN if it has a NaN, else it has an Inf."""
-    has_nan = math.isnan(float(singles[0]))
-    return replace(fact, finite=False, stats=Stats(nan=1) if has_nan else Stats(pos_inf=1))
-
-
 def _summed(fact: TensorFact, summary: np.ndarray, singles: np.ndarray) -> TensorFact:
     """Return `fact` with its statistics: var = mean of squares - square of the mean, where that is not lost."""
     size, neg_inf, pos_inf, nan = (int(value) for value in summary[1:5])
-    half_squares, low, high, mean, zero = (float(value) for value in singles)
     finite = not (neg_inf or pos_inf or nan)
-    counts: dict[str, Any] = {"nan": nan, "pos_inf": pos_inf, "neg_inf": neg_inf, "zero": int(zero)}
+    counts: dict[str, Any] = {"nan": nan, "pos_inf": pos_inf, "neg_inf": neg_inf}
+    if not len(singles):
+        return replace(fact, finite=finite, stats=Stats(**counts))
+    half_squares, low, high, mean, zero = (float(value) for value in singles)
+    counts["zero"] = int(zero)
     if not finite or not size:
         return replace(fact, finite=finite, stats=Stats(**counts))
     variance = 2 * half_squares / size - mean * mean

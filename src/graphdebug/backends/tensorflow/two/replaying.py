@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -24,7 +24,7 @@ class Replay:
 
     """
 
-    def __init__(self, plan: Plan, arguments: Sequence[Any], kept: dict[int, Sequence[Any]]) -> None:
+    def __init__(self, plan: Plan, arguments: Sequence[Any], kept: Mapping[int, Sequence[Any]]) -> None:
         self._plan = plan
         self._arguments = arguments
         self.tensors: dict[int, Sequence[Any]] = dict(kept)

@@ -42,12 +42,14 @@ def _tell(observer: Observer, function_type: Any, options: Any) -> None:
     if not before or not observer.sink.recording:
         return
     changes = _changes(before[-1], function_type)
+    if not changes:
+        return  # TensorFlow traces a function that makes variables twice
     function = tf_decorator.unwrap(options.python_function)[1]
     code = _user_code(function, observer)
     site = None
     if code is not None:
         site = observer.sink.sites.at(code.co_filename, code.co_firstlineno, code.co_name)
-    what = "; ".join(f"{name} was {old}, now {new}" for name, old, new in changes) or "a captured value changed"
+    what = "; ".join(f"{name} was {old}, now {new}" for name, old, new in changes)
     name = options.name or getattr(function, "__name__", "function")
     text = f"{name} is traced again ({len(before) + 1} traces): {what}"
     detail = {

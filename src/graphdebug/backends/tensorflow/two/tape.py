@@ -148,7 +148,7 @@ class _Tape:
             return
         for source, grad in zip(sources, grads, strict=False):
             dense = getattr(grad, "values", grad)  # IndexedSlices hold the rows that were touched
-            name = variable_name(source) if hasattr(source, "_handle") else ""
+            name = variable_name(source) if hasattr(source, "handle") else ""
             if isinstance(dense, EagerTensor):
                 self._emit(dense, name=name)
             elif name and hasattr(dense, "graph"):

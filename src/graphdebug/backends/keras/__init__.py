@@ -1,0 +1,91 @@
+"""The Keras backend: layers with their lines, and optimizers; the framework below Keras records the ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras.src.layers import layer as layer_module
+from keras.src.optimizers import base_optimizer
+
+from graphdebug.backends.keras.failures import failure_of
+from graphdebug.backends.keras.layers import Layers
+from graphdebug.backends.protocol import Attachment, Sink
+from graphdebug.model.event import Failure
+from graphdebug.options import Options
+
+__all__ = ["attach"]
+
+
+def attach(sink: Sink, options: Options) -> Attachment:
+    """Watch layers being made and called, and optimizers being applied, from now on."""
+    del options  # layers are few: they are told at every level
+    return _Keras(sink)
+
+
+class _Keras:
+    """Keras, watched."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._layers = Layers(sink)
+        self._saved: list[tuple[type, str, Any]] = []
+        self._wrap_layers()
+        self._wrap_optimizers()
+
+    def drain(self) -> None:
+        """Nothing is held back."""
+
+    def failure(self, error: BaseException) -> Failure | None:
+        """Return what is known of an exception that Keras itself raised."""
+        return failure_of(self._sink, self._layers, error)
+
+    def detach(self) -> None:
+        """Put Keras's own methods back."""
+        while self._saved:
+            owner, name, before = self._saved.pop()
+            setattr(owner, name, before)
+
+    def _put(self, owner: type, name: str, function: Any, file: str) -> None:
+        """Replace a method. Ours has Keras's file name, since Keras leaves its own frames out of tracebacks."""
+        function.__code__ = function.__code__.replace(co_filename=file)
+        self._saved.append((owner, name, vars(owner)[name]))
+        setattr(owner, name, function)
+
+    def _wrap_layers(self) -> None:
+        layers, kind = self._layers, keras.layers.Layer
+        new, call = kind.__new__, kind.__call__
+
+        def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- it is Keras's
+            made = new(cls, *args, **kwargs)
+            layers.made(made)
+            return made
+
+        def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- it is Keras's
+            try:
+                return call(self, *args, **kwargs)
+            except Exception as error:
+                layers.failed(self, args, error)
+                raise
+            finally:
+                layers.called(self)
+
+        self._put(kind, "__new__", __new__, layer_module.__file__)
+        self._saved[-1] = (kind, "__new__", staticmethod(new))
+        self._put(kind, "__call__", __call__, layer_module.__file__)
+
+    def _wrap_optimizers(self) -> None:
+        sink, kind = self._sink, base_optimizer.BaseOptimizer
+        apply = kind.apply
+        ends_steps = keras.backend.backend() != "tensorflow"  # there it is often traced, and not a step yet
+
+        def apply_watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+            outer, sink.phase = sink.phase, "optimizer"
+            try:
+                return apply(self, *args, **kwargs)
+            finally:
+                sink.phase = outer
+                if ends_steps and outer is None:
+                    sink.advance_step()
+
+        self._put(kind, "apply", apply_watched, base_optimizer.__file__)

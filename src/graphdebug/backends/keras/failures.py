@@ -1,0 +1,106 @@
+"""Exceptions that Keras raises in Python: the layer, its line, and what it was called with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import keras
+from keras.src.layers.convolutional.base_conv import BaseConv
+from keras.src.layers.pooling.base_pooling import BasePooling
+
+from graphdebug.backends.keras.layers import Failed, Layers
+from graphdebug.backends.protocol import Sink
+from graphdebug.model.event import Failure, Family, Operand, TensorFact
+
+__all__ = ["failure_of"]
+
+_AXIS = re.compile(
+    r"expected axis (?P<dimension>-?\d+) of input shape to have value (?P<expected>\d+), "
+    r"but received input with shape \((?P<shape>[^)]*)\)"
+)
+_RANK = re.compile(r"expected (?:min_|max_)?ndim=(?P<expected>\d+), found (?:min_|max_)?ndim=(?P<found>\d+)")
+_SHAPE_WORDS = re.compile(r"[Ss]hape|dimension|rank|ndim|axis|incompatible with the layer")
+
+
+def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | None:
+    """Return what is known of an exception raised in Keras's own code, else None.
+
+    An error of an op below Keras is left to the framework whose op it is.
+    """
+    if not isinstance(error, ValueError | TypeError | RuntimeError | AttributeError):
+        return None
+    if not _is_keras(error) and "incompatible with the layer" not in str(error):
+        return None
+    category, detail = _read(str(error))
+    failed = layers.of(error)
+    if failed is None and category == "other":
+        return None
+    frames = sink.sites.of_traceback(error.__traceback__)
+    common: dict[str, Any] = {
+        "error": type(error).__name__, "message": str(error), "category": category, "detail": detail,
+        "framework": "keras", "frames": frames, "run_site": frames[-1] if frames else None,
+    }  # fmt: skip
+    if failed is None:
+        return Failure(sink.next_seq(), sink.step, site=common["run_site"], **common)
+    layer = failed.layer
+    made, _ = layers.site(layer)
+    sink.emit(layers.declare(layer))
+    return Failure(
+        sink.next_seq(), sink.step, op=type(layer).__name__, function=_function(layer), family=_family(layer),
+        module=layer.path or layer.name, operands=_operands(failed),
+        site=common["run_site"] if failed.called_by_user or made is None else made, **common,
+    )  # fmt: skip
+
+
+def _operands(failed: Failed) -> tuple[Operand, ...]:
+    found = [Operand(TensorFact(shape, dtype), "argument", role="input") for shape, dtype in failed.shapes]
+    kernel = getattr(failed.layer, "_kernel", None)
+    if kernel is not None:
+        weight = TensorFact(tuple(kernel.shape), str(kernel.dtype))
+        found.append(Operand(weight, "variable", name=kernel.path, role="weight"))
+    return tuple(found)
+
+
+def _read(message: str) -> tuple[str, dict[str, Any]]:
+    axis = _AXIS.search(message)
+    if axis is not None:
+        sizes = [None if one.strip() == "None" else int(one) for one in axis["shape"].split(",") if one.strip()]
+        dimension = int(axis["dimension"])
+        found = sizes[dimension] if -len(sizes) <= dimension < len(sizes) else None
+        return "shape", {"dimension": dimension, "expected": int(axis["expected"]), "found": found}
+    rank = _RANK.search(message)
+    if rank is not None:
+        return "shape", {"expected": int(rank["expected"]), "found": int(rank["found"])}
+    return ("shape" if _SHAPE_WORDS.search(message) else "other"), {}
+
+
+def _is_keras(error: BaseException) -> bool:
+    """Whether the innermost frame is Keras's own, and not what it has for the framework below."""
+    traceback, last = error.__traceback__, ""
+    while traceback is not None:
+        last = traceback.tb_frame.f_code.co_filename.replace("\\", "/")
+        traceback = traceback.tb_next
+    return "/keras/src/" in last and "/keras/src/backend/" not in last
+
+
+def _family(layer: Any) -> Family:
+    named = next((family for kind, family in _FAMILIES if isinstance(layer, kind)), None)
+    return named or "other"
+
+
+def _function(layer: Any) -> str:
+    words: dict[Family, str] = {"linear": "linear", "conv": f"conv{getattr(layer, 'rank', 2)}d"}
+    return words.get(_family(layer), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower())
+
+
+_FAMILIES: tuple[tuple[type, Family], ...] = (
+    (keras.layers.Dense, "linear"),
+    (BaseConv, "conv"),
+    (BasePooling, "pool"),
+    (keras.layers.Reshape, "reshape"),
+    (keras.layers.Flatten, "reshape"),
+    (keras.layers.BatchNormalization, "norm"),
+    (keras.layers.Embedding, "index"),
+    (keras.layers.Concatenate, "cat"),
+)

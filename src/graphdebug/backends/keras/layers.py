@@ -1,0 +1,151 @@
+"""Layers: each layer that is called, with the line that made it and the sizes it was made for."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, NamedTuple
+
+import keras
+
+from graphdebug.backends.keras.source import made_at
+from graphdebug.backends.protocol import Sink
+from graphdebug.model.event import Declaration, Event, Shape, Site, TensorFact
+from graphdebug.model.site import Position
+
+__all__ = ["Failed", "Layers"]
+
+
+class Failed(NamedTuple):
+    """The innermost layer that an exception left, and what it was called with."""
+
+    layer: Any
+    shapes: tuple[tuple[Shape, str], ...]
+    """Shape and dtype of each tensor argument."""
+    called_by_user: bool
+    """Whether the user's own code called the layer, and not a model that holds it."""
+
+
+class Layers:
+    """The layers of this recording.
+
+    Args:
+        sink: where declarations go.
+
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._made: weakref.WeakKeyDictionary[Any, Position] = weakref.WeakKeyDictionary()
+        self._told: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._failed: deque[tuple[BaseException, Failed]] = deque(maxlen=4)
+
+    def made(self, layer: Any) -> None:
+        """The user made a layer: keep the line."""
+        try:
+            position = self._sink.sites.position(sys._getframe(2))
+            if position is not None:
+                self._made[layer] = position
+        except Exception as error:
+            self._sink.tool_error("keeping the line of a layer", error)
+
+    def called(self, layer: Any) -> None:
+        """A layer has been called: tell it once, and once more when it has got its weights."""
+        try:
+            count = len(layer.weights)
+            if self._told.get(layer) != count:
+                self._told[layer] = count
+                self._sink.emit(self.declare(layer))
+        except Exception as error:
+            self._sink.tool_error("declaring a layer", error)
+
+    def failed(self, layer: Any, args: tuple[Any, ...], error: BaseException) -> None:
+        """An exception leaves a layer; the innermost one is kept."""
+        try:
+            if self.of(error) is None:
+                tensors = [one for one in _flat(args) if hasattr(one, "shape") and hasattr(one, "dtype")]
+                shapes = tuple((_shape(one), keras.backend.standardize_dtype(one.dtype)) for one in tensors)
+                self._failed.append((error, Failed(layer, shapes, self._by_user(sys._getframe(2)))))
+        except Exception as trouble:
+            self._sink.tool_error("reading a failing layer", trouble)
+
+    def of(self, error: BaseException) -> Failed | None:
+        """Return the layer that `error`, or the exception that Keras replaced by it, came out of."""
+        chain: BaseException | None = error
+        for _ in range(8):
+            found = next((failed for known, failed in self._failed if known is chain), None)
+            if found is not None or chain is None:
+                return found
+            chain = chain.__cause__ or chain.__context__
+        return None
+
+    def _by_user(self, frame: FrameType | None) -> bool:
+        """Whether the frame above a layer's call, Keras's wrapper around it apart, is the user's."""
+        while frame is not None and frame.f_code.co_name in ("error_handler", "__call__"):
+            frame = frame.f_back
+        return frame is not None and self._sink.sites.is_user(frame.f_code.co_filename)
+
+    def site(self, layer: Any) -> tuple[Site | None, str]:
+        """Return the line that made a layer, and how it is known."""
+        position = self._made.get(layer)
+        if position is not None:
+            return self._sink.sites.resolve(position), "traceback"
+        found = made_at(layer, self._sink.sites)
+        return found, "source" if found is not None else ""
+
+    def declare(self, layer: Any) -> list[Event]:
+        """Return the declarations of a layer and of its weights."""
+        site, how = self.site(layer)
+        own = [one for one in layer.weights if one.path.rpartition("/")[0] == layer.path]
+        facts = {one.name: _fact(one) for one in own}
+        events: list[Event] = [
+            Declaration(
+                self._sink.next_seq(), layer.path or layer.name, type(layer).__name__, site, how,
+                _attributes(layer), facts,
+            )
+        ]  # fmt: skip
+        events += [
+            Declaration(
+                self._sink.next_seq(), one.path, "Variable", site, how, {"layer": layer.path},
+                {"value": facts[one.name]},
+            )
+            for one in own
+        ]  # fmt: skip
+        return events
+
+
+def _attributes(layer: Any) -> dict[str, Any]:
+    """Return what a layer was made with, and the widths it takes and gives in the words of all frameworks."""
+    config = getattr(layer, "_auto_config", None)
+    given = getattr(config, "config", None) or {}
+    found: dict[str, Any] = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in given.items()
+        if isinstance(value, int | float | str | tuple) and not (isinstance(value, tuple) and not value)
+    }
+    kernel = getattr(layer, "_kernel", None)
+    shape = _shape(kernel) if kernel is not None else ()
+    if isinstance(layer, keras.layers.Dense) and len(shape) == 2:
+        found |= {"in_features": shape[0], "out_features": shape[1]}
+    elif len(shape) > 2:
+        found |= {"in_channels": shape[-2], "out_channels": shape[-1]}
+    return found
+
+
+def _fact(variable: Any) -> TensorFact:
+    return TensorFact(_shape(variable), keras.backend.standardize_dtype(variable.dtype))
+
+
+def _shape(tensor: Any) -> Shape:
+    return tuple(None if size is None else int(size) for size in tensor.shape)
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flat(value)
+        else:
+            yield value

@@ -1,0 +1,74 @@
+"""Finding in the user's source the line that made a layer, for layers made before recording began."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from graphdebug.model.event import Site
+from graphdebug.model.site import SiteFinder
+
+__all__ = ["made_at"]
+
+
+def made_at(layer: Any, sites: SiteFinder) -> Site | None:
+    """Return the one call in the user's loaded files that can have made `layer`, or None.
+
+    A call fits if it names the layer's class, and the numbers and words written in it are the layer's.
+    """
+    fitting = [
+        (file, call)
+        for file in _user_files(sites)
+        for call in _calls(file)
+        if _named(call) == type(layer).__name__ and _fits(call, layer)
+    ]
+    if len(fitting) != 1:
+        return None
+    file, call = fitting[0]
+    return Site(
+        file, call.lineno, call.col_offset, call.end_lineno or 0,
+        -1 if call.end_col_offset is None else call.end_col_offset,
+    )  # fmt: skip
+
+
+def _user_files(sites: SiteFinder) -> list[str]:
+    files = {str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
+    return sorted(file for file in files if file.endswith(".py") and sites.is_user(file))
+
+
+@lru_cache(maxsize=256)
+def _calls(file: str) -> tuple[ast.Call, ...]:
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return ()
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _named(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _fits(call: ast.Call, layer: Any) -> bool:
+    config = getattr(getattr(layer, "_auto_config", None), "config", None)
+    if config is None:
+        return True
+    for name, value in _constants(call, list(config)):
+        if name == "name":
+            if value != layer.name:
+                return False
+        elif name in config and config[name] != value:
+            return False
+    return True
+
+
+def _constants(call: ast.Call, names: list[str]) -> Iterator[tuple[str, Any]]:
+    """Yield parameter and value of the constants in a call, positional ones by the constructor's order."""
+    for name, value in [*zip(names, call.args, strict=False), *((one.arg, one.value) for one in call.keywords)]:
+        if isinstance(value, ast.Constant) and name is not None:
+            yield name, value.value
