@@ -175,3 +175,9 @@ def nan_in_data():
         loss = tf.reduce_sum(tf.matmul(x, w))
         session.run(v1.global_variables_initializer())
         print(session.run(loss, {x: [[1.0, np.nan, 0.0]]}))  # <- fault: data
+
+
+def vector_for_a_matrix():
+    with tf.Graph().as_default():
+        sample = tf1.placeholder(tf.float32, [10])  # <- fault: a vector
+        tf.matmul(sample, tf1.get_variable("w", [10, 4]))

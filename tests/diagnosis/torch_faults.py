@@ -418,3 +418,9 @@ def view_for_transpose():
     x = torch.randn(5, 4, 6)
     h = x.view(4, 5, 6)  # <- fault: view for transpose
     nn.Linear(6, 2)(h).sum().backward()
+
+
+def view_of_a_slice():
+    tokens = torch.randint(0, 9, (4, 33))
+    targets = tokens[:, 1:]
+    F.one_hot(targets.view(-1), 9)  # <- fault: not contiguous

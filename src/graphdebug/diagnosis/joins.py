@@ -71,6 +71,9 @@ def _transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand
                 turned += made_by(node, f"the {node.function} of {shape_words(operand.fact.shape)}")
                 break
     entry = operand_origin(evidence, operands[1], failure, f"gives {shape_words(other)}")
+    root, _ = evidence.provenance.way(operands[1])
+    if root.fact.shape == other:  # it came in like this
+        entry = data_entry(evidence, root, failure) or entry
     return Account(
         [*turned, *entry, *call(failure)],
         [f"{shape_words(one)} meets {shape_words(other)}: one of them is transposed"],

@@ -58,7 +58,10 @@ def _vector(evidence: Evidence, failure: Failure) -> Account | None:
     entry = operand_origin(evidence, vector, failure, f"makes the vector {shape_words(vector.fact.shape)}")
     size = (vector.fact.shape or (1,))[0]
     body = [f"{failure.function} takes matrices; {vector.expression or vector.name or 'one side'} is a vector"]
-    return Account([*call(failure), *entry], body, [f"make it 1x{size} or {size}x1"], confidence=0.7)
+    lines = [*call(failure), *entry]
+    if vector.origin in ("feed", "variable", "parameter"):
+        lines = [*entry, *call(failure)]  # the product is written as usual, what was declared is not
+    return Account(lines, body, [f"make it 1x{size} or {size}x1"], confidence=0.7)
 
 
 def _rank_of_name(failure: Failure) -> int:
@@ -144,6 +147,17 @@ def _probe(failure: Failure) -> Node:
     )  # fmt: skip
 
 
+def _in_memory(evidence: Evidence, failure: Failure, data: Operand, asked: str) -> Account:
+    """The elements fit the shape asked for, but they do not lie in memory in that order."""
+    turned = evidence.provenance.node(data.producer)
+    made = made_by(turned, f"the {turned.function} leaves gaps") if turned is not None else []
+    body = [
+        f"{shape_words(data.fact.shape)} has the elements for {asked}, but they are not contiguous in memory"
+    ]
+    tries = ["use reshape, which copies where it must, or call contiguous() first"]
+    return Account([*call(failure, f"asks for {asked}"), *made], body, tries, confidence=0.85)
+
+
 def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | None:
     shape, target = concrete(data.fact.shape), failure.attributes.get("target")
     if shape is None or not isinstance(target, list | tuple) or not all(isinstance(n, int) for n in target):
@@ -153,6 +167,8 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
     asked = "x".join(str(size) for size in target)
     body = [f"{shape_words(shape)} has {arithmetic(total, shape)} elements; {asked} takes "
             + (f"a multiple of {fixed}" if -1 in target else str(fixed))]  # fmt: skip
+    if fixed and total % fixed == 0 and (-1 in target or total == fixed):
+        return _in_memory(evidence, failure, data, asked)
     batch = (concrete(root.fact.shape) or (0,))[0]
     row = prod(size for size in target[1:] if size != -1)
     rows = batch if target[0] in (-1, batch) else 0
