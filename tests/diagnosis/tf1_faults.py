@@ -179,5 +179,5 @@ def nan_in_data():
 
 def vector_for_a_matrix():
     with tf.Graph().as_default():
-        sample = tf1.placeholder(tf.float32, [10])  # <- fault: a vector
-        tf.matmul(sample, tf1.get_variable("w", [10, 4]))
+        sample = v1.placeholder(tf.float32, [10])  # <- fault: a vector
+        tf.matmul(sample, v1.get_variable("w", [10, 4]))

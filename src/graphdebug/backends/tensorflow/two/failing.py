@@ -146,9 +146,7 @@ class Failing:
             return None
         delattr(error, _MAKING)
         operands = self._operands(list(_tensors(making.inputs)), word(making.op_type))
-        attributes = attributes_of(
-            making.op_type, Asked(making.inputs.get, making.constant, operands)
-        )
+        attributes = attributes_of(making.op_type, Asked(making.inputs.get, making.constant, operands))
         return Call(making.op_type, operands, attributes, "function", self._observer.phase("other"))
 
     def _traced(self, graph: Any) -> dict[str, Made]:
