@@ -39,6 +39,7 @@ class LogFile:
         self._torn = self._index.end < self._index.size and not self._index.add_last()
         self._newer = _newer_format(self.path, self._index)
         self._check()
+        self._rank = next((start.rank for start in self.of_kind(RunStart)), None)
 
     @property
     def damage(self) -> Sequence[str]:
@@ -100,7 +101,7 @@ class LogFile:
 
     def rank_of(self, seq: int) -> int | None:  # noqa: ARG002 - a file holds one rank's events
         """The rank that recorded this file, or None where there are no ranks."""
-        return next((start.rank for start in self.of_kind(RunStart)), None)
+        return self._rank
 
     def containing(self, kind: type[E], texts: Sequence[str]) -> Sequence[E]:
         """The events of one kind whose lines hold all of `texts`, found without decoding the others."""
