@@ -235,3 +235,29 @@ def test_a_report_of_an_empty_run_says_so(opened, tmp_path):
     assert "not finished: the log has no end" in one.page.locator("header").inner_text()
     one.tab("Steps")
     assert "No layer has statistics" in one.page.inner_text("body")
+
+
+def test_a_static_run_is_aligned_with_a_dynamic_one():
+    import msgspec
+
+    from graphdebug.model.event import Node
+    from tests.view.conftest import fact
+
+    def static(event):
+        if not isinstance(event, Node):
+            return event
+        layout = {"linear": "matmul"}.get(event.function, event.function)
+        made = tuple(fact(2, 8, l2=9.0) if event.function == "log" else one for one in event.outputs)
+        changes = {"function": layout, "mode": "session", "step": event.step + 1, "module": "", "outputs": made}
+        return msgspec.structs.replace(event, seq=event.seq + 100, **changes)
+
+    start = make_events()[0]
+    init = msgspec.structs.replace(make_events()[4], seq=90, function="fill", family="fill")
+    other = Run(MemoryStore([start, init, *(static(one) for one in make_events()[4:16])]))
+    found = compare(run_of(make_events()), other)
+    assert [(row.left.seq, row.right.seq, row.kind) for row in found.rows] == [
+        (10, 110, "same"), (11, 111, "differs"), (12, 112, "same"),
+    ]  # fmt: skip
+    assert found.said == (
+        "Forward nodes of step 0 against step 1: the first difference is at log net.py:10: l2 3 against 9"
+    )

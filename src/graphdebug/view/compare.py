@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import zip_longest
 
 import msgspec
 
@@ -19,6 +19,7 @@ _MOST = 4000
 _PLUMBING = {"reshape", "permute", "fill", "copy", "control", "placeholder", "assign", "cast"}
 """Families that one framework runs and another does not; they take no part."""
 _TOLERANCE = 1e-3
+_FIRST_STEPS = 8
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -51,17 +52,35 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(left: Run, right: Run) -> Comparison:
-    """Return the runs' first common step, node by node; where they have none, the first step of each."""
-    common = sorted(set(left.steps) & set(right.steps))
-    steps = (common[0], common[0]) if common else (next(iter(left.steps), 0), next(iter(right.steps), 0))
+    """Return the steps of the two runs that are most alike, the earliest of those, node by node."""
+    steps = _alike(left, right)
+    if steps is None:
+        return Comparison((), "The runs have no step in common: they ran different ops")
     nodes = [_forward(run, step) for run, step in zip((left, right), steps, strict=True)]
     rows = tuple(_rows(*nodes))
-    first = next((row for row in rows if row.kind != "same"), None)
+    first = next((row for row in rows if row.kind == "differs"), None)
     said = f"Forward nodes of step {steps[0]}" + ("" if steps[0] == steps[1] else f" against step {steps[1]}")
     if first is None:
-        return Comparison(rows, f"{said}: no difference in {len(rows)} nodes")
-    place = first.left if first.left.seq is not None else first.right
-    return Comparison(rows, f"{said}: the first difference is at {place.label} {place.line}: {first.said}")
+        lone = sum(row.kind == "only" for row in rows)
+        return Comparison(rows, f"{said}: no difference in {len(rows) - lone} nodes that both runs have")
+    return Comparison(
+        rows, f"{said}: the first difference is at {first.left.label} {first.left.line}: {first.said}"
+    )
+
+
+def _alike(left: Run, right: Run) -> tuple[int, int] | None:
+    """The steps that share the largest part of their words; a TF1 session counts its initializers as one."""
+    words = [
+        {step: Counter(map(_word, _forward(run, step))) for step in run.steps[:_FIRST_STEPS]}
+        for run in (left, right)
+    ]
+    likeness = {
+        (a, b): (one & other).total() / (one | other).total()
+        for a, one in words[0].items()
+        for b, other in words[1].items()
+        if one & other
+    }
+    return max(likeness, key=lambda pair: (likeness[pair], -sum(pair)), default=None)
 
 
 def _forward(run: Run, step: int) -> Sequence[Node]:
@@ -69,20 +88,21 @@ def _forward(run: Run, step: int) -> Sequence[Node]:
     return nodes[:_MOST]
 
 
-def _rows(left: Sequence[Node], right: Sequence[Node]) -> list[ComparisonRow]:
+def _rows(left: Sequence[Node], right: Sequence[Node]) -> Iterator[ComparisonRow]:
     matcher = SequenceMatcher(None, [_word(one) for one in left], [_word(one) for one in right], autojunk=False)
-    rows: list[ComparisonRow] = []
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":
-            rows += [_pair(x, y) for x, y in zip(left[a:b], right[c:d], strict=True)]
+            yield from (_pair(x, y) for x, y in zip(left[a:b], right[c:d], strict=True))
         else:
-            rows += [_apart(x, y) for x, y in zip_longest(left[a:b], right[c:d])]
-    return rows
+            yield from (_apart(x, None) for x in left[a:b])
+            yield from (_apart(None, y) for y in right[c:d])
 
 
 def _word(node: Node) -> str:
-    """What a node does, alike in all frameworks."""
-    return node.function if node.family in ("elementwise", "reduce", "loss") else node.family
+    """What a node does, coarsely enough to be alike in all frameworks; a module or a line would not be."""
+    if node.family in ("linear", "matmul"):
+        return "matmul"
+    return node.function if node.family in ("elementwise", "reduce") else node.family
 
 
 def _pair(left: Node, right: Node) -> ComparisonRow:
@@ -112,11 +132,8 @@ def _apart_by(a: float, b: float) -> float:
 
 
 def _apart(left: Node | None, right: Node | None) -> ComparisonRow:
-    a, b = (_side(left) if left else Side()), (_side(right) if right else Side())
-    said = (
-        "only in the first run" if right is None else "only in the second run" if left is None else "different"
-    )
-    return ComparisonRow(a, b, "only" if left is None or right is None else "differs", said)
+    said = "only in the second run" if left is None else "only in the first run"
+    return ComparisonRow(_side(left) if left else Side(), _side(right) if right else Side(), "only", said)
 
 
 def _side(node: Node) -> Side:

@@ -103,4 +103,4 @@ def _gradient_text(fact: TensorFact | None) -> str:
         return ""
     if fact.finite is not False and fact.stats is not None:
         return number_text(fact.stats.l2)
-    return health(fact)
+    return health(fact).partition(":")[0]

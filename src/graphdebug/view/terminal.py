@@ -170,13 +170,17 @@ def _cell(row: NodeRow, name: str) -> str:
     if name == "op":
         return row.function or row.op
     if name == "health":
-        return "" if row.health == "ok" and row.execution == "executed" else _health(row)
+        return _health(row)
     value = getattr(row, name)
     return number_text(value) if name in ("min", "max", "mean", "l2") else str(value)
 
 
 def _health(row: NodeRow) -> str:
-    return row.health if row.execution == "executed" else f"{row.execution} {row.health}".strip()
+    """What is wrong or special; why something is unchecked is said with --seq."""
+    health = "" if row.health == "ok" else row.health.partition(":")[0]
+    if row.execution == "executed":
+        return health
+    return f"{row.execution} {health}".strip() if row.sick and health else row.execution
 
 
 def _row_style(row: NodeRow, marked: frozenset[int]) -> str:
