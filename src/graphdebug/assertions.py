@@ -114,7 +114,7 @@ def assert_no_broadcast(run: Run, *, allow: Sequence[str] = ()) -> None:
     lines = [_stretching(node) for node in nodes if node.family in _JOINING and _is_stretched(node)]
     if lines:
         raise AssertionError(
-            _listed(f"{len(lines)} operations broadcast their operands against each other", lines)
+            _listed(f"operands are stretched against each other in {len(lines)} of {len(nodes)} nodes", lines)
         )
 
 

@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     mode = config.getoption("graphdebug") or config.getini("graphdebug")
     if mode not in MODES:
         raise pytest.UsageError(f"unknown --graphdebug {mode!r}: use one of {', '.join(MODES)}")
-    if mode != "off" or config.getoption("graphdebug_level") or config.getoption("graphdebug_filter"):
+    if mode != "off" or any(config.getoption(f"graphdebug_{name}") for name in ("level", "filter", "report")):
         recorder_of(config)
 
 

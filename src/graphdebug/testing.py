@@ -72,8 +72,12 @@ class Settings:
         )
         try:
             settings.options("")
-        except OptionError as error:
+            if settings.report:
+                _page([])  # says now, not after the first failure, what is not installed
+        except GraphDebugError as error:
             raise pytest.UsageError(f"--graphdebug: {error}") from None
+        if config.getoption("graphdebug_report") and settings.mode == "off":
+            raise pytest.UsageError("--graphdebug-report needs --graphdebug: without it no test is recorded")
         above = next(place for place in (folder, *folder.parents) if place.exists())
         if not above.is_dir():
             raise pytest.UsageError(f"--graphdebug-log={folder}: {above} is a file; name a folder")
@@ -233,9 +237,15 @@ class TestRecorder:
         if run is None:
             return
         self._try(lambda: run.__exit__(None, None, None))
-        if run.path is not None and not self._said and self._settings.mode != "always":
-            with suppress(OSError):
-                run.path.unlink()
+        if run.path is None:
+            return
+        page = run.path.with_suffix(".html")
+        if self._said and self._settings.report:
+            self._try(lambda: page.write_text(_page([run]), "utf-8"))
+        elif not self._said and self._settings.mode != "always":
+            for left in (run.path, page):
+                with suppress(OSError):
+                    left.unlink()
             shutil.rmtree(f"{run.path}.tensors", ignore_errors=True)
 
     def _explain(self, item: pytest.Item, report: pytest.TestReport, run: RecordedTest) -> None:
@@ -249,8 +259,10 @@ class TestRecorder:
         if text == self._said:
             return
         self._said = text
-        log = "" if run.path is None else os.path.relpath(run.path)
+        log = "" if run.path is None else _shown(run.path)
         text = f"{text}\nlog: {log or 'not kept; pytest --graphdebug keeps it'}"
+        if log and self._settings.report:
+            text = f"{text}\nreport: {os.path.splitext(log)[0]}.html"
         self._show(report, text)
         for properties in (item.user_properties, report.user_properties):
             properties[:] = [one for one in properties if not one[0].startswith("graphdebug")]
@@ -304,6 +316,19 @@ def _properties(finding: Finding | None, log: str) -> list[tuple[str, object]]:
         if finding.site is not None:
             properties.append(("graphdebug_site", f"{finding.site.file}:{finding.site.line}"))
     return [*properties, ("graphdebug_log", log)] if log else properties
+
+
+def _page(runs: Sequence[Recording]) -> str:
+    """Return the HTML report of some runs."""
+    from graphdebug.view.html import html
+    from graphdebug.view.report import report
+
+    return html([report(run, str(run.path)) for run in runs])
+
+
+def _shown(path: Path) -> str:
+    """Return `path` as short as can be from here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _file_name(nodeid: str) -> str:

@@ -138,7 +138,7 @@ def test_assert_no_broadcast():
         line = test_assert_no_broadcast.__code__.co_firstlineno + 4
         (prediction - target).pow(2) + torch.ones(4)
     fails_with(
-        "1 operations broadcast their operands against each other:\n"
+        "operands are stretched against each other in 1 of 6 nodes:\n"
         f"  sub at test_fixture_and_markers.py:{line}: 4x1 with 4 gives 4x4",
         graphdebug.assert_no_broadcast,
         run,

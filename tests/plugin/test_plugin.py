@@ -176,6 +176,23 @@ def test_a_wrong_option_is_a_usage_error_with_the_allowed_values(pytester, args,
     assert result.stderr.lines[0] == f"ERROR: {message}"
 
 
+def test_the_report_of_a_failing_test_is_written_beside_its_log(pytester):
+    path = pytester.makepyfile(test_page=FAILING)
+    result = run(pytester, "--graphdebug", "--graphdebug-report")
+    result.stdout.fnmatch_lines(
+        ["log: .graphdebug/test_page.py.test_it.jsonl", "report: .graphdebug/test_page.py.test_it.html"]
+    )
+    page = (pytester.path / ".graphdebug" / "test_page.py.test_it.html").read_text()
+    assert "shape mismatch in matmul" in page
+    path.write_text("def test_it(): pass")
+    run(pytester, "--graphdebug", "--graphdebug-report").assert_outcomes(passed=1)
+    assert not (pytester.path / ".graphdebug").exists()
+    result = run(pytester, "--graphdebug-report")
+    assert result.stderr.lines[0] == (
+        "ERROR: --graphdebug-report needs --graphdebug: without it no test is recorded"
+    )
+
+
 def test_a_file_in_place_of_the_log_folder_is_a_usage_error(pytester):
     path = pytester.makepyfile(PASSING)
     result = run(pytester, "--graphdebug", f"--graphdebug-log={path.name}/logs")
