@@ -281,10 +281,7 @@ def picture(results):
     colours = ("#4477aa", "#ee6677", "#228833")
     height, left, unit = 22 * len(names) + 60, 290, 150
     rows = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{height}" '
-            'font-family="sans-serif" font-size="11">'
-        ),
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{height}" font-size="11">',
         '<text x="10" y="18" font-size="13">TF1 training step, ratio to plain (log scale)</text>',
     ]
     for position, network in enumerate(results):

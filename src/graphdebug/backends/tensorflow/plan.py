@@ -14,7 +14,7 @@ from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.event import Family, Operand, Origin, Phase, Site, TensorFact
 from graphdebug.model.site import SiteFinder
 
-__all__ = ["Plan", "PlanInput", "PlanNode", "make_plan", "plan_input", "selected_ops", "while_context"]
+__all__ = ["Plan", "PlanInput", "PlanNode", "make_plan", "plan_input", "selected_ops"]
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ class PlanNode:
     fed: bool = False
     loop: str = ""
     """Name of the outermost while context (control flow v1) it runs in: it may run many times."""
+    nested: bool = False
+    """In a loop inside a loop."""
     conditional: bool = False
     """Inside a cond (control flow v1): it may not run at all."""
 
@@ -111,6 +113,7 @@ def make_plan(
 
 def _node(op: Any, position: int, index: dict[str, int], fed: set[int], finder: SiteFinder) -> PlanNode:
     meaning = word(op.type)
+    loops = _while_contexts(op)
     inputs = [plan_input(tensor, meaning.role(i), index, fed) for i, tensor in enumerate(op.inputs)]
     function, family = meaning.function, meaning.family
     if function == "matmul" and len(inputs) == 2 and inputs[1].origin == "variable":
@@ -125,7 +128,7 @@ def _node(op: Any, position: int, index: dict[str, int], fed: set[int], finder: 
         device_word(op.device or ""), inputs, attributes=attributes,
         static=tuple(static_fact(tensor) for tensor in op.outputs),
         fed=any(id(tensor) in fed for tensor in op.outputs),
-        loop=while_context(op), conditional=_is_conditional(op),
+        loop=loops[-1] if loops else "", nested=len(loops) > 1, conditional=_is_conditional(op),
     )  # fmt: skip
 
 
@@ -163,12 +166,12 @@ def _constants(op: Any) -> Any:
     return read
 
 
-def while_context(op: Any) -> str:
-    """Return the name of the outermost while context that `op` runs in, or an empty name."""
-    context, found = op._get_control_flow_context(), ""
+def _while_contexts(op: Any) -> list[str]:
+    """Return the names of the while contexts that `op` runs in, innermost first."""
+    context, found = op._get_control_flow_context(), []
     while context is not None:
         if context.IsWhileContext():
-            found = context.name
+            found.append(context.name)
         context = context.outer_context
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from operator import itemgetter
 from types import FrameType
 from typing import Any
 
@@ -91,7 +92,7 @@ class Runs:
         self._declarations = Declarations(sink)
         self._lock = threading.RLock()
         self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._partial: dict[Any, set[str]] = {}
+        self._partial: dict[Any, tuple[set[str], dict[Any, Any]]] = {}
 
     def forget(self) -> None:
         """Drop all plans."""
@@ -212,8 +213,10 @@ class Runs:
         """Write down what one `partial_run` added to the ones before it on the same handle."""
         if not self._sink.recording:
             return
+        done, feeds = self._partial.setdefault(handle, (set(), {}))
+        feeds.update(call.feeds)
+        call.feeds = feeds
         plan = self._plan(call)
-        done = self._partial.setdefault(handle, set())
         recorded = [
             one and node.op.name not in done for one, node in zip(self._selected(plan), plan.nodes, strict=True)
         ]
@@ -317,4 +320,26 @@ def staged_records(
         one = probed.staged[int(numbers[0])]
         node = probed.plan.nodes[one.node]
         found.append((one.node, decode(numbers.tolist(), level, one.dtype, node.device, None)))
-    return found[::-1]
+    return _by_iteration(found[::-1], probed.plan.nodes)
+
+
+def _by_iteration(
+    records: list[tuple[int, TensorFact]], nodes: Sequence[PlanNode]
+) -> list[tuple[int, TensorFact]]:
+    """Return the records of plain loops in the order of their iterations.
+
+    Sinks run when TensorFlow gets to them, so a record may come before that of its own input. In a loop
+    without loops and branches inside, a node's n-th record is of the n-th iteration.
+    """
+    plain = {one.loop for one in nodes} - {one.loop for one in nodes if one.nested or one.conditional}
+    times: dict[int, int] = {}
+
+    def place(record: tuple[int, TensorFact]) -> tuple[int, int]:
+        times[record[0]] = times.get(record[0], 0) + 1
+        return times[record[0]], record[0]
+
+    sortable = [record for record in records if nodes[record[0]].loop in plain]
+    others = [record for record in records if nodes[record[0]].loop not in plain]
+    return [
+        record for _, record in sorted([(place(record), record) for record in sortable], key=itemgetter(0))
+    ] + others
