@@ -87,6 +87,8 @@ def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
     target = next((one for one in operands if one.role == "labels"), operands[-1])
     guess = next((one for one in operands if one is not target), operands[0])
     a, b = guess.fact.shape or (), target.fact.shape or ()
+    if a == b:
+        return _not_probabilities(evidence, failure, guess)
     swapped = _transposed(evidence, failure, [guess, target])
     if swapped is not None:
         return swapped
@@ -116,6 +118,20 @@ def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         )
     tries = ["drop the last dimension of the target"] if b[-1:] == (1,) else ["give one class number a sample"]
     return Account([*entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
+
+
+def _not_probabilities(evidence: Evidence, failure: Failure, guess: Operand) -> Account | None:
+    """The shapes go together, but the loss takes probabilities and was given what a layer made."""
+    node = evidence.provenance.node(guess.producer)
+    if failure.function != "bce" or node is None or node.family not in ("linear", "matmul", "conv"):
+        return None
+    body = [
+        f"{failure.function} takes probabilities; the prediction comes straight from {node.module or node.function}"
+    ]
+    tries = ["take the loss on logits (bce_with_logits)", "put a sigmoid before it"]
+    return Account(
+        [*call(failure), *_last_layer(evidence, guess), *made_by(node)], body, tries, kind="not_probabilities"
+    )
 
 
 _TARGET = "target_mismatch"

@@ -54,7 +54,10 @@ def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
     )  # fmt: skip
 
 
-_WHAT = {"target_mismatch": "the target does not go with the prediction in {}"}
+_WHAT = {
+    "target_mismatch": "the target does not go with the prediction in {}",
+    "not_probabilities": "{} was given what is no probability",
+}
 
 
 def when(failure: Failure) -> str:
@@ -119,13 +122,19 @@ def _last_good(evidence: Evidence, failure: Failure) -> str:
 
 
 def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
-    """The error says which size was expected, and a declaration of the failing layer says that very size."""
-    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    """A declaration of the failing layer says the very size that the error expected, or that its input has
+    not.
+    """
     declared = evidence.provenance.declared(failure.module) if failure.module else None
-    if not isinstance(expected, int) or declared is None or declared.site is None:
+    if declared is None or declared.site is None:
         return None
-    word = next((key for key, value in declared.attributes.items() if value == expected), "")
-    if not word:
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    words = [key for key, value in declared.attributes.items() if isinstance(value, int) and value == expected]
+    data = next((one.fact.shape for one in failure.operands if one.role not in ("weight", "bias")), None)
+    if not words and data and isinstance(declared.attributes.get("input_size"), int):
+        words, expected, found = ["input_size"], declared.attributes["input_size"], data[-1]
+    word = next(iter(words), "")
+    if not word or expected == found:
         return None
     return Account(
         [Candidate(declared.site, "declaration", f"declares {word}={expected}"), *call(failure)],

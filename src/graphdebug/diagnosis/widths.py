@@ -36,7 +36,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     meeting = _meeting(evidence, failure)
     if meeting is None:
         return None
-    for account in (_unflattened, _moved_channels, _swapped, _other_size, _disagreement):
+    for account in (_unbatched, _unflattened, _moved_channels, _swapped, _other_size, _disagreement):
         found = account(evidence, failure, meeting)
         if found is not None:
             return found
@@ -107,6 +107,22 @@ def _product_sizes(
     return inner, data[axis], axis
 
 
+def _unbatched(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+    """All elements together are one sample: the batch dimension is missing."""
+    shape = concrete(met.data.fact.shape)
+    root, links = evidence.provenance.way(met.data)
+    if failure.family not in ("linear", "matmul") or shape is None or len(shape) < 2 or not links:
+        return None
+    if prod(shape) != met.takes or shape[0] == 1:
+        return None
+    given = shape_words(root.fact.shape)
+    return Account(
+        [*data_entry(evidence, root, failure, links), *call(failure), *_declared(evidence, met, failure)],
+        [f"{_layer(failure, met)} takes {met.takes} features; all of {shape_words(shape)} together are one sample"],
+        [f"give {given} a batch dimension: 1x{given}"], confidence=0.8,
+    )  # fmt: skip
+
+
 def _unflattened(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
     """The data has all the elements a sample should have, but was not flattened."""
     shape = concrete(met.data.fact.shape)
@@ -115,6 +131,8 @@ def _unflattened(evidence: Evidence, failure: Failure, met: _Meeting) -> Account
     if shape is None or len(shape) < 3 or prod(shape[1:]) != met.takes:
         return None
     candidates = call(failure, "it gets more than two dimensions") + _declared(evidence, met, failure)
+    if failure.module.rpartition(".")[2].isdigit():  # an element of a sequence: what is missing stands there
+        candidates = candidates[::-1]
     return Account(
         candidates,
         [(f"{_layer(failure, met)} takes {arithmetic(met.takes, shape[1:])} features; each sample has as many,"
