@@ -11,7 +11,7 @@ from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
-__all__ = ["Account", "call", "data_entry", "made_by", "operand_origin"]
+__all__ = ["Account", "call", "data_entry", "made_by", "named_layer", "operand_origin"]
 
 
 @dataclass
@@ -39,6 +39,12 @@ def data_entry(
     site = evidence.provenance.root_site(root, failure.frames, links)
     words = f"the input {root.name} {shape_words(root.fact.shape)}".replace("  ", " ")
     return [Candidate(site, "input", words, root.name)] if site is not None else []
+
+
+def named_layer(evidence: Evidence, module: str) -> str:
+    """Return what to call a layer: its path, with its class where the path is only a number in a sequence."""
+    declared = evidence.provenance.declared(module) if module.rpartition(".")[2].isdigit() else None
+    return f"{declared.type} {module}" if declared is not None else module
 
 
 def made_by(node: Node, why: str = "") -> list[Candidate]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, spatial_axes
 from graphdebug.diagnosis.words import node_name, shape_words
@@ -92,6 +92,11 @@ def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
     swapped = _transposed(evidence, failure, [guess, target])
     if swapped is not None:
         return swapped
+    if len(a) == len(b) > 2 and a[1:] != b[1:]:
+        axis = next(i - len(a) for i in range(1, len(a)) if a[i] != b[i])
+        images = _two_ways(evidence, failure, guess, target, axis)
+        if images is not None:
+            return images
     entry = operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
     made = operand_origin(evidence, guess, failure, f"makes {shape_words(a)}")
     layer = _last_layer(evidence, guess)
@@ -125,13 +130,11 @@ def _not_probabilities(evidence: Evidence, failure: Failure, guess: Operand) -> 
     node = evidence.provenance.node(guess.producer)
     if failure.function != "bce" or node is None or node.family not in ("linear", "matmul", "conv"):
         return None
-    body = [
-        f"{failure.function} takes probabilities; the prediction comes straight from {node.module or node.function}"
-    ]
+    layer = named_layer(evidence, node.module) if node.module else f"a {node.function}"
+    body = [f"{failure.function} takes probabilities; the prediction comes straight from {layer}"]
     tries = ["take the loss on logits (bce_with_logits)", "put a sigmoid before it"]
-    return Account(
-        [*call(failure), *_last_layer(evidence, guess), *made_by(node)], body, tries, kind="not_probabilities"
-    )
+    lines = [*call(failure), *_last_layer(evidence, guess), *made_by(node)]
+    return Account(lines, body, tries, kind="not_probabilities")
 
 
 _TARGET = "target_mismatch"
@@ -155,7 +158,13 @@ def _last_layer(evidence: Evidence, operand: Operand) -> list[Candidate]:
             stored = evidence.provenance.stored(one) if node.family in ("linear", "matmul", "conv") else None
             site = evidence.provenance.site(stored) if stored is not None else None
             if site is not None:
-                return [Candidate(site, "declaration", f"{node.module or node.function} declares the width")]
+                return [
+                    Candidate(
+                        site,
+                        "declaration",
+                        f"{named_layer(evidence, node.module) or node.function} declares the width",
+                    )
+                ]
     return []
 
 
@@ -184,9 +193,12 @@ def _two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand,
             [*up, *call(failure), *down, *entry] if up else [*down, *entry, *call(failure)],
             body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,
         )  # fmt: skip
-    changed = unpadded or [
-        (node, through) for way in own for node, through in way if _changes(node, through, axis)
-    ]
+    short = [link for way in own for link in way if _grows_short(link, axis)]
+    changed = (
+        unpadded
+        or short[:1]
+        or [(node, through) for way in own for node, through in way if _changes(node, through, axis)]
+    )
     if not changed or not (own[0] or own[1]):
         return None
     node, through = changed[-1]
@@ -203,7 +215,9 @@ def _layer_of(evidence: Evidence, node: Node) -> list[Candidate]:
     declared = evidence.provenance.declared(node.module) if node.module else None
     if declared is None or declared.site is None:
         return []
-    return [Candidate(declared.site, "declaration", f"declares {node.module}", node.module)]
+    return [
+        Candidate(declared.site, "declaration", f"declares {named_layer(evidence, node.module)}", node.module)
+    ]
 
 
 def _loses(link: Link, axis: int) -> bool:
@@ -218,6 +232,19 @@ def _loses(link: Link, axis: int) -> bool:
         return False
     step, size = stride[min(axes.index(axis % len(shape)), len(stride) - 1)], shape[axis]
     return isinstance(step, int) and step > 1 and size is not None and bool(size % step)
+
+
+def _grows_short(link: Link, axis: int) -> bool:
+    """Whether a transposed conv did not grow this axis by its whole stride, as output_padding would."""
+    node, through = link
+    stride = node.attributes.get("stride")
+    if not node.attributes.get("transposed") or not isinstance(stride, list | tuple) or not stride:
+        return False
+    before, after = node.inputs[through].fact.shape or (), node.outputs[0].shape or ()
+    if not len(before) == len(after) >= -axis:
+        return False
+    size, made, step = before[axis], after[axis], stride[-1]
+    return size is not None and made is not None and isinstance(step, int) and made < size * step
 
 
 def _shrinks(link: Link, axis: int) -> bool:

@@ -8,7 +8,7 @@ from math import prod
 from graphdebug.diagnosis import fold, joins, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.words import place, shape_words
+from graphdebug.diagnosis.words import place, shape_words, shorten
 from graphdebug.model.event import Failure, Operand, Shape
 from graphdebug.model.finding import Candidate, Finding
 
@@ -150,4 +150,5 @@ def _unsure(evidence: Evidence, failure: Failure) -> Account:
         for operand in failure.operands
         for one in operand_origin(evidence, operand, failure, f"makes {shape_words(operand.fact.shape)}")
     ]
-    return Account([*call(failure), *origins], confidence=0.5)
+    said = [shorten(line) for line in failure.message.splitlines()[:3] if line.strip()]
+    return Account([*call(failure), *origins], said, confidence=0.5)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 
 from graphdebug.diagnosis import repairs
-from graphdebug.diagnosis.account import Account, call, data_entry
+from graphdebug.diagnosis.account import Account, call, data_entry, named_layer
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, Sizes, concrete, produced, solve
 from graphdebug.diagnosis.words import arithmetic, shape_words
@@ -118,7 +118,7 @@ def _unbatched(evidence: Evidence, failure: Failure, met: _Meeting) -> Account |
     given = shape_words(root.fact.shape)
     return Account(
         [*data_entry(evidence, root, failure, links), *call(failure), *_declared(evidence, met, failure)],
-        [f"{_layer(failure, met)} takes {met.takes} features; all of {shape_words(shape)} together are one sample"],
+        [f"{_layer(evidence, failure, met)} takes {met.takes}; all of {shape_words(shape)} is one sample"],
         [f"give {given} a batch dimension: 1x{given}"], confidence=0.8,
     )  # fmt: skip
 
@@ -133,13 +133,14 @@ def _unflattened(evidence: Evidence, failure: Failure, met: _Meeting) -> Account
     candidates = call(failure, "it gets more than two dimensions") + _declared(evidence, met, failure)
     if failure.module.rpartition(".")[2].isdigit():  # an element of a sequence: what is missing stands there
         candidates = candidates[::-1]
+    body = f"{_layer(evidence, failure, met)} takes {arithmetic(met.takes, shape[1:])} features; "
+    flat = shape_words((shape[0], met.takes))
     return Account(
         candidates,
-        [(f"{_layer(failure, met)} takes {arithmetic(met.takes, shape[1:])} features; each sample has as many,"
-         f" but as {shape_words(shape[1:])}")],
-        [f"flatten each sample before this line: {shape_words(shape)} -> {shape_words((shape[0], met.takes))}"],
+        [body + f"each sample has as many, but as {shape_words(shape[1:])}"],
+        [f"flatten each sample before this line: {shape_words(shape)} -> {flat}"],
         confidence=0.9,
-    )  # fmt: skip
+    )
 
 
 def _moved_channels(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
@@ -163,7 +164,7 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: _Meeting) -> Acco
     moved = [shape[i] for i in order]
     return Account(
         candidates,
-        [(f"{_layer(failure, met)} takes {met.takes} channels on axis {met.axis}; "
+        [(f"{_layer(evidence, failure, met)} takes {met.takes} channels on axis {met.axis}; "
          f"{shape_words(shape)} has its {met.takes} channels {found}, not {wanted}")],
         [f"permute to {shape_words(moved)} with order {order}"],
         tuple(size for size in moved if size is not None) if not links and None not in moved else (),
@@ -181,7 +182,7 @@ def _swapped(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | N
         why = f"declared for {met.takes} features, which is the batch size"
         return Account(
             [Candidate(declared[0].site, "declaration", why, met.weight.name), *call(failure)],
-            [f"{_layer(failure, met)} takes {met.takes} features = the number of rows; a row has {met.given}"],
+            [f"{_layer(evidence, failure, met)} takes {met.takes} = the number of rows; a row has {met.given}"],
             [f"declare it for {met.given} features"], confidence=0.85,
         )  # fmt: skip
     _, links = evidence.provenance.way(met.data)
@@ -208,7 +209,7 @@ def _other_size(evidence: Evidence, failure: Failure, met: _Meeting) -> Account 
     factors = _factors(met.takes, before, links, fits)
     body = [
         (
-            f"{_layer(failure, met)} takes {arithmetic(met.takes, factors)} features; "
+            f"{_layer(evidence, failure, met)} takes {arithmetic(met.takes, factors)} features; "
             f"it was given {arithmetic(met.given, before[1:] if before else ())}"
         )
     ]
@@ -241,7 +242,7 @@ def _disagreement(evidence: Evidence, failure: Failure, met: _Meeting) -> Accoun
     root, links = evidence.provenance.way(met.data)
     before = next((node for node, _ in reversed(links) if _weight_of(node) is not None), None)
     own = _declared(evidence, met, failure, f"declared for {met.takes}")
-    body = [f"{_layer(failure, met)} takes {met.takes} {_unit(failure)}; it was given {met.given}"]
+    body = [f"{_layer(evidence, failure, met)} takes {met.takes} {_unit(failure)}; it was given {met.given}"]
     tries = [f"declare it for {met.given}"]
     if before is not None:
         weight = _weight_of(before)
@@ -307,8 +308,13 @@ def _unit(failure: Failure) -> str:
     return "channels" if failure.family in ("conv", "norm") else "features"
 
 
-def _layer(failure: Failure, met: _Meeting) -> str:
-    return failure.module or met.weight.name.rpartition(".")[0] or met.weight.name or f"the {failure.function}"
+def _layer(evidence: Evidence, failure: Failure, met: _Meeting) -> str:
+    return (
+        named_layer(evidence, failure.module)
+        or met.weight.name.rpartition(".")[0]
+        or met.weight.name
+        or f"the {failure.function}"
+    )
 
 
 def _declared(evidence: Evidence, met: _Meeting, failure: Failure, why: str = "") -> list[Candidate]:
@@ -319,4 +325,4 @@ def _declared(evidence: Evidence, met: _Meeting, failure: Failure, why: str = ""
     if site is None:
         return []
     words = why or f"declared for {met.takes} {_unit(failure)}"
-    return [Candidate(site, "declaration", f"{_layer(failure, met)} {words}", met.weight.name)]
+    return [Candidate(site, "declaration", f"{_layer(evidence, failure, met)} {words}", met.weight.name)]
