@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         assert_shapes,
         raises,
     )
+    from graphdebug.backends.torch.compare import compare_compiled
     from graphdebug.errors import (
         GraphDebugError,
         GraphDebugWarning,
@@ -51,12 +52,14 @@ __all__ = [
     "assert_no_broadcast",
     "assert_same_run",
     "assert_shapes",
+    "compare_compiled",
     "load",
     "raises",
     "record",
 ]
 
 _HOME = {
+    "compare_compiled": "backends.torch.compare",
     "Event": "model.event",
     "Finding": "model.finding",
     "GraphDebugError": "errors",

@@ -15,7 +15,7 @@ from graphdebug.backends.torch.compiled_run import FusedRun, InterpretedRun
 from graphdebug.backends.torch.compiled_sites import sites_of_stack
 from graphdebug.backends.torch.eager import EagerRecorder
 
-__all__ = ["RecordingBackend"]
+__all__ = ["RecordingBackend", "recording_aot"]
 
 _COMPILERS = ("fw_compiler", "bw_compiler", "inference_compiler")
 _INTERPRETERS = ("boxed_nop", "nop")
@@ -42,7 +42,7 @@ class RecordingBackend:
         region = Region(self._recorder, module)
         self.regions.append(region)
         self._note_break(region, module)
-        with _recording_aot(lambda kind, compiler: self._recorded(region, kind, compiler)):
+        with recording_aot(lambda kind, compiler: self._recorded(region, kind, compiler)):
             compiled: Callable[..., Any] = self.original(module, inputs, **options)
         return compiled
 
@@ -91,7 +91,7 @@ class RecordingBackend:
 
 
 @contextmanager
-def _recording_aot(recorded: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+def recording_aot(recorded: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
     """While inside, the compilers that a backend hands to AOTAutograd are wrapped by `recorded`."""
     from torch._dynamo.backends import common
     from torch._functorch import config
