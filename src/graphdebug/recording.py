@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -47,7 +48,7 @@ def record(
 
     Args:
         path: log file to write (JSON lines), or None to keep the run in memory. A rank of a distributed
-            job (``RANK`` in the environment) writes ``<stem>.rank<N><suffix>`` beside it.
+            job (``RANK`` or ``TF_CONFIG`` in the environment) writes ``<stem>.rank<N><suffix>`` beside it.
         level: ``shapes``, ``health`` (plus: is it finite), ``stats`` (plus min, max, mean, std, l2 and
             counts) or ``values`` (plus elements).
         gradients: record gradients of ``parameters``, of ``all`` forward tensors too, or ``none``.
@@ -300,9 +301,27 @@ def _drop_own_frames(error: BaseException) -> None:
         entry = entry.tb_next
 
 
+def _place_in_job() -> tuple[int | None, int | None]:
+    """Return this process's number in a distributed job and the job's size, as the launcher has set them.
+
+    They are in ``RANK`` and ``WORLD_SIZE``, or in ``TF_CONFIG``, where the chief comes before the workers.
+    """
+    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if rank.isdigit():
+        return int(rank), int(world) if world.isdigit() else None
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        cluster, task = config["cluster"], config["task"]
+        kinds = ("chief", "worker")
+        trainers = [(kind, index) for kind in kinds for index in range(len(cluster.get(kind, ())))]
+        return trainers.index((task["type"], int(task["index"]))), len(trainers)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, None
+
+
 def _path_of_rank(path: Path | None) -> Path | None:
-    rank = os.environ.get("RANK")
-    if path is None or rank is None or not rank.isdigit():
+    rank, _ = _place_in_job()
+    if path is None or rank is None:
         return path
     return path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
 
@@ -325,7 +344,7 @@ def _plain_failure(recorder: Recorder, error: BaseException) -> Failure:
 
 
 def _run_start(seq: int, options: Options) -> RunStart:
-    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    rank, world_size = _place_in_job()
     return RunStart(
         seq=seq,
         schema=SCHEMA_VERSION,
@@ -337,7 +356,7 @@ def _run_start(seq: int, options: Options) -> RunStart:
         cwd=os.getcwd(),
         pid=os.getpid(),
         options=options.to_json(),
-        rank=int(rank) if rank.isdigit() else None,
-        world_size=int(world) if world.isdigit() else None,
+        rank=rank,
+        world_size=world_size,
         host=socket.gethostname(),
     )

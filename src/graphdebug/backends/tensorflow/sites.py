@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graphdebug.backends.tensorflow.converted import is_converted, original_line
 from graphdebug.model.event import Site
 from graphdebug.model.site import SiteFinder
 
@@ -29,6 +30,9 @@ def build_sites(op: Any, finder: SiteFinder, limit: int = 8) -> Sequence[Site]:
     for frame in reversed(list(frames or ())):
         if len(found) == limit:
             break
-        if finder.is_user(frame.filename):
-            found.append(finder.at(frame.filename, frame.lineno, frame.name))
+        place: tuple[str, int, str] | None = (frame.filename, frame.lineno, frame.name)
+        if is_converted(frame.filename):
+            place = original_line(frame.filename, frame.lineno)
+        if place is not None and finder.is_user(place[0]):
+            found.append(finder.at(*place))
     return tuple(found)

@@ -139,11 +139,13 @@ class _Ops:
         if handle is None:
             return
         if handle._id not in names:
-            names[handle._id] = name_of_handle(handle, sys._getframe(3))
+            name = name_of_handle(handle, sys._getframe(3))
+            if name:
+                names[handle._id] = name
         if op_type == "ReadVariableOp":
             value = outputs[0]
             fact = self._observer.fact(value, look=False)
-            self._ledger.made[value._id] = Made(fact, "variable", name=names[handle._id])
+            self._ledger.made[value._id] = Made(fact, "variable", name=names.get(handle._id, ""))
 
 
 def _alias(fact: TensorFact, source: Made) -> TensorFact:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.python.eager import core
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
+from graphdebug.backends.tensorflow.converted import is_converted
 from graphdebug.backends.tensorflow.facts import static_fact
 from graphdebug.backends.tensorflow.messages import read_message
 from graphdebug.backends.tensorflow.two.ledger import Made
@@ -102,7 +103,8 @@ class Failing:
 
     def _frames(self, error: BaseException) -> tuple[Site, ...]:
         """Return the user's frames, outermost first, with those of converted code as the user wrote them."""
-        sites = [site for site in self._sink.sites.of_traceback(error.__traceback__) if not _converted(site)]
+        given = self._sink.sites.of_traceback(error.__traceback__)
+        sites = [site for site in given if not is_converted(site.file)]
         metadata = getattr(error, "ag_error_metadata", None)
         for frame in reversed(getattr(metadata, "translated_stack", ())):
             if self._sink.sites.is_user(frame.filename):
@@ -316,10 +318,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__  # type: ignore[assignment] # ends the loop
-
-
-def _converted(site: Site) -> bool:
-    return "__autograph_generated_file" in site.file
 
 
 def _is_tensorflow(error: BaseException) -> bool:

@@ -41,7 +41,7 @@ def variable_above(frame: FrameType | None) -> Any:
         if frame is None:
             return None
         owner = frame.f_locals.get("self")
-        if isinstance(owner, BaseResourceVariable):
+        if isinstance(owner, BaseResourceVariable) and not type(owner).__name__.startswith("_Unread"):
             return owner
         frame = frame.f_back
     return None
@@ -54,6 +54,6 @@ def variable_name(variable: Any) -> str:
 
 def _owns(owner: Any, handle: Any) -> bool:
     try:
-        return getattr(owner, "_handle", None) is handle
+        return getattr(owner, "_handle", None) is handle and not type(owner).__name__.startswith("_Unread")
     except Exception:  # a user's object with a __getattr__ of its own
         return False

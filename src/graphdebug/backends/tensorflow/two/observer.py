@@ -130,7 +130,7 @@ class Observer:
     def made(self, tensor: Any) -> Made:
         """Return where an eager tensor came from; one never seen before is the user's, or a constant."""
         known = self.ledger.made.get(tensor._id)
-        if known is None:
+        if known is None or (known.origin == "unknown" and tensor._id in self.ledger.variables):
             known = self._first_seen(tensor)
             self.ledger.made[tensor._id] = known
         return known

@@ -112,7 +112,10 @@ class _Planner:
         slots = Slots()
         self._plan.slots.append(slots)
         for variable in graph.variables:
-            self._observer.ledger.variables.setdefault(variable.handle._id, variable_name(variable))
+            for one in getattr(variable, "_values", None) or (variable,):  # a mirrored one has one a replica
+                name = variable_name(one)
+                if name != "UnreadVariable":  # what an assignment returns
+                    self._observer.ledger.variables.setdefault(one.handle._id, name)
         refs = {tensor.name: ref for tensor, ref in zip(graph.inputs, arguments, strict=True)}
         nodes = {} if copy is None else {node.name: node for node in copy.definition.node_def}
         for op in graph.get_operations():
