@@ -49,9 +49,23 @@ def test_passes():
 def test_each_framework_is_explained_and_what_passes_still_passes(pytester):
     pytester.makepyfile(test_tf=SUITE.lstrip())
     result = pytester.runpytest_subprocess(
-        "--graphdebug", "--tb=no", "-p", "no:randomly", "-W", "error::graphdebug.errors.GraphDebugWarning"
+        "--graphdebug", "--tb=line", "-p", "no:randomly", "-W", "error::graphdebug.errors.GraphDebugWarning"
     )
     result.assert_outcomes(failed=5, passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "graphdebug: shape mismatch in matmul, at test_tf.py:6 (forward, step 0)",
+            "log: .graphdebug/test_tf.py.test_eager.jsonl",
+            "graphdebug: shape mismatch in matmul, at test_tf.py:12 (forward, step 0)",
+            "log: .graphdebug/test_tf.py.test_function.jsonl",
+            "graphdebug: shape mismatch in matmul, at test_tf.py:17 (forward, step 0)",
+            "log: .graphdebug/test_tf.py.test_session.jsonl",
+            "graphdebug: log is not finite, born at test_tf.py:21, shows at test_tf.py:22 (forward, step 0)",
+            "log: .graphdebug/test_tf.py.test_not_finite.jsonl",
+            "graphdebug: shape mismatch in matmul, at test_tf.py:37 (forward, step 0)",
+            "log: .graphdebug/test_tf.py.test_late.jsonl",
+        ]
+    )
     names = ["eager", "function", "late", "not_finite", "session"]
     logs = sorted(path.name for path in (pytester.path / ".graphdebug").iterdir())
     assert logs == [f"test_tf.py.test_{name}.jsonl" for name in names]

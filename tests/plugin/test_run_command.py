@@ -203,6 +203,32 @@ def test_a_signal_ends_the_program_as_without_us_and_the_log_is_readable(
     assert (run.end is not None) == (number == signal.SIGINT)
 
 
+def test_an_exception_of_torch_has_its_own_traceback_and_the_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write(tmp_path, "import torch\nx = torch.ones(2, 3)\nx @ x")
+    plain = _run([*PYTHON, "prog.py"], tmp_path)
+    recorded = _run([*OURS, "prog.py"], tmp_path)
+    note = graphdebug.load("prog.graphdebug.jsonl").findings[0].text.splitlines()
+    where = "graphdebug: the log is prog.graphdebug.jsonl: graphdebug view prog.graphdebug.jsonl"
+    assert recorded[0] == plain[0] == 1
+    assert recorded[2] == [*plain[2], *note, where]
+    assert note[0] == "graphdebug: shape mismatch in matmul, at prog.py:3 (forward, step 0)"
+
+
+def test_a_fault_that_raises_nothing_is_told_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write(tmp_path, "import torch\nx = torch.zeros(2)\ny = torch.log(x - 1)\nprint('done')")
+    code, out, err = _run([*OURS, "prog.py"], tmp_path)
+    finding = graphdebug.load("prog.graphdebug.jsonl").findings[0]
+    assert (code, out) == (0, "done\n")
+    assert (finding.kind, finding.site and finding.site.line) == ("nonfinite", 3)
+    assert err[:-1] == finding.text.splitlines()
+
+
 def test_a_forked_child_that_ends_on_its_own_says_nothing_of_the_log(tmp_path: Path) -> None:
     _write(tmp_path, "import os\nif os.fork():\n    os.wait()")
     assert len(_run([*OURS, "prog.py"], tmp_path)[2]) == 1
