@@ -139,10 +139,7 @@ def _expression(call: _Call, words: dict[str, Any], names: Sequence[str]) -> str
     event = call.event
     template = words["ops"].get(event.op) or words["functions"].get(event.function)
     if template is None:
-        prefix = next((one for one in words["fallback"] if event.op.startswith(one)), None)
-        if prefix is None:
-            raise GraphDebugError(f"no repro: how to call {event.op} again is not known")
-        template = words["fallback"][prefix].replace("{name}", event.op.removeprefix(prefix))
+        template = _fallback(event, words["fallback"])
     known = {name: repr(value) for name, value in event.attributes.items()}
     known |= {f"{name}_low": repr(_lows(value)) for name, value in event.attributes.items()}
     known |= {operand.role: name for operand, name in zip(call.operands, names, strict=True) if operand.role}
@@ -150,7 +147,7 @@ def _expression(call: _Call, words: dict[str, Any], names: Sequence[str]) -> str
     for literal, word, _, _ in Formatter().parse(template):
         filled.append(literal)
         if word is not None:
-            filled.append(_fill(word, known, names))
+            filled.append(_fill(word, known, names, event.op))
     return _in_mode(event, words, "".join(filled))
 
 
@@ -160,12 +157,25 @@ def _in_mode(event: Failure | Node, words: dict[str, Any], expression: str) -> s
     return str(words["mode"].get(mode, "{call}")).replace("{call}", expression)
 
 
-def _fill(word: str, known: dict[str, str], names: Sequence[str]) -> str:
+def _fallback(event: Failure | Node, fallback: dict[str, Any]) -> str:
+    """Return how an op is called that has no entry of its own: by its name, with its tensors."""
+    prefix = next((one for one in fallback["prefixes"] if event.op.startswith(one)), None)
+    if prefix is None or event.family not in fallback["families"]:
+        raise GraphDebugError(f"no repro: how to call {event.op} again is not known")
+    return str(fallback["prefixes"][prefix]).replace("{name}", event.op.removeprefix(prefix))
+
+
+def _fill(word: str, known: dict[str, str], names: Sequence[str], op: str) -> str:
+    """Return the text for one word of a template: operands by number or role, or an attribute."""
     if word in ("all", "all_but_last"):
         return ", ".join(names if word == "all" else names[:-1])
-    if word.isdigit():
-        return names[int(word)] if int(word) < len(names) else "None"
-    return known.get(word, "None")
+    if word.isdigit() and int(word) < len(names):
+        return names[int(word)]
+    if word.endswith("?"):
+        return known.get(word[:-1], "None")
+    if word not in known:
+        raise GraphDebugError(f"no repro: the log does not say the {word} of {op}")
+    return known[word]
 
 
 def _lows(pairs: Any) -> Any:
@@ -246,3 +256,4 @@ def _heading(call: _Call, guessed: Sequence[str]) -> Iterator[str]:
     yield f"# {call.event.op}{where}; written by `graphdebug repro`."
     if guessed:
         yield f"# The values of {', '.join(guessed)} were not recorded: these have their shape and dtype."
+        yield "# An error that depends on the values may not come again."
