@@ -137,7 +137,9 @@ def _names(operands: Sequence[Operand]) -> list[str]:
 
 def _expression(call: _Call, words: dict[str, Any], names: Sequence[str]) -> str:
     event = call.event
-    template = words["ops"].get(event.op) or words["functions"].get(event.function)
+    layout = f"{event.function}.{event.attributes.get('weight_layout')}"
+    functions = words["functions"]
+    template = words["ops"].get(event.op) or functions.get(layout) or functions.get(event.function)
     if template is None:
         template = _fallback(event, words["fallback"])
     known = {name: repr(value) for name, value in event.attributes.items()}

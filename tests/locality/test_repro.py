@@ -116,6 +116,15 @@ def test_a_non_finite_value_can_not_be_made_again_without_the_values_it_was_made
     )
 
 
+def test_the_call_that_makes_a_nan_is_made_again_with_its_values(tmp_path):
+    log = tmp_path / "run.jsonl"
+    with graphdebug.record(log, level="values"):
+        torch.log(torch.tensor([4.0, 0.0, 9.0])).mean()
+    assert repro(log) == (0, f"wrote {tmp_path / 'again.py'}\n")
+    last = last_line_of(tmp_path / "again.py")
+    assert last == "AssertionError: tensor([1.3863,   -inf, 2.1972]) is not finite"
+
+
 def test_a_fault_of_many_calls_says_why_there_is_no_repro(tmp_path):
     w = torch.ones(2, requires_grad=True)
     loss = (w * w).sum()
