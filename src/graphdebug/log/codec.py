@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,7 @@ from graphdebug.model.event import (
     ToolError,
 )
 
-__all__ = ["KINDS", "decode", "encode"]
+__all__ = ["KINDS", "decode", "encode", "outline"]
 
 _AnyEvent = RunStart | Framework | Source | Declaration | Node | Gradient | Failure | Notice | ToolError | End
 KINDS: dict[str, type[Event]] = {
@@ -42,6 +43,20 @@ KINDS: dict[str, type[Event]] = {
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_AnyEvent)
+
+
+def outline(kind: type[Event], fields: Collection[str]) -> Callable[[bytes], Any]:
+    """Return a decoder of lines of one kind that reads only `fields`, which takes a fraction of the time.
+
+    What it gives has these fields as attributes and no others; it raises as `decode` does.
+    """
+    known = [
+        (one.name, one.type) if one.required else (one.name, one.type, one.default)
+        for one in msgspec.structs.fields(kind)
+        if one.name in fields
+    ]
+    sketch = msgspec.defstruct(f"{kind.__name__}Outline", known, gc=False, kw_only=True)
+    return msgspec.json.Decoder(sketch).decode
 
 
 def encode(events: Sequence[Event]) -> bytes:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import msgspec
 
 from graphdebug.errors import LogError
-from graphdebug.log.codec import decode
+from graphdebug.log.codec import decode, outline
 from graphdebug.log.index import CORRUPT, UNREADABLE, LineIndex
 from graphdebug.model.event import SCHEMA_VERSION, Event, Gradient, Node, RunStart
 
@@ -109,6 +109,15 @@ class LogFile:
             return self.of_kind(kind)
         return _Lines(self, self._index.containing(_tag(kind), [text.encode() for text in texts]))
 
+    def sifted(
+        self, kind: type[E], texts: Sequence[str], fields: Collection[str], wants: Callable[[E], bool]
+    ) -> Sequence[E | None]:
+        """The events that `containing` gives, with None for those that `wants` refuses by their `fields`."""
+        numbers = self._index.of_kind(_tag(kind))
+        if texts:
+            numbers = self._index.containing(_tag(kind), [text.encode() for text in texts])
+        return _Sifted(self, numbers, outline(kind, fields), wants)
+
     def decode_line(self, number: int) -> Event | None:
         """Return the event on a line, or None (and a line of damage) if it is corrupt."""
         return self.decode(number, self._index.line(number))
@@ -184,6 +193,30 @@ class _Lines(Sequence[E]):
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class _Sifted(_Lines[E]):
+    """Lines of which only those that an outline lets through are decoded; None stands for the others."""
+
+    def __init__(
+        self,
+        file: LogFile,
+        numbers: Sequence[int],
+        sketch: Callable[[bytes], Any],
+        wants: Callable[[Any], bool],
+    ) -> None:
+        super().__init__(file, numbers)
+        self._sketch = sketch
+        self._wants = wants
+
+    def __iter__(self) -> Iterator[E | None]:  # type: ignore[override] # that is what it is for
+        sketch, wants = self._sketch, self._wants
+        for number, line in self._file.lines(self._numbers):
+            try:
+                wanted = wants(sketch(line))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                wanted = True
+            yield self._file.decode(number, line) if wanted else None  # type: ignore[misc]
 
 
 def _tag(kind: type[Event]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from graphdebug.errors import GraphDebugError
@@ -67,6 +67,15 @@ class TextSearch(Protocol):
 
     def containing(self, kind: type[E], texts: Sequence[str]) -> Sequence[E]:
         """The events of one kind whose lines hold all of `texts`, in order."""
+        ...
+
+    def sifted(
+        self, kind: type[E], texts: Sequence[str], fields: Collection[str], wants: Callable[[E], bool]
+    ) -> Sequence[E | None]:
+        """The events that `containing` gives, with None for those that `wants` refuses.
+
+        Only `fields` of an event are decoded to ask `wants`, which must look at no others.
+        """
         ...
 
 

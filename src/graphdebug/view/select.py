@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from graphdebug.view.where import Condition
 
 __all__ = ["Selection", "parse_line", "parse_steps", "selected"]
 
-Watch = Callable[[Sequence[Node]], Iterable[Node]]
+Watch = Callable[[Sequence[Any]], Iterable[Any]]
 """Passes nodes on and may show progress."""
 
 
@@ -52,6 +53,19 @@ class Selection:
             and (self.where is None or self.where.holds(node))
         )
 
+    def fields(self) -> set[str]:
+        """The fields of a node that `wants` looks at."""
+        asked: dict[tuple[str, ...], object] = {
+            ("phase",): self.phases,
+            ("step",): self.steps,
+            ("outputs",): self.nonfinite,
+            ("module", "name"): self.modules,
+            ("op", "function"): self.ops,
+            ("site", "run_site"): self.line,
+        }
+        fields = {name for names, wanted in asked.items() if wanted for name in names}
+        return fields | (self.where.fields if self.where else set())
+
     def texts(self) -> list[str]:
         """What the line of every wanted node holds, as it is written in the log."""
         found = ['"finite":false'] if self.nonfinite else []
@@ -69,17 +83,16 @@ def selected(run: Run, selection: Selection, watch: Watch | None = None) -> Iter
     """Yield the nodes of `run` that `selection` wants, in order."""
     nodes = _candidates(run, selection)
     for node in watch(nodes) if watch else nodes:
-        if selection.wants(node):
+        if node is not None and selection.wants(node):
             yield node
 
 
-def _candidates(run: Run, selection: Selection) -> Sequence[Node]:
+def _candidates(run: Run, selection: Selection) -> Sequence[Node | None]:
     if selection.steps is not None and selection.steps[0] == selection.steps[1]:
         return run.step(selection.steps[0]).nodes
-    texts = selection.texts()
-    if texts and isinstance(run.store, TextSearch):
-        return run.store.containing(Node, texts)
-    return run.nodes
+    if selection.is_empty() or not isinstance(run.store, TextSearch):
+        return run.nodes
+    return run.store.sifted(Node, selection.texts(), selection.fields(), selection.wants)
 
 
 def parse_line(text: str) -> tuple[str, int]:

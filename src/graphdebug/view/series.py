@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
-from graphdebug.model.event import Gradient, Node, Number, TensorFact, number
+from graphdebug.model.event import Gradient, Number, TensorFact, number
 from graphdebug.model.run import Run
 from graphdebug.view.rows import worst
+from graphdebug.view.select import Watch
 from graphdebug.view.words import clean
 
 __all__ = ["Layer", "Series", "layer_series"]
 
 _MOST_LAYERS = 150
 _MOST_COLUMNS = 300
-
-Watch = Callable[[Sequence[Node]], Iterable[Node]]
 
 
 class Layer(msgspec.Struct, frozen=True):

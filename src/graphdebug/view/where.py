@@ -60,6 +60,16 @@ NAMES: dict[str, _Getter] = {
 }
 """What an expression may name, and how it is read off a node."""
 
+_FIELDS = {
+    "module": {"module", "name"},
+    "line": {"site"},
+    **{
+        name: {name}
+        for name in ("seq", "step", "phase", "op", "function", "family", "mode", "execution", "duration")
+    },
+}
+"""The fields of a node that a name reads, where these are not its outputs."""
+
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: lambda a, b: a == b,
     ast.NotEq: lambda a, b: a != b,
@@ -97,6 +107,9 @@ class Condition:
         try:
             tree = ast.parse(text.strip(), mode="eval")
             self._value = _compile(tree.body)
+            names = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name) and one.id in NAMES}
+            self.fields: set[str] = set().union(*(_FIELDS.get(name, {"outputs"}) for name in names))
+            """The fields of a node that the expression reads."""
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             if isinstance(error, OptionError):
                 raise OptionError(f"--where {text!r}: {error}") from None
