@@ -3,7 +3,7 @@
 
 const ROW_HEIGHT = 24;
 const TABLE_COLUMNS = [
-  ["seq", true], ["step", true], ["phase"], ["function"], ["module"], ["line"], ["shapes"], ["health"],
+  ["seq", true], ["step", true], ["phase"], ["function"], ["line"], ["health"], ["module"], ["shapes"],
   ["min", true], ["max", true], ["mean", true], ["l2", true], ["gradient", true],
 ];
 
@@ -28,8 +28,15 @@ class TableView {
       this.virtual = new libraries.Virtualizer(this.options());
       this.virtual._didMount();
       this.virtual._willUpdate();
+      this.bring();
     }
     this.draw();
+  }
+
+  // Scrolls to the chosen row.
+  bring() {
+    const at = this.found.findIndex((index) => this.nodes.get(index, "seq") === this.chosen);
+    if (at >= 0) this.virtual.scrollToIndex(at, { align: "center" });
   }
 
   options() {
