@@ -47,7 +47,14 @@ def weight_for_another_image():
 def feed_of_another_shape():
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 784], name="x")  # <- fault: placeholder
-        session.run(tf.reduce_sum(x), {x: np.zeros([5, 28, 28])})
+        session.run(tf.reduce_sum(x), {x: np.zeros([5, 30])})
+
+
+def feed_not_reshaped():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 784], name="x")
+        images = np.zeros([5, 28, 28])  # <- fault: not flattened
+        session.run(tf.reduce_sum(x), {x: images})
 
 
 def labels_transposed():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from graphdebug.loading import load
+from graphdebug.model.finding import Finding
 
 __all__ = ["command"]
 
@@ -23,7 +25,8 @@ def command(log: Path, *, as_json: bool) -> None:
     run = load(log)
     findings = run.findings
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode({"findings": findings})).decode())
+        shown = {"findings": [_whole(one) for one in findings]}
+        click.echo(msgspec.json.format(msgspec.json.encode(shown)).decode())
     else:
         for finding in findings:
             click.echo(finding.text + "\n")
@@ -31,3 +34,8 @@ def command(log: Path, *, as_json: bool) -> None:
             click.echo(f"graphdebug: nothing wrong was found in {log}")
     for damage in run.damage:
         click.echo(f"graphdebug: {damage}", err=True)
+
+
+def _whole(finding: Finding) -> dict[str, Any]:
+    """Return a finding with all its keys, those with their default value too: the contract has no holes."""
+    return {name: msgspec.to_builtins(getattr(finding, name)) for name in finding.__struct_fields__}

@@ -50,7 +50,7 @@ def classify(before: Sizes, after: Sizes) -> Way | None:
         return "mixed"
     if row < sample and row not in _ends(before) and before[-1] % row and not _keeps_tail(before, after):
         return "split"
-    if row > sample and sample not in _ends(after):
+    if row > sample and sample not in _ends(after) and len(before) > 2:
         return "joined"
     return None
 

@@ -174,7 +174,11 @@ def _window_size(node: Node, position: int, size: int) -> int | None:
     room = size + low + high - reach
     if room < 0:
         return None
-    return (ceil(room / stride) if words.get("ceil") else room // stride) + 1
+    if not words.get("ceil"):
+        return room // stride + 1
+    made = ceil(room / stride) + 1
+    # The last window must begin inside the input or its left padding.
+    return made - 1 if (made - 1) * stride >= size + low else made
 
 
 def _padding(padding: object, position: int, size: int, stride: int, reach: int) -> tuple[int, int]:

@@ -43,8 +43,8 @@ class _Track:
     first: Gradient
     steps: int = 0
     norms: list[float] = field(default_factory=list)
-    weight: float | None = None
-    """L2 norm of the parameter after its last update."""
+    weights: list[float] = field(default_factory=list)
+    """L2 norms of the parameter after its updates."""
 
     @property
     def size(self) -> float:
@@ -91,7 +91,8 @@ class GradientWatch:
         if node.phase == "optimizer" and node.mutates and node.mutates[0] < len(node.inputs):
             track = self._tracks.get(node.inputs[node.mutates[0]].name)
             if track is not None and stats.l2 is not None:
-                track.weight = float(stats.l2)
+                track.weights.append(float(stats.l2))
+                del track.weights[:-_KEPT]
         elif node.function == "relu" and node.site is not None and len(self._dead) < 10_000:
             _, dead = self._dead.get(node.site, (node, 0))
             whole = stats.zero >= prod(size or 1 for size in node.outputs[0].shape or ())
@@ -229,12 +230,14 @@ class GradientWatch:
             rate = one.attributes.get("lr")
             for name in one.attributes.get("parameters", ()):
                 track = self._tracks.get(name)
-                if track is None or track.rank < 2 or not track.weight or len(track.norms) < LEAST_STEPS:
+                if track is None or track.rank < 2 or len(track.norms) < LEAST_STEPS or not track.weights:
                     continue
+                size = max(median(track.weights), 1e-300)
                 if isinstance(rate, int | float) and one.type == "SGD":
-                    made[name] = rate * median(track.norms) / track.weight
+                    pairs = zip(track.norms[::-1], track.weights[::-1], strict=False)
+                    made[name] = rate * median(norm / max(weight, 1e-300) for norm, weight in pairs)
                 elif isinstance(rate, int | float) and "Adam" in one.type and max(track.norms) > 0:
-                    made[name] = rate * sqrt(track.elements) / track.weight
+                    made[name] = rate * sqrt(track.elements) / size
         return made
 
     def _optimizers(self) -> list[Declaration]:

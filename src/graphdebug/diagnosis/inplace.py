@@ -9,7 +9,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shape import when
 from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Failure, Node, Operand
-from graphdebug.model.finding import Finding
+from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain", "explain_leaf"]
 
@@ -31,8 +31,11 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a saved tensor that was written before backward used it."""
     saved = evidence.provenance.node(_seq(failure.detail.get("saved_by")))
     writers = _writers(evidence, failure)
-    candidates = [one for node in writers for one in made_by(node, f"{node.function} writes in place")]
-    candidates = [c for c in candidates if c.role == "origin"]
+    candidates = [
+        Candidate(node.site, "mutation", f"{node.function} writes in place", node.name)
+        for node in writers
+        if node.site is not None
+    ]
     if saved is not None:
         candidates += made_by(saved, f"{saved.function} keeps it for its backward")
     body = []

@@ -183,7 +183,7 @@ def _unseen(evidence: Evidence, node: Node) -> Node:
 def _inputs(evidence: Evidence, node: Node) -> list[str]:
     lines = []
     for one in node.inputs[:3]:
-        word = one.expression or one.role or "input"
+        word = one.expression or (one.role if len(node.inputs) > 1 else "") or "input"
         stats = one.fact.stats
         spread = f" in [{stats.min}, {stats.max}]" if stats is not None and stats.min is not None else ""
         words = f"{word}  {shape_words(one.fact.shape)}{spread}"

@@ -11,7 +11,7 @@ from graphdebug.diagnosis.arguments import Arguments
 from graphdebug.diagnosis.geometry import Link
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.diagnosis.words import label, node_name, place, shape_words
-from graphdebug.model.event import Declaration, Node, Operand, Site
+from graphdebug.model.event import Declaration, Gradient, Node, Operand, Site
 from graphdebug.model.run import Run
 
 __all__ = ["Provenance"]
@@ -73,6 +73,19 @@ class Provenance:
             operand = node.inputs[0]
         return operand
 
+    def looked_at(self, gradient: Gradient) -> Gradient:
+        """Return `gradient` with what was seen of its elements, where it is a view of what was looked at."""
+        node = self.node(gradient.producer) if gradient.fact.finite is None else None
+        for _ in range(4):
+            if node is None or node.family not in ("permute", "reshape") or not node.inputs:
+                break
+            node = self.node(node.inputs[0].producer)
+        seen = node.outputs[0] if node is not None and node.outputs else None
+        if seen is None or seen.finite is None:
+            return gradient
+        fact = msgspec.structs.replace(gradient.fact, finite=seen.finite, stats=seen.stats)
+        return msgspec.structs.replace(gradient, fact=fact)
+
     def stored(self, operand: Operand) -> Operand | None:
         """Return the parameter or variable that `operand` is, or is a view, cast or read of; else None."""
         for _ in range(6):
@@ -115,13 +128,24 @@ class Provenance:
         stored = self.stored(operand)
         if stored is not None:
             declared = self.declaration(stored)
-            if declared is not None and declared.site is not None:
-                return declared.site
+            return (
+                declared.site if declared is not None and declared.site is not None else self._filled(operand)
+            )
         node = self.node(operand.producer)
         if node is not None:
             return node.site
         declared = self.declaration(operand) if operand.name else None
         return declared.site if declared is not None else None
+
+    def _filled(self, operand: Operand) -> Site | None:
+        """Return the line that gave a parameter its first values, if it was recorded."""
+        node = self.node(operand.producer)
+        for _ in range(6):
+            if node is None or node.family not in ("permute", "reshape", "cast") or not node.inputs:
+                break
+            node = self.node(node.inputs[0].producer)
+        filled = node is not None and node.phase == "forward" and node.family in ("random", "fill", "assign")
+        return node.site if filled and node is not None else None
 
     def root_site(self, root: Operand, frames: Sequence[Site], links: Sequence[Link] = ()) -> Site | None:
         """Return the line where the data at the start of a way came from.
@@ -159,13 +183,15 @@ class Provenance:
     def how(self, operand: Operand, root_name: str = "") -> str:
         """Return the way as ``x 8x1x100x100 -> conv1 8x32x100x100 -> ...``, steps of one shape as one."""
         root, links = self.way(operand)
-        names = [f"{root_name or root.name or root.origin} {shape_words(root.fact.shape)}"]
+        made = self.node(root.producer)
+        start = root_name or root.name or (node_name(made) if made is not None else root.origin)
+        names = [f"{start} {shape_words(root.fact.shape)}"]
         last = root.fact.shape
         for node, _ in links:
-            made = node.outputs[0].shape if node.outputs else None
-            if made != last:
-                names.append(f"{node_name(node)} {shape_words(made)}")
-                last = made
+            shape = node.outputs[0].shape if node.outputs else None
+            if shape != last:
+                names.append(f"{node_name(node)} {shape_words(shape)}")
+                last = shape
         if len(names) == 1:
             return ""
         if len(names) > 8:

@@ -53,8 +53,9 @@ class Scan:
                     see(event)
             elif kind is Gradient:
                 assert isinstance(event, Gradient)
-                self.nonfinite.gradient(event)
-                self.gradients.gradient(event)
+                gradient = self._evidence.provenance.looked_at(event)
+                self.nonfinite.gradient(gradient)
+                self.gradients.gradient(gradient)
         self.nonfinite.end_step()
         self.gradients.end_step()
         return self
