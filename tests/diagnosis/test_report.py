@@ -75,7 +75,7 @@ def test_a_layer_for_another_image(tmp_path, monkeypatch):
         HOW.format(op="view"),
         "  or: net.py:15 (the view); net.py:20 (the input 9x1x100x100)",
         TRY,
-        "  full record: graphdebug view run.jsonl --seq 46",
+        "  full record: graphdebug view run.jsonl --seq 32",
     ]
 
 
