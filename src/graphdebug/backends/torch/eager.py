@@ -244,8 +244,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
                 place = self._place_of_backward(thread, frame)
             else:
                 place, module, checkpointed = self.stack.read(frame)
-                if checkpointed:
-                    phase = "recompute"
+                phase = "recompute" if checkpointed else "backward called"
         elif thread.optimizing or sink.phase == "optimizer":
             phase = "optimizer"
             place = thread.place or self.stack.read(frame)[0]
@@ -302,10 +301,10 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             writer = self.origins.writer(tensor, version_of(tensor))
             return self.origins.put(tensor, trace_of(kind_of(tensor), writer, named=named[:2]), named[2])
         name, look = "", None
-        if phase not in ("backward", "optimizer"):
+        if phase.partition(" ")[0] not in ("backward", "optimizer"):
             name = self.modules.variable_name(tensor, sys._getframe(3))
             look = None if self._look is None else self._look(tensor, kind_of(tensor))
-        origin: Origin = "argument" if name or not (self._blind or phase == "backward") else "unknown"
+        origin: Origin = "argument" if name or not (self._blind or phase.startswith("backward")) else "unknown"
         if op.function == "constant":
             origin = "constant"
         return self.origins.put(tensor, trace_of(kind_of(tensor), None, look=look, named=(origin, name)))

@@ -28,7 +28,7 @@ class Filters:
             return False
         if self._ops and not self._op_wanted(op.name, op.function):
             return False
-        return not self._modules or phase == "backward" or self._module_wanted(module)
+        return not self._modules or phase.startswith("backward") or self._module_wanted(module)
 
     def _matches_op(self, name: str, function: str) -> bool:
         bare = name.partition("::")[2]

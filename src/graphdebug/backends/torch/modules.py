@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import weakref
 from collections.abc import Callable
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -143,11 +142,10 @@ class Modules:
             ("buffer", module._buffers),
         )
         for origin, held in tables:
-            get = getattr(held, "get", held.__getitem__)  # the tables of a ScriptModule have no get
             for key, tensor in held.items():
                 if tensor is not None:
                     name = f"{path}.{key}" if path else key
-                    lookup = partial(get, key)
+                    lookup = _lookup(module, f"_{origin}s", key)
                     self._tensors[id(tensor)] = weakref.ref(module), origin, name, lookup
                     self._origins.rename(tensor, (origin, name), lookup)
                     facts[key] = kind_of(tensor).fact
@@ -172,6 +170,20 @@ class Modules:
             attributes,
             tensors,
         )
+
+
+def _lookup(module: Any, table: str, key: str) -> Callable[[], Any]:
+    """Return a way to a parameter or buffer that keeps neither it nor its module alive."""
+    reference = weakref.ref(module)
+
+    def find() -> Any:
+        owner = reference()
+        try:
+            return None if owner is None else getattr(owner, table)[key]
+        except KeyError:
+            return None
+
+    return find
 
 
 def _made_child(owner: Any, key: str, made: _Made) -> _Made:

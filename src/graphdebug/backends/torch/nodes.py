@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -89,11 +90,14 @@ class NodeBuilder:
         self._sink = sink
         self._gradients = options.gradients != "none"
         self._forwards: dict[int, tuple[str, Place]] = {}
-        self._checkpointed: dict[tuple[str, Site | None, str], int] = {}
+        self._checkpointed: dict[tuple[str, str], deque[int]] = {}
+        """Nodes that ran inside a checkpoint and are to run again, by op and module, in order."""
         self._templates: dict[tuple[Any, ...], Template] = {}
         self._users: dict[str, int] = {}
         """Parameter -> the first forward node of the step that used it."""
         self._users_step = -1
+        self._step_starts: deque[int] = deque([0], maxlen=2)
+        """The first forward node of this step and of the one before."""
         self._sources: dict[int, tuple[int | None, ...]] = {}
         """Forward node -> the nodes that made its inputs."""
         self._finished: dict[int, str] = {}
@@ -126,10 +130,8 @@ class NodeBuilder:
                 self._build(raw, zero, events)
             except Exception as error:
                 self._sink.tool_error("building a node", error)
-        if len(self._forwards) > _FORWARDS_KEPT:
-            for table in (self._forwards, self._sources, self._finished):
-                for old in list(table)[: -_FORWARDS_KEPT // 2]:
-                    del table[old]
+        if len(self._forwards) > _FORWARDS_KEPT:  # a program without steps
+            self._forget_before(list(self._forwards)[_FORWARDS_KEPT // 2])
         return events
 
     def _build(self, raw: Record, zero: float, events: list[Event]) -> None:
@@ -143,15 +145,19 @@ class NodeBuilder:
             template = self._template(key, op, traces, statics)
         site, callers = place.sites()
         run_site = None
-        if phase == "backward":
+        if phase.startswith("backward"):
             known = self._forwards.get(forward)
             if known is not None:
                 self._finished[forward] = name
-                module, first = (module or known[0]), known[1]
-                if first is not place and not raw[5]:
-                    run_site, (site, callers) = site, first.sites()
+                module = module or known[0]
+                if phase == "backward":  # called by the engine: its line is that of the forward node
+                    run_site, (site, callers) = site, known[1].sites()
+            phase = "backward"
         elif phase != "optimizer":
-            phase, forward = self._forward(raw, phase, traces, site)
+            phase, forward = self._forward(raw, phase, traces)
+            known = self._forwards.get(forward) if forward is not None else None
+            if known is not None:  # recomputed: its line is that of the first time
+                run_site, (site, callers) = site, known[1].sites()
         inputs = [
             Operand(fact_of_operand(trace[4], trace[5]), "node", trace[2], trace[3], "", role)
             if trace[6] is None
@@ -172,6 +178,12 @@ class NodeBuilder:
         if parameter is not None and made:
             events.append(self._gradient(Raw._make(raw)))
 
+    def _forget_before(self, seq: int) -> None:
+        """Forget forward nodes older than `seq`: their backward has run, or never will."""
+        for table in (self._forwards, self._sources, self._finished):
+            for old in [one for one in table if one < seq]:
+                del table[old]
+
     def _template(self, key: Any, op: Op, traces: list[Trace], statics: list[Any]) -> Template:
         if len(self._templates) > _MOST_TEMPLATES:
             self._templates.clear()
@@ -180,15 +192,15 @@ class NodeBuilder:
         self._templates[key] = template
         return template
 
-    def _forward(
-        self, raw: tuple[Any, ...], phase: str, traces: list[Trace], site: Site | None
-    ) -> tuple[str, int | None]:
+    def _forward(self, raw: Record, phase: str, traces: list[Trace]) -> tuple[str, int | None]:
         """Remember a forward or recomputed node; return its phase and the node it recomputes."""
         seq, step, op, _, place, module = raw[:6]
         self._forwards[seq] = module, place
         self._sources[seq] = tuple([trace[2] for trace in traces])
         if step != self._users_step:
             self._users_step = step
+            self._forget_before(self._step_starts[0])
+            self._step_starts.append(seq)
             self._users.clear()
             self._checkpointed.clear()
         if self._gradients:
@@ -197,9 +209,10 @@ class NodeBuilder:
                     self._users.setdefault(trace[6][1], seq)
         if phase == "forward":
             return phase, None
+        first_times = self._checkpointed.setdefault((op.name, module), deque())
         if phase == "recompute":
-            return phase, self._checkpointed.get((op.name, site, module))
-        self._checkpointed[op.name, site, module] = seq
+            return phase, first_times.popleft() if first_times else None
+        first_times.append(seq)
         return "forward", None
 
     def _gradient(self, raw: Raw) -> Gradient:

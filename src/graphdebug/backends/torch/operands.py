@@ -159,7 +159,8 @@ def _arguments(frame: FrameType) -> list[tuple[str, Any]]:
 
 
 def _is_functional(frame: FrameType) -> bool:
-    if frame.f_code.co_name == "broadcast_tensors":  # a loss's own first step: the loss is the call
+    name = frame.f_code.co_name
+    if name == "broadcast_tensors" or name.startswith("_"):  # a step inside of a call: the caller is meant
         return False
     return frame.f_globals.get("__name__") in ("torch.nn.functional", "torch.functional")
 
