@@ -18,6 +18,7 @@ from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.failures import failure_of
 from graphdebug.backends.torch.gradients import Gradients
 from graphdebug.backends.torch.optimizers import Optimizers
+from graphdebug.backends.torch.quoted import at_quoted_line, restore_message
 from graphdebug.backends.torch.steps import Steps
 from graphdebug.backends.torch.threads import Threads
 from graphdebug.backends.torch.tracing import Tracing
@@ -67,11 +68,13 @@ class TorchAttachment:
 
     def failure(self, error: BaseException) -> Failure | None:
         """Return what is known of an exception leaving the block; None if torch did not raise it."""
+        restore_message(error, self._recorder.raised)
         for part in self._parts:
             failure = part.failure(error) if isinstance(part, Compiled) else None
             if failure is not None:
                 return failure
-        return failure_of(self._recorder, error)
+        failure = failure_of(self._recorder, error)
+        return None if failure is None else at_quoted_line(failure, self._recorder.sink.sites)
 
     def detach(self) -> None:
         """Take back every hook, patch and mode."""

@@ -66,7 +66,17 @@ class GraphCall:
         keys = self.keys[index]
         if output >= len(keys):
             return None
-        return trace_of(keys[output], self.seqs[index], output, self.looks.get((index, output)))
+        return trace_of(keys[output], self.seqs[index], output, self._look(index, output, keys[output]))
+
+    def _look(self, index: int, output: int, key: Kind) -> Look:
+        """What looking at an output gave; what holds for all of a view's base holds for the view."""
+        step = self.table.steps[index]
+        look = self.looks.get((index, output))
+        if look is None and step.op.views and step.inputs:
+            source = self.trace(step.inputs[0][1])
+            if source is not None and (source[5] is True or source[4].numel == key.numel):
+                look = source[5]
+        return look
 
     def nodes(self) -> list[Node]:
         """Return the nodes of this run, those that did not get to run left out."""
@@ -111,7 +121,7 @@ class GraphCall:
         if step.op.views and step.inputs:
             source = self.trace(step.inputs[0][1])
             alias = source[2] if source is not None else None
-        look = self.looks.get((index, output))
+        look = self._look(index, output, key)
         if look is None and self.unchecked and not step.op.views and key.inexact:
             look = self.unchecked
         return fact_of(key, look, alias)

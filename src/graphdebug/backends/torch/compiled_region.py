@@ -52,7 +52,11 @@ class Region:
     def emit(self, call: GraphCall) -> None:
         """Write the nodes of a run, after those of the eager ops before it."""
         self.recorder.flush()
-        self.recorder.sink.emit(call.nodes())
+        filters, nodes = self.recorder.filters, call.nodes()
+        if filters.active:
+            steps = zip(call.table.steps, nodes, strict=False)
+            nodes = [node for step, node in steps if filters.wants(step.op, node.phase, node.module)]
+        self.recorder.sink.emit(nodes)
 
     def begin(self, table: GraphTable, arguments: Sequence[Any], frame: FrameType) -> GraphCall:
         """Return the record of a run that is about to start."""

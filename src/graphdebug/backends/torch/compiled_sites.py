@@ -13,7 +13,7 @@ from graphdebug.model.site import SiteFinder
 __all__ = ["sites_of_stack", "sites_of_trace"]
 
 _FRAME = re.compile(
-    r'^  File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)\n'
+    r'^ *File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)(?:\n|\Z)'
     r"(?:    (?P<text>[^\n]*)\n)?(?:    (?P<marks>[ ~^]+)(?:\n|$))?",
     re.MULTILINE,
 )

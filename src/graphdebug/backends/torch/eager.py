@@ -180,9 +180,15 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     def raised_by(self, error: BaseException) -> Raw | None:
         """Return the record of the op that raised `error`, if this recorder saw it."""
-        if self._raised is not None and self._raised[0] == f"{type(error).__name__}: {error}":
-            return self._raised[1]
-        return None
+        words = f"{type(error).__name__}: {error}".rstrip()  # TorchScript puts words before the op's own
+        return (
+            self._raised[1] if self._raised is not None and words.endswith(self._raised[0].rstrip()) else None
+        )
+
+    @property
+    def raised(self) -> str | None:
+        """Type and message of the exception that an op raised last."""
+        return self._raised[0] if self._raised is not None else None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if kwargs is None:

@@ -9,6 +9,7 @@ import torch
 from torch.autograd import graph as autograd_graph
 from torch.utils import checkpoint
 
+from graphdebug.backends.torch.graphmodules import GENERATED, TracedLines
 from graphdebug.model.event import Site
 from graphdebug.model.site import Position, SiteFinder
 
@@ -18,7 +19,7 @@ MODULE_CALL = torch.nn.Module._call_impl.__code__
 """The frame of a module's call: its ``self`` is the running module."""
 ENGINE_CALL = autograd_graph._engine_run_backward.__code__
 """The frame that runs the autograd engine: ops called from right below it are the engine's own."""
-_OTHER, _USER, _LIBRARY, _MODULE, _ENGINE, _CHECKPOINT = range(6)
+_OTHER, _USER, _LIBRARY, _MODULE, _ENGINE, _CHECKPOINT, _GENERATED = range(7)
 _CALLERS = 8
 _MOST_PLACES = 50_000
 _OPTIMIZED = 1
@@ -49,9 +50,12 @@ class StackReader:
     def __init__(self, sites: SiteFinder) -> None:
         self._sites = sites
         self._kinds = _Kinds(sites)
+        self._traced = TracedLines(sites)
         self._places: dict[tuple[int, ...], Place] = {}
 
-    def read(self, frame: FrameType | None) -> tuple[Place, Any, bool]:
+    def read(  # noqa: C901  # runs once an op: calls cost more than branches
+        self, frame: FrameType | None
+    ) -> tuple[Place, Any, bool]:
         """Return the place of an op called from `frame`, the innermost running module (or None), and
         whether a checkpoint's code is on the stack inside the engine's call.
         """
@@ -75,6 +79,8 @@ class StackReader:
                         module = frame.f_locals.get("self")
                 elif code is ENGINE_CALL:
                     inside = False
+                elif kind == _GENERATED:
+                    user += self._traced.of(frame)
                 elif kind == _CHECKPOINT and inside:
                     checkpointed = True
             frame = frame.f_back
@@ -123,7 +129,10 @@ class _Kinds(dict[str, int]):
         self._sites = sites
 
     def __missing__(self, file: str) -> int:
-        kind = _USER if self._sites.is_user(file) else _LIBRARY if self._sites.is_library(file) else _OTHER
+        if file.startswith(GENERATED):
+            kind = _GENERATED
+        else:
+            kind = _USER if self._sites.is_user(file) else _LIBRARY if self._sites.is_library(file) else _OTHER
         self[file] = kind
         return kind
 
