@@ -32,6 +32,13 @@ class BroadcastWatch:
 
     def see(self, node: Node) -> None:
         """Look at one node."""
+        if node.phase == "backward" and self._waiting:
+            # A static graph computes the gradient of a mean without the mean, where only that is fetched.
+            held = next(
+                (self._waiting.pop(o.producer) for o in node.inputs if o.producer in self._waiting), None
+            )
+            if held is not None:
+                self._report(*held)
         if node.phase != "forward" or not node.inputs or not node.outputs:
             return
         if node.family == "reduce":

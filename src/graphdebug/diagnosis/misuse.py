@@ -62,17 +62,20 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
     body = [f"  {name} takes {shape_words(wanted)}; it was fed {shape_words(given)}"]
     tries = [f"feed {shape_words(wanted)}", f"declare it as {shape_words(given)}"]
     fixed = wanted is not None and given is not None and len(wanted) == len(given) and wanted[:1] != given[:1]
-    if fixed and wanted is not None and given is not None and wanted[1:] == given[1:] and wanted[0] is not None:
+    batch_only = fixed and wanted is not None and given is not None and wanted[1:] == given[1:]
+    if batch_only and wanted is not None and given is not None and wanted[0] is not None:
         body.append(f"  only the batch differs: it was declared for {wanted[0]} samples, {given[0]} came")
         tries = ["declare the batch as unknown (None)", f"feed {wanted[0]} samples"]
     first = [*declaration, *call(failure, "the run that feeds it"), *fed]
-    unflattened = None not in (*(wanted or (None,))[1:], *(given or (None,))[1:]) and (
-        prod(size or 0 for size in (wanted or ())[1:]) == prod(size or 0 for size in (given or ())[1:])
+    unflattened = (
+        None not in (*(wanted or (None,))[1:], *(given or (None,))[1:])
+        and (wanted or ())[1:] != (given or ())[1:]
+        and prod(size or 0 for size in (wanted or ())[1:]) == prod(size or 0 for size in (given or ())[1:])
     )
     if unflattened:
         body.append("  each sample has as many elements as it takes, in another shape")
         tries = [f"reshape it to {shape_words(wanted)} before it is fed", *tries[1:]]
-    if unflattened or evidence.good_call(failure) is not None:
+    if unflattened or (evidence.good_call(failure) is not None and not batch_only):
         first = [*fed, *call(failure, "the run that feeds it"), *declaration]
     return evidence.finding(
         "feed_shape", what=f"{name or 'a placeholder'} was fed another shape than it was declared with",

@@ -111,7 +111,8 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
 def _divergence(
     evidence: Evidence, birth: Birth, node: Node, line: Site, losses: LossWatch, failure: Failure | None
 ) -> Finding:
-    body = [f"  {node.function} {came_out(node.outputs[0])}: {reason(node)}", f"  {losses.story()}"]
+    fact = node.outputs[0]
+    body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
     return evidence.finding(
         "divergence", what=f"training diverged until {node.function} overflowed",
         candidates=[Candidate(line, "step", "the step size"), *made_by(node, "what overflowed")],
@@ -154,6 +155,9 @@ def optimizer_line(evidence: Evidence, step: int) -> Site | None:
 def _diverged(node: Node, losses: LossWatch) -> bool:
     """Whether values grew until an op that only overflows overflowed, over steps."""
     overflow = node.function in OVERFLOWING and not reason(node).endswith("is NaN")
+    exponent = node.attributes.get("exponent")
+    if node.function == "pow" and came_out(node.outputs[0]).startswith("inf"):  # squares of what has grown
+        overflow = not isinstance(exponent, int | float) or exponent > 1
     return node.step >= 1 and (losses.growing() or (overflow and node.step >= 2))
 
 
