@@ -43,6 +43,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
             depths.plot([at] * len(above), [lines + 1 for lines in above], "o", ms=3, color=colour, alpha=0.4)
             if above:
                 depths.plot([at - 0.1, at + 0.1], [median(above) + 1] * 2, color=colour, lw=3, label=label)
+    shares.set_ylim(0, 100)
     shares.set_ylabel("% of faulty programs")
     shares.set_title("fault line named first (solid), anywhere (pale)", fontsize=10)
     depths.set_yscale("log")
@@ -51,7 +52,8 @@ def draw(results: Sequence[Result], path: Path) -> None:
     for axes in (shares, depths):
         axes.set_xticks(range(len(modes)), modes)
         axes.axvline(len(dynamic) - 0.5, color="black", lw=0.8, ls=":")
-        axes.set_xlabel(f"{'dynamic':^30}|{'static':^40}")
+        for word, middle in (("dynamic", len(dynamic) / 2), ("static", len(dynamic) + len(static) / 2)):
+            axes.text(middle - 0.5, -0.14, word, transform=axes.get_xaxis_transform(), ha="center")
         axes.spines[["top", "right"]].set_visible(False)
     shares.legend(frameon=False, fontsize=8)
     try:
