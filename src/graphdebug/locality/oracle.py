@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from graphdebug.model.event import Failure, Node, Operand
@@ -15,9 +15,9 @@ __all__ = ["Oracle"]
 class Oracle:
     """The recorded run of a faulty program, seen by one who knows the lines where its first bad node runs.
 
-    The first bad node is the first one on a marked line whose output is not finite, else the last one to
+    The first bad node is the first one on a marked line whose output is not finite, else the first one to
     run there in the step that failed, else the first one there; it is the failing call itself where that
-    stands on a marked line.
+    stands on a marked line. (Constants are not meant.)
 
     Args:
         run: the program's recorded run.
@@ -34,19 +34,18 @@ class Oracle:
         self.birth = self._find_birth(set(births))
 
     def hops_to(self, lines: Iterable[int]) -> int | None:
-        """Return the dataflow hops from the first bad node to the node that a report names first.
+        """Return the dataflow hops between the first bad node and the node that a report names first.
 
         Args:
             lines: the lines that the report names, in order; the first one that runs a node is taken (a
                 declaration runs none).
 
         """
-        if self.birth is None:
-            return None
+        events: list[Node | Failure] = [*self._nodes]
+        if self._failure is not None:
+            events.append(self._failure)
         for line in lines:
-            if self._failure is not None and self._is_at(self._failure, {line}):
-                return 0 if self.birth is self._failure else self._hops(self._failure.operands, 1)
-            here = [node for node in self._nodes if self._is_at(node, {line})]
+            here = [event for event in events if self._is_at(event, {line})]
             if here:
                 return self._nearest(here)
         return None
@@ -70,7 +69,7 @@ class Oracle:
         return round(max(0.0, last - self.birth.time), 6) if self.birth.time else None
 
     def _find_birth(self, lines: set[int]) -> Node | Failure | None:
-        here = [node for node in self._nodes if self._is_at(node, lines)]
+        here = [node for node in self._nodes if self._is_at(node, lines) and node.family != "fill"]
         bad = next((node for node in here if _is_bad(node)), None)
         if bad is not None:
             return bad
@@ -84,35 +83,40 @@ class Oracle:
     def _is_at(self, event: Node | Failure, lines: set[int]) -> bool:
         return event.site is not None and event.site.line in lines and Path(event.site.file) == self._program
 
-    def _nearest(self, nodes: list[Node]) -> int | None:
+    def _nearest(self, events: list[Node | Failure]) -> int | None:
         """Of a line that ran often, the nodes around the birth decide."""
-        if self.birth in nodes:
-            return 0
-        if isinstance(self.birth, Failure):
+        birth = self.birth
+        if birth is None:
             return None
-        later = [node for node in nodes if self.birth is not None and node.seq > self.birth.seq]
-        hops = [self._hops(node.inputs, 1) for node in later[:_NODES_TRIED]]
+        later = [event for event in events if event.seq >= birth.seq][:_NODES_TRIED]
+        before = [event for event in events if event.seq < birth.seq][-_NODES_TRIED:]
+        hops = [self._hops(event, birth) for event in later] + [self._hops(birth, event) for event in before]
         return min((one for one in hops if one is not None), default=None)
 
-    def _hops(self, operands: Iterable[Operand], distance: int) -> int | None:
-        """Breadth first from `operands` back to the first bad node."""
-        goal = self.birth.seq if self.birth is not None else None
-        waiting = deque((one.producer, distance) for one in operands if one.producer is not None)
+    def _hops(self, late: Node | Failure, early: Node | Failure) -> int | None:
+        """Breadth first from `late` back to `early`."""
+        waiting = deque([(late.seq, 0)])
         seen: set[int] = set()
         while waiting:
             seq, hops = waiting.popleft()
-            if seq == goal:
+            if seq == early.seq:
                 return hops
-            if seq in seen or seq not in self._by_seq:
+            if seq in seen:
                 continue
             seen.add(seq)
-            node = self._by_seq[seq]
-            waiting.extend((one.producer, hops + 1) for one in node.inputs if one.producer is not None)
+            event = late if seq == late.seq else self._by_seq.get(seq)
+            waiting.extend((one.producer, hops + 1) for one in _inputs(event) if one.producer is not None)
         return None
 
 
 _NODES_TRIED = 50
 """A line in a loop has many nodes; the nearest is among the first to run after the birth."""
+
+
+def _inputs(event: Node | Failure | None) -> Sequence[Operand]:
+    if event is None:
+        return ()
+    return event.operands if isinstance(event, Failure) else event.inputs
 
 
 def _is_bad(node: Node) -> bool:
