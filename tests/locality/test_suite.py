@@ -114,3 +114,11 @@ def test_the_list_names_every_pair_without_running_any():
     done = CliRunner().invoke(main, ["locality", "--list", "--mode", "TF1*"])
     assert done.exit_code == 0
     assert len(done.output.splitlines()) == len(select(modes=["TF1*"]))
+
+
+def test_a_fault_is_named_in_every_mode_of_tensorflow_and_on_no_twin(tmp_path):
+    pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+    found = run_suite(select(["softmax_axis"], ["TF eager", "tf.function", "TF1 session"]), tmp_path)
+    assert [result.columns["native"].rank for result in found] == [None, None, None]
+    assert [result.columns["graphdebug"].rank for result in found] == [1, 1, 1]
+    assert [result.false_alarms for result in found] == [(), (), ()]

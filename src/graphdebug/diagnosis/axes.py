@@ -39,12 +39,15 @@ class AxisWatch:
         return self._found
 
     def _axis(self, node: Node) -> None:
-        shape = node.inputs[0].fact.shape
         axis = node.attributes.get("axis")
         axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
-        if shape is None or len(shape) != 2 or not isinstance(axis, int) or (shape[0] or 0) < 2:
+        if not isinstance(axis, int):
             return
-        layer = self._layer(node.inputs[0])
+        operand, axis = self._untransposed(node, axis)
+        shape = operand.fact.shape
+        if shape is None or len(shape) != 2 or (shape[0] or 0) < 2:
+            return
+        layer = self._layer(operand)
         if layer is None:
             return
         size, over = shape[axis % 2], axis % 2
@@ -52,9 +55,22 @@ class AxisWatch:
             body = f"{shape_words(shape)}: over one column it is always {0 if node.function == 'argmax' else 1}"
             tries = ["give the layer one output a class", "use a sigmoid and a threshold for one output"]
             self._report(node, layer, "over a single column", body, tries, 0.85)
-        elif over == 0 and (shape[1] or 0) > 1 and self._is_batch(node.inputs[0], shape[0]):
+        elif over == 0 and (shape[1] or 0) > 1 and self._is_batch(operand, shape[0]):
             body = f"{shape_words(shape)}: axis 0 is the batch, so the samples share one sum of 1"
             self._report(node, layer, "over the batch", body, ["take it over axis 1 (the classes)"], 0.65)
+
+    def _untransposed(self, node: Node, axis: int) -> tuple[Operand, int]:
+        """Return what the line was given and the axis meant: over any axis but the last, some frameworks
+        transpose a matrix first.
+        """
+        operand = node.inputs[0]
+        before = self._evidence.provenance.node(operand.producer)
+        if before is None or before.family != "permute" or before.site != node.site or not before.inputs:
+            return operand, axis
+        given, turned = before.inputs[0].fact.shape or (), operand.fact.shape or ()
+        if len(given) != 2 or given[0] == given[1] or given[::-1] != turned:
+            return operand, axis
+        return before.inputs[0], 1 - axis % 2
 
     def _twice(self, node: Node) -> None:
         operand = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
