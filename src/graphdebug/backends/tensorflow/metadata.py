@@ -64,27 +64,25 @@ def verify(executed: Mapping[str, str], probed: Probed, sink: Sink) -> Sequence[
         one: [node.op.name for node in probed.plan.nodes if probed.execution[node.index] == one]
         for one in ("fused", "removed")
     }
-    events: list[Event] = []
-    if names["fused"] or names["removed"]:
-        text = (
-            f"TensorFlow's graph optimizer fused {len(names['fused'])} and removed {len(names['removed'])} "
-            f"of {len(probed.plan.nodes)} nodes; they are in the log without statistics"
-        )
-        events.append(Notice(sink.next_seq(), "fused", text, detail=dict(names)))
-    graph, calls = (
-        probed.plan.graph,
-        tuple(f"{node.op.name}/" for node in probed.plan.nodes if node.op.type in CALLS),
+    if not names["fused"] and not names["removed"]:
+        return ()
+    text = (
+        f"TensorFlow's graph optimizer fused {len(names['fused'])} and removed {len(names['removed'])} "
+        f"of {len(probed.plan.nodes)} nodes; they are in the log without statistics"
     )
+    return [Notice(sink.next_seq(), "fused", text, detail={**names, "made": _made(executed, probed)})]
+
+
+def _made(executed: Mapping[str, str], probed: Probed) -> list[str]:
+    """Return the names of the nodes that ran and that the optimizer put there."""
+    graph = probed.plan.graph
+    calls = tuple(f"{node.op.name}/" for node in probed.plan.nodes if node.op.type in CALLS)
     known = {op.name for op in graph.get_operations()}
-    unseen = [
+    return [
         name
         for name, op in executed.items()
         if name not in known and not name.startswith(calls) and not _is_plumbing(name, op)
     ]
-    if unseen:
-        text = f"{len(unseen)} nodes ran that TensorFlow's graph optimizer made: {', '.join(unseen[:3])}"
-        events.append(Notice(sink.next_seq(), "blind", text, detail={"nodes": unseen[:100]}))
-    return events
 
 
 def _is_plumbing(name: str, op: str) -> bool:

@@ -10,8 +10,8 @@ import msgspec
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.calls import CALLS
 from graphdebug.backends.tensorflow.gradients import GradientPlan
-from graphdebug.backends.tensorflow.plan import PlanInput, PlanNode
-from graphdebug.backends.tensorflow.probed import Execution, Probed
+from graphdebug.backends.tensorflow.plan import Execution, PlanInput, PlanNode
+from graphdebug.backends.tensorflow.probed import Probed
 from graphdebug.model.event import Event, Gradient, Node, Operand, Shape, Site, TensorFact
 
 __all__ = ["NodeWriter", "RunFacts", "add_nodes"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.facts import device_word, static_fact
@@ -14,7 +14,10 @@ from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.event import Family, Operand, Origin, Phase, Site, TensorFact
 from graphdebug.model.site import SiteFinder
 
-__all__ = ["Plan", "PlanInput", "PlanNode", "make_plan", "plan_input", "selected_ops"]
+__all__ = ["Execution", "Plan", "PlanInput", "PlanNode", "make_plan", "plan_input", "selected_ops"]
+
+
+Execution = Literal["executed", "inferred", "fused", "removed", "raised"]
 
 
 @dataclass(slots=True)
@@ -105,6 +108,7 @@ def make_plan(
     fed = {id(tensor) for tensor in feeds}
     for op in ops:
         nodes.append(_node(op, len(nodes), index, fed, finder))
+    _mark_conditional(nodes, index)
     from graphdebug.backends.tensorflow.gradients import assign_phases
 
     assign_phases(nodes, index, finder)
@@ -174,6 +178,27 @@ def _while_contexts(op: Any) -> list[str]:
             found.append(context.name)
         context = context.outer_context
     return found
+
+
+def _mark_conditional(nodes: Sequence[PlanNode], index: dict[str, int]) -> None:
+    """Mark the nodes that a Switch may leave out, though they stand in no cond context: gradients of branches.
+
+    Counts the Switches on the way to a node less the Merges that end them.
+    """
+    depth = [0] * len(nodes)
+    for node in nodes:
+        before = [one.node for one in node.inputs if one.node is not None]
+        before += [index[op.name] for op in node.op.control_inputs if op.name in index]
+        deepest = max((depth[position] for position in before if position < node.index), default=0)
+        kind = node.op.type
+        loops_back = any(one.tensor.op.type.endswith("NextIteration") for one in node.inputs)
+        if kind in ("Switch", "RefSwitch"):
+            deepest += 1
+        elif kind in ("Exit", "RefExit") or (kind in ("Merge", "RefMerge") and not loops_back):
+            deepest = max(0, deepest - 1)
+        depth[node.index] = deepest
+        if deepest and not node.loop:
+            node.conditional = True
 
 
 def _is_conditional(op: Any) -> bool:

@@ -15,19 +15,25 @@ import numpy as np
 
 from graphdebug.backends.tensorflow.calls import CALLS, is_pure
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
-from graphdebug.backends.tensorflow.plan import Plan, PlanNode
+from graphdebug.backends.tensorflow.grappler import changed_nodes, executions, optimised
+from graphdebug.backends.tensorflow.plan import Execution, Plan, PlanNode
 from graphdebug.backends.tensorflow.probes import MEASURED, UNMEASURED_OPS, build_probe, decode, width
-from graphdebug.backends.tensorflow.pruned import infer_shapes, optimised_ops, pruned_graph
+from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
 from graphdebug.model.event import Level, Shape, TensorFact
 
-__all__ = ["CallInput", "Execution", "Measured", "Probed", "building", "probe_plan", "read_of"]
+__all__ = ["CallInput", "Measured", "Probed", "building", "probe_plan", "read_of"]
 
-Execution = Literal["executed", "inferred", "fused", "removed", "raised"]
 _SCOPE = "graphdebug"
 _build_lock = threading.RLock()
 _numbers = count()
 _known_probes: weakref.WeakKeyDictionary[Any, dict[tuple[str, str], str]] = weakref.WeakKeyDictionary()
 """For each graph, the names of the probes it has by tensor name and level: a graph is probed once."""
+
+
+_Places = Sequence[tuple[PlanNode, int, Any]]
+"""What is to be measured: (node, output number, tensor)."""
+_TRIALS = 4
+"""Times that probes are put elsewhere because TensorFlow's optimizer would change what it executes."""
 
 
 class CallInput(NamedTuple):
@@ -70,6 +76,8 @@ class Probed:
     targets: list[Any] = field(default_factory=list)
     calls: dict[int, list[CallInput]] = field(default_factory=dict)
     """For each call of functions that can be opened, where the values of its inputs are."""
+    closed: dict[str, str] = field(default_factory=dict)
+    """Calls that can't be opened, by name, and why."""
     reads: list[Any] = field(default_factory=list)
     """Reads of the variables that those functions use, to be run before the run itself."""
     unstage: Any = None
@@ -171,47 +179,39 @@ def probe_plan(
         config: the session's ConfigProto.
 
     """
-    probed = Probed(plan, level, _executions(plan, config), recorded, _constants(plan, level))
+    left = optimised(plan, config)
+    probed = Probed(plan, level, executions(plan, left), recorded, _constants(plan, level))
     shapes = probed.inferred_shapes(feeds)
+    refused: set[str] = set()
     with _build_lock, building(plan.graph):
-        places = [place for place in _places(probed) if recorded[place[0].index]]
-        shared = _sharing_updated_memory(plan)
-        outside = [place for place in places if not _in_frame(place[0])]
-        early = [place for place in outside if place[0].index in shared]
-        probed.before, probed.before_fetch = _pack(early, shapes, level)
-        _add_fetched(probed, [place for place in outside if place[0].index not in shared], shapes)
-        _add_staged(probed, [place for place in places if _in_frame(place[0])])
-        _add_calls(probed)
+        for _ in range(_TRIALS):
+            places = [
+                place for place in _places(probed)
+                if recorded[place[0].index] and place[0].op.name not in refused
+            ]  # fmt: skip
+            _put_probes(probed, places, shapes)
+            with_probes = optimised(plan, config, probed.fetches, probed.targets)
+            changed = (
+                changed_nodes(left, with_probes) if left is not None and with_probes is not None else set()
+            )
+            if not changed:
+                return probed
+            refused |= changed
+        _put_probes(probed, [], shapes)
     return probed
 
 
-def _executions(plan: Plan, config: Any) -> list[Execution]:
-    """Return what becomes of each node, as TensorFlow's graph optimizer tells beforehand."""
-    ops = [node.op for node in plan.nodes]
-    roots = [tensor.op.name for tensor in plan.fetches] + [op.name for op in plan.targets]
-    try:
-        left = optimised_ops(pruned_graph(plan.graph, ops, {t.ref(): None for t in plan.feeds}), roots, config)
-    except Exception:
-        return ["executed"] * len(ops)
-    return _classified(plan, left)
-
-
-def _classified(plan: Plan, left: Mapping[str, str]) -> list[Execution]:
-    found: list[Execution] = []
-    users: dict[int, list[int]] = {}
-    for node in plan.nodes:
-        for one in node.inputs:
-            if one.node is not None:
-                users.setdefault(one.node, []).append(node.index)
-        kept = node.op.name in left or node.op.type in CALLS or bool(node.loop) or node.conditional
-        found.append("executed" if kept else "removed")
-    for node in reversed(plan.nodes):
-        if found[node.index] == "removed":
-            after = users.get(node.index, ())
-            into_fused = any("Fused" in left.get(plan.nodes[one].op.name, "") for one in after)
-            if into_fused or any(found[one] == "fused" for one in after):
-                found[node.index] = "fused"
-    return found
+def _put_probes(probed: Probed, places: _Places, shapes: Mapping[str, Sequence[Shape | None]]) -> None:
+    """Make the fetches and targets that measure `places`, in place of those of an earlier trial."""
+    probed.fetches, probed.targets, probed.reads = [], [], []
+    probed.measured, probed.staged, probed.calls, probed.closed = [], [], {}, {}
+    shared = _sharing_updated_memory(probed.plan)
+    outside = [place for place in places if not _in_frame(place[0])]
+    early = [place for place in outside if place[0].index in shared]
+    probed.before, probed.before_fetch = _pack(early, shapes, probed.level)
+    _add_fetched(probed, [place for place in outside if place[0].index not in shared], shapes)
+    _add_staged(probed, [place for place in places if _in_frame(place[0])])
+    _add_calls(probed)
 
 
 def _constants(plan: Plan, level: Level) -> dict[tuple[int, int], TensorFact]:
@@ -264,9 +264,6 @@ def _sharing_updated_memory(plan: Plan) -> set[int]:
         if (first.origin == "variable" and first.name in updated) or first.node in found:
             found.add(node.index)
     return found
-
-
-_Places = Sequence[tuple[PlanNode, int, Any]]
 
 
 def _add_fetched(probed: Probed, places: _Places, shapes: Mapping[str, Sequence[Shape | None]]) -> None:
@@ -328,22 +325,27 @@ def _add_calls(probed: Probed) -> None:
 
     plan = probed.plan
     fed = {id(tensor) for tensor in plan.feeds}
+    assigned = {node.inputs[0].name for node in plan.nodes if node.op.type == "AssignVariableOp"}
     for node in plan.nodes:
-        usable = node.op.type in CALLS and probed.recorded[node.index] and not _in_frame(node)
-        if not usable or not is_pure(plan.graph, node.op):
+        if node.op.type not in CALLS or not probed.recorded[node.index] or _in_frame(node):
+            continue
+        if not is_pure(plan.graph, node.op):
+            probed.closed[node.op.name] = "what it calls changes state or is random"
             continue
         found: list[CallInput] = []
         for tensor in node.op.inputs:
             if id(tensor) in fed:
                 found.append(CallInput("feed", 0, tensor))
-            elif tensor.dtype == tf.resource and tensor.op.type == "VarHandleOp":
+            elif tensor.op.type == "VarHandleOp" and tensor.op.name not in assigned:
                 found.append(CallInput("read", len(probed.reads), tensor))
                 probed.reads.append(read_of(tensor))
-            elif tensor.dtype.base_dtype not in (tf.resource, tf.variant):
+            elif not tensor.dtype._is_ref_dtype and tensor.dtype not in (tf.resource, tf.variant):
                 found.append(CallInput("fetch", len(probed.fetches), tensor))
                 probed.fetches.append(tensor)
         if len(found) == len(node.op.inputs):
             probed.calls[node.index] = found
+        else:
+            probed.closed[node.op.name] = "it is given something that can't be fetched"
 
 
 def read_of(handle: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from graphdebug.backends.tensorflow.facts import shape_of
 from graphdebug.model.event import Shape
 
-__all__ = ["infer_shapes", "optimised_ops", "pruned_graph"]
+__all__ = ["infer_shapes", "optimised_nodes", "pruned_graph"]
 
 _DEVICE = "/job:localhost/replica:0/task:0/device:CPU:0"
 
@@ -51,8 +51,8 @@ def pruned_graph(graph: Any, ops: Sequence[Any], feeds: Mapping[Any, Shape | Non
     return definition
 
 
-def optimised_ops(definition: Any, roots: Sequence[str], config: Any) -> dict[str, str]:
-    """Return the op types by name that are left when TensorFlow's graph optimizer has seen `definition`.
+def optimised_nodes(definition: Any, roots: Sequence[str], config: Any) -> dict[str, Any]:
+    """Return the NodeDefs by name that are left when TensorFlow's graph optimizer has seen `definition`.
 
     Args:
         definition: a GraphDef, as `pruned_graph` makes it.
@@ -75,7 +75,7 @@ def optimised_ops(definition: Any, roots: Sequence[str], config: Any) -> dict[st
     meta.collection_def["train_op"].node_list.value.extend(roots)
     config = config or config_pb2.ConfigProto()
     optimised = tf_optimizer.OptimizeGraph(config, meta, False, b"pruned", _machine())
-    return {node.name: node.op for node in optimised.node}
+    return {node.name: node for node in optimised.node}
 
 
 @cache

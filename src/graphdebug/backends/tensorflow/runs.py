@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
 from graphdebug.backends.tensorflow.probed import Probed, probe_plan
 from graphdebug.backends.tensorflow.probes import decode
 from graphdebug.backends.tensorflow.repeats import Repeat, lean
-from graphdebug.model.event import Event, Level, Shape, Site, TensorFact
+from graphdebug.model.event import Event, Level, Notice, Shape, Site, TensorFact
 from graphdebug.options import Options
 
 __all__ = ["RunCall", "Runs", "staged_records"]
@@ -35,6 +36,8 @@ _CACHE = "_graphdebug"
 """Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
 
 
+_RETVAL = re.compile(r"\{\{node _retval_\S*_(\d+)\}\}|Retval\[(\d+)\] does not have value")
+"""How the runtime names a fetch, by its position."""
 _TENSORFLOW = f"{os.sep}tensorflow{os.sep}python{os.sep}"
 _HOUSEKEEPING = ("session_manager.py", "saver.py", "basic_session_run_hooks.py")
 """Modules of TensorFlow that run things for a training loop's sake."""
@@ -131,9 +134,12 @@ class Runs:
             self._sink.emit(run_metadata.verify(asked.graphs(), probed, self._sink))
         return results
 
-    def is_ours(self, error: Any, probed: Probed) -> bool:
+    def is_ours(self, error: Any, probed: Probed, asked: int) -> bool:
         """Whether one of our probes failed and not the user's graph; this plan is never probed again then."""
-        if not probed.fetches or "{{node graphdebug/" not in str(error.message or ""):
+        message = str(error.message or "")
+        fetched = _RETVAL.search(message)
+        of_ours = fetched is not None and int(fetched.group(1) or fetched.group(2)) >= asked
+        if not probed.fetches or not ("{{node graphdebug/" in message or of_ours):
             return False
         probed.broken = True
         return True
@@ -264,6 +270,10 @@ class Runs:
             self._declarations.tell([node.op for node in plan.nodes], feeds)
             config = getattr(call.session, "_config", None)
             found = plans[key] = probe_plan(plan, self._level, self._selected(plan), call.feed_shapes, config)
+            self._sink.emit([
+                Notice(self._sink.next_seq(), "blind", f"the inside of {name} was not recorded: {why}")
+                for name, why in found.closed.items()
+            ])  # fmt: skip
         return found
 
     def _cache(self, graph: Any) -> _GraphCache:

@@ -104,7 +104,7 @@ class _Sessions:
             try:
                 results = self._runs.execute(run, call, prepared, options, metadata)
             except errors_impl.OpError as error:
-                if prepared is None or not self._runs.is_ours(error, prepared):
+                if prepared is None or not self._runs.is_ours(error, prepared, len(call.fetches)):
                     self._guard(
                         "reading a failed run", self._failures.of_run, error, call, self._runs, run, prepared
                     )
