@@ -243,10 +243,11 @@ class TestRecorder:
         if self._said and self._settings.report:
             self._try(lambda: page.write_text(_page([run]), "utf-8"))
         elif not self._said and self._settings.mode != "always":
-            for left in (run.path, page):
+            for left in (run.path, page) if self._settings.report else (run.path,):
                 with suppress(OSError):
                     left.unlink()
-            shutil.rmtree(f"{run.path}.tensors", ignore_errors=True)
+            if run.options.level == "values":
+                shutil.rmtree(f"{run.path}.tensors", ignore_errors=True)
 
     def _explain(self, item: pytest.Item, report: pytest.TestReport, run: RecordedTest) -> None:
         nodes = len(run.nodes)

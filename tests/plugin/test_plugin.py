@@ -419,3 +419,15 @@ def test_loading_the_plugin_loads_nothing_heavy():
         [sys.executable, "-c", code.format(heavy)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_loading_the_plugin_costs_less_than_5_ms_of_cpu():
+    code = (
+        "import pytest, time; start = time.process_time(); import graphdebug.pytest_plugin; "
+        "print((time.process_time() - start) * 1000)"
+    )
+    costs = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(costs) < 5
