@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from msgspec.structs import replace
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import array_fact, device_word, dtype_word
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made
 from graphdebug.backends.tensorflow.two.links import Links
-from graphdebug.model.event import Event, Family, Phase, TensorFact
+from graphdebug.model.event import Event, Family, Phase, Stats, TensorFact, number
 from graphdebug.options import Options
 
 __all__ = ["ALIASES", "Observer"]
@@ -49,6 +50,7 @@ class Observer:
         self.ledger = Ledger()
         self.links = Links(self.ledger, sink)
         self._differentiated = self._updated = False
+        self._filtered = bool(options.phases or options.ops or options.modules)
         self._held: list[Event] = []
         self._facts: dict[Any, TensorFact] = {}
 
@@ -67,6 +69,8 @@ class Observer:
     def wants(self, op: str, function: str, module: str, phase: Phase) -> bool:
         """Whether the user's filters let this node through."""
         options = self.options
+        if not self._filtered:
+            return True
         if options.phases and phase not in options.phases:
             return False
         if options.ops and not _matches(op, tuple(options.ops)) and not _matches(function, tuple(options.ops)):
@@ -118,6 +122,10 @@ class Observer:
             return self._plain(key, None)
         if level == "health" and (finite := _is_finite(array)) is not False:
             return self._plain(key, finite)
+        if level == "stats" and array.dtype.name in _DOT and array.size and array.flags.c_contiguous:
+            stats = _fast_stats(array.reshape(-1))
+            if stats is not None:
+                return replace(self._plain(key, True), stats=stats)
         return array_fact(array, level, dtype=_dtype(enum), device=device_word(tensor.device))
 
     def elements(self, tensor: Any) -> np.ndarray | None:
@@ -162,6 +170,21 @@ def _is_finite(array: np.ndarray) -> bool | None:
             if np.isfinite(np.dot(flat, flat)):
                 return True
     return bool(np.isfinite(array).all())
+
+
+def _fast_stats(flat: np.ndarray) -> Stats | None:
+    """Return the statistics of a tensor in its own precision; None where it is not finite or that overflows."""
+    with np.errstate(all="ignore"):
+        squares = float(np.dot(flat, flat))
+        if not np.isfinite(squares):
+            return None
+        mean = float(flat.mean(dtype=np.float64))
+        centred = flat - flat.dtype.type(mean)
+        spread = float(np.dot(centred, centred)) / flat.size
+    return Stats(
+        zero=int(flat.size - np.count_nonzero(flat)), min=number(float(flat.min())),
+        max=number(float(flat.max())), mean=number(mean), std=number(spread**0.5), l2=number(squares**0.5),
+    )  # fmt: skip
 
 
 def _handle_fact(tensor: Any) -> TensorFact:
