@@ -94,7 +94,7 @@ def test_the_command_prints_the_table_and_writes_json_and_picture(tmp_path):
     done = CliRunner().invoke(
         main,
         ["locality", "--case", "matmul_vector", "--mode", "torch eager", "--json", str(tmp_path / "r.json"),
-         "--picture", str(tmp_path / "r.svg")],
+         "--picture", str(tmp_path / "r.svg"), "--markdown", str(tmp_path / "r.md")],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert re.search(r"torch eager\s+native\s+1\s+1 \(100 %\)\s+1 \(100 %\)", done.output)
@@ -102,6 +102,7 @@ def test_the_command_prints_the_table_and_writes_json_and_picture(tmp_path):
     assert written["results"][0]["case"] == "matmul_vector"
     assert written["results"][0]["columns"]["native"]["rank"] == 1
     assert (tmp_path / "r.svg").read_text().startswith("<?xml")
+    assert "| shape | matmul_vector | 1 / 1 / 1 |" in (tmp_path / "r.md").read_text()
 
 
 def test_a_pattern_that_matches_nothing_exits_with_2():

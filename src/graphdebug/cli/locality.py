@@ -23,6 +23,7 @@ __all__ = ["command"]
 @click.option("--jobs", default=1, show_default=True, help="Programs run at a time.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the measurements here.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw static against dynamic (.svg, .png).")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the results as a Markdown page.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep programs, outputs and logs in this folder.")
 @click.option("--detail/--no-detail", default=True, help="Print a row for each program.")
 @click.option("--list", "only_list", is_flag=True, help="List the programs and stop.")
@@ -32,6 +33,7 @@ def command(
     jobs: int,
     json_path: Path | None,
     picture: Path | None,
+    markdown: Path | None,
     keep: Path | None,
     *,
     detail: bool,
@@ -44,6 +46,7 @@ def command(
     from rich.console import Console
 
     from graphdebug.locality import table
+    from graphdebug.locality.markdown import page
     from graphdebug.locality.picture import draw
     from graphdebug.locality.suite import Result, run_suite, select
 
@@ -67,8 +70,11 @@ def command(
     console.print(table.summary(results))
     for line in table.losses(results):
         click.echo(line)
+    made_by = _made_by()
     if json_path is not None:
-        json_path.write_bytes(msgspec.json.format(msgspec.json.encode({**_made_by(), "results": results})))
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode({**made_by, "results": results})))
+    if markdown is not None:
+        markdown.write_text(page(results, made_by), "utf-8")
     if picture is not None:
         draw(results, picture)
 

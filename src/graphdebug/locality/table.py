@@ -11,22 +11,31 @@ from rich.table import Table
 from graphdebug.locality.metrics import Locality
 from graphdebug.locality.suite import COLUMNS, Result
 
-__all__ = ["detail", "losses", "row_of", "summary"]
+__all__ = ["TOTALS", "detail", "losses", "row_of", "summary", "totals"]
 
 _OWN = COLUMNS[-1]
+TOTALS = (
+    "programs",
+    "named",
+    "first",
+    "in first 3",
+    "median lines above",
+    "of",
+    "median hops",
+    "median nodes later",
+)
 
 
 def summary(results: Sequence[Result]) -> Table:
     """Return totals by mode: how often the fault is named, first, among three; medians over the hits."""
     table = Table(title="Where the fault line is named, by mode", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("mode", "output of", "programs", "named", "first", "in first 3", "median lines above", "of",
-                    "median hops", "median nodes later"):  # fmt: skip
-        table.add_column(heading, justify="left" if heading in ("mode", "output of") else "right")
+    for heading in ("mode", "output of", *TOTALS):
+        table.add_column(heading, justify="right" if heading in TOTALS else "left")
     modes = list(dict.fromkeys(result.mode for result in results))
     for mode in [*modes, "all"]:
         chosen = [result for result in results if mode in (result.mode, "all")]
         for column in COLUMNS:
-            table.add_row(mode if column == COLUMNS[0] else "", column, *_totals(chosen, column))
+            table.add_row(mode if column == COLUMNS[0] else "", column, *totals(chosen, column))
         table.add_section()
     return table
 
@@ -83,7 +92,8 @@ def row_of(locality: Locality) -> list[str]:
     ]
 
 
-def _totals(results: Sequence[Result], column: str) -> list[str]:
+def totals(results: Sequence[Result], column: str) -> list[str]:
+    """Return the words under `TOTALS` for one column of `results`."""
     found = [result.columns[column] for result in results]
     return [
         str(len(found)),
