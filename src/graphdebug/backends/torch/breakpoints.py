@@ -63,7 +63,9 @@ class Breakpoints:
         site = self._recorder.builder.site_of(raw.forward) if raw.forward is not None else None
         born = f", the gradient of {os.path.basename(site.file)}:{site.line}" if site is not None else ""
         print(f"graphdebug: {raw.op.name} ({raw.phase.split()[0]}) made {_NAME}, {shape}{born}")
-        _Debugger(value).interaction(frame, None)
+        debugger = _Debugger(value)
+        debugger.reset()
+        debugger.interaction(frame, None)
 
 
 class _Debugger(pdb.Pdb):

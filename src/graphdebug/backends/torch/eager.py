@@ -262,11 +262,10 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             self._blind = True
             return None
         seq = sink.next_seq()
-        if node is None or phase == "recompute":
-            number = _sequence_number() - 1
-            if number != thread.last_number:
-                thread.last_number = number
-                thread.owners.setdefault(number, seq)
+        number = _sequence_number() - 1  # also in a backward that makes a graph of its own
+        if number != thread.last_number:
+            thread.last_number = number
+            thread.owners.setdefault(number, seq)
         made = self.origins.made
         traces: list[Trace] = []
         statics: list[Any] = []

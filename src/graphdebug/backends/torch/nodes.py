@@ -150,6 +150,7 @@ class NodeBuilder:
             if known is not None:
                 self._finished[forward] = name
                 module = module or known[0]
+                self._forwards[seq] = module, known[1]  # it has a backward of its own in a double backward
                 if phase == "backward":  # called by the engine: its line is that of the forward node
                     run_site, (site, callers) = site, known[1].sites()
             phase = "backward"

@@ -1,0 +1,210 @@
+"""What recording costs a torch training step, beside the peers, interleaved in one run on one core.
+
+    python -m benchmarks.torch_overhead [--rounds N] [--networks NAME ...] [--out FOLDER]
+
+A round trains the same network for a few steps in each way of recording, one after the other; the figure is
+the median over all steps of a way, divided by the median of the plain steps. Our logs are written to disk and
+the steps in which that happens are among those timed. Prints the table; writes torch_overhead.json and
+torch_overhead.svg into the folder. torchlens and transformers are peers where they are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+import graphdebug
+from benchmarks.torch_models import NETWORKS, Training
+
+STEPS = {"tiny MLP": 60, "LeNet-like": 6, "ResNet-18-like": 1, "transformer, 4 layers": 1}
+TARGETS = {
+    "graphdebug shapes": {
+        "tiny MLP": 4.2, "LeNet-like": 1.12, "ResNet-18-like": 1.06, "transformer, 4 layers": 1.05
+    },
+    "graphdebug health": {
+        "tiny MLP": 4.3, "LeNet-like": 1.17, "ResNet-18-like": 1.08, "transformer, 4 layers": 1.07
+    },
+    "graphdebug stats": {
+        "tiny MLP": 4.5, "LeNet-like": 1.22, "ResNet-18-like": 1.12, "transformer, 4 layers": 1.10
+    },
+}  # fmt: skip
+Way = Callable[[Training], AbstractContextManager[object]]
+
+
+def ours(level: str) -> Way:
+    folder = Path(tempfile.mkdtemp())
+
+    def enter(_training: Training) -> AbstractContextManager[object]:
+        return graphdebug.record(folder / "run.jsonl", level=level)
+
+    return enter
+
+
+@contextmanager
+def module_hooks(training: Training) -> Iterator[None]:
+    """What people write: eight reductions over every module's output."""
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, torch.Tensor) and output.is_floating_point():
+            values = output.detach()
+            seen.append(
+                (values.min().item(), values.max().item(), values.mean().item(), values.std().item(),
+                 values.norm().item(), int(values.isnan().sum()), int(values.isinf().sum()),
+                 int((values == 0).sum()))
+            )  # fmt: skip
+
+    seen: list[tuple[float, ...]] = []
+    handles = [module.register_forward_hook(look) for module in training.net.modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def debug_mode(hashes: bool = False, **options: bool) -> Iterator[None]:
+    from torch.utils._debug_mode import DebugMode
+
+    with DebugMode(**options), DebugMode.log_tensor_hashes() if hashes else nullcontext():
+        yield
+
+
+@contextmanager
+def underflow_overflow(training: Training) -> Iterator[None]:
+    from transformers.debug_utils import DebugUnderflowOverflow
+
+    before = {module: dict(module._forward_hooks) for module in training.net.modules()}
+    DebugUnderflowOverflow(training.net)
+    try:
+        yield
+    finally:
+        for module, hooks in before.items():
+            module._forward_hooks.clear()
+            module._forward_hooks.update(hooks)
+
+
+def ways() -> dict[str, Way]:
+    found: dict[str, Way] = {
+        "plain": lambda _: nullcontext(),
+        "graphdebug shapes": ours("shapes"),
+        "graphdebug health": ours("health"),
+        "graphdebug stats": ours("stats"),
+        "anomaly mode, check_nan": lambda _: torch.autograd.detect_anomaly(check_nan=True),
+        "DebugMode": lambda _: debug_mode(),
+        "DebugMode, stack traces": lambda _: debug_mode(record_stack_trace=True),
+        "DebugMode, hashes": lambda _: debug_mode(hashes=True),
+        "module hooks, 8 reductions": module_hooks,
+    }
+    if importlib.util.find_spec("transformers"):
+        found["DebugUnderflowOverflow"] = underflow_overflow
+    return found
+
+
+def torchlens_step(training: Training) -> float | None:
+    """Seconds of a step whose forward is logged by torchlens, where it is installed."""
+    if not importlib.util.find_spec("torchlens"):
+        return None
+    import torchlens
+
+    began = time.perf_counter()
+    torchlens.log_forward_pass(training.net, training.batch[0], vis_opt="none")
+    forward = time.perf_counter() - began
+    return forward + _timed(training, 1)[0]
+
+
+def _timed(training: Training, steps: int) -> list[float]:
+    times = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        training.step()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def measured(name: str, rounds: int) -> tuple[float, dict[str, float]]:
+    """Seconds of a plain step, and the ratio of each way to it."""
+    torch.manual_seed(0)
+    training = NETWORKS[name]()
+    times: dict[str, list[float]] = {way: [] for way in ways()}
+    entering = ways()
+    _timed(training, 3)
+    for _ in range(rounds):
+        for way, enter in entering.items():
+            with enter(training):
+                training.step()  # the first step declares the network
+                times[way] += _timed(training, STEPS[name] + 1)
+    lens = torchlens_step(training)
+    plain = statistics.median(times["plain"])
+    ratios = {way: statistics.median(taken) / plain for way, taken in times.items() if way != "plain"}
+    if lens is not None:
+        ratios["torchlens (forward logged)"] = lens / plain
+    return plain, ratios
+
+
+def shown(results: dict[str, tuple[float, dict[str, float]]]) -> Table:
+    table = Table(title="ratio of a training step to a plain one (target)")
+    table.add_column("")
+    for name, (plain, _) in results.items():
+        table.add_column(f"{name}\n{plain * 1e3:.3g} ms", justify="right")
+    for way in next(iter(results.values()))[1]:
+        cells = []
+        for name, (_, ratios) in results.items():
+            target = TARGETS.get(way, {}).get(name)
+            cells.append(f"{ratios[way]:.2f}" + (f" ({target:.2f})" if target else ""))
+        table.add_row(way, *cells)
+    return table
+
+
+def drawn(results: dict[str, tuple[float, dict[str, float]]]) -> str:
+    """The table as horizontal bars, one panel a network, on a scale of their own up to five times plain."""
+    width, bar, rows = 360, 16, []
+    y = 20
+    for name, (plain, ratios) in results.items():
+        rows.append(f'<text x="10" y="{y}" font-weight="bold">{name}: plain {plain * 1e3:.3g} ms</text>')
+        for way, ratio in ratios.items():
+            y += bar + 4
+            length = min(ratio, 5) / 5 * width
+            colour = "#2a6f97" if way.startswith("graphdebug") else "#b0b0b0"
+            rows.append(
+                f'<text x="10" y="{y}">{way}</text><rect x="220" y="{y - 12}" width="{length:.0f}" '
+                f'height="{bar - 2}" fill="{colour}"/><text x="{226 + length:.0f}" y="{y}">{ratio:.2f}</text>'
+            )
+        y += 2 * bar
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="660" height="{y}" font-family="sans-serif" '
+    return head + 'font-size="12">\n' + "\n".join(rows) + "\n</svg>\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder of the .json and the .svg")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = {name: measured(name, options.rounds) for name in options.networks}
+    Console(width=140).print(shown(results))
+    options.out.mkdir(parents=True, exist_ok=True)
+    held = {name: {"plain seconds": plain, **ratios} for name, (plain, ratios) in results.items()}
+    (options.out / "torch_overhead.json").write_text(json.dumps(held, indent=2))
+    (options.out / "torch_overhead.svg").write_text(drawn(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Modes of torch, steps, filters, gradients and breakpoints under the recorder."""
+
+from __future__ import annotations
+
+import pdb  # noqa: T100  # its prompt is replaced in a test
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from benchmarks.torch_models import tiny_mlp
+from torch import nn
+
+import graphdebug
+from graphdebug.backends.torch import breakpoints
+from tests.torch_eager import opinfo
+from tests.torch_eager.lines import line_of
+
+
+def recorded(program, **options):
+    with graphdebug.record(**options) as run:
+        program()
+    assert not run.tool_errors
+    return run
+
+
+def test_inference_mode_and_no_grad_are_recorded():
+    net = nn.Linear(3, 2)
+
+    def program():
+        with torch.inference_mode():
+            y = net(torch.randn(4, 3))
+            y.relu_()
+            y[0].mul(2)
+        with torch.no_grad():
+            net(torch.randn(4, 3))
+
+    run = recorded(program)
+    assert [node.function for node in run.nodes if node.family == "linear"] == ["linear", "linear"]
+    product = next(node for node in run.nodes if node.function == "mul")
+    assert run.producer(product.inputs[0]).function == "select"
+
+
+def test_autocast_and_a_skipped_step_of_the_scaler():
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+
+    def program():
+        for scale in (1e30, 1.0):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = net(torch.randn(4, 3) * scale).float().square().mean()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+
+    run = recorded(program)
+    assert "bfloat16" in {fact.dtype for node in run.nodes for fact in node.outputs}
+    assert run.steps == [0, 1], "a step that the scaler skips is a step"
+
+
+def test_functional_transforms_are_recorded():
+    def program():
+        weights = torch.randn(3)
+        torch.func.grad(lambda w: (w * w).sum())(weights)
+        torch.func.vmap(lambda row: row.sin().sum())(torch.randn(4, 3))
+
+    run = recorded(program, level="stats")
+    assert {"mul", "sin", "sum"} <= {node.function for node in run.nodes}
+
+
+def test_double_backward_points_at_its_forward():
+    def program():
+        x = torch.randn(3, requires_grad=True)
+        (first,) = torch.autograd.grad(x.pow(3).sum(), x, create_graph=True)
+        first.sum().backward()
+
+    run = recorded(program)
+    backward = [node for node in run.nodes if node.phase == "backward" and node.name != "AccumulateGrad"]
+    assert all(run.node(node.forward) is not None for node in backward)
+
+
+def test_optimizers_between_two_backwards_end_one_step():
+    first, second = nn.Linear(3, 3), nn.Linear(3, 1)
+    optimizers = [torch.optim.SGD(net.parameters(), lr=0.1) for net in (first, second)]
+
+    def program():
+        for _ in range(3):
+            second(first(torch.randn(2, 3))).sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+
+    run = recorded(program)
+    assert run.steps == [0, 1, 2]
+    assert run.end.steps == 3
+    assert {node.phase for node in run.step(1).nodes} == {"forward", "backward", "optimizer"}
+
+
+def test_filters_and_every_choose_what_is_recorded():
+    torch.manual_seed(0)
+    training = tiny_mlp()
+
+    def program():
+        for _ in range(4):
+            training.optimizer.zero_grad()
+            F.cross_entropy(training.net(training.batch[0]), training.batch[1]).backward()
+            training.optimizer.step()
+
+    assert {node.module for node in recorded(program, modules=["2"], phases=["forward"]).nodes} == {"2"}
+    assert {node.function for node in recorded(program, ops=["relu", "aten::mm"]).nodes} == {"relu", "matmul"}
+    assert {node.phase for node in recorded(program, phases=["optimizer"]).nodes} == {"optimizer"}
+    assert recorded(program, every=2).steps == [0, 2]
+
+
+def test_gradients_of_every_tensor_are_tied_to_their_forward_nodes():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+
+    def program():
+        net(torch.randn(2, 3)).square().sum().backward()  # gradients of all
+
+    run = recorded(program, gradients="all", level="stats")
+    intermediate = {run.node(one.node).function: one for one in run.gradients if not one.name}
+    assert {"linear", "tanh", "pow", "sum"} <= set(intermediate)
+    assert intermediate["tanh"].fact.shape == (2, 4)
+    assert intermediate["tanh"].site.line == line_of(__file__, "# gradients of all")
+    assert {one.name for one in run.gradients if one.name} == {"0.weight", "0.bias"}
+    assert not recorded(program, gradients="none").gradients
+
+
+def test_what_was_asked_of_a_reshape_is_kept():
+    flat = nn.Flatten()
+
+    def program():
+        x = torch.randn(2, 3, 4)
+        x.view(-1, 12), x.reshape(x.size(0), -1), torch.flatten(x, 1), flat(x), x.view(6, 2 * 2)
+
+    targets = [node.attributes["target"] for node in recorded(program).nodes if node.op == "aten::view"]
+    assert targets == [[-1, 12], [2, -1], [2, -1], [2, -1], [6, 4]]
+
+
+def test_a_write_through_a_view_is_the_producer_of_the_base():
+    def program():
+        x = torch.zeros(3, 2)
+        x[0].add_(1)
+        x.exp()
+
+    run = recorded(program)
+    assert run.producer(run.nodes[-1].inputs[0]).function == "add"
+
+
+def test_the_debugger_opens_at_the_users_line_with_the_tensor(monkeypatch, capsys):
+    seen = []
+
+    def interaction(self, frame, _traceback):
+        self.setup(frame, None)
+        seen.append((frame.f_lineno, self.curframe_locals["offending"].shape))
+
+    monkeypatch.setattr(pdb.Pdb, "interaction", interaction)
+
+    def program():
+        x = torch.tensor([0.0, 1.0])
+        x.log()  # minus infinity
+        x.exp()
+
+    recorded(program, break_on="nonfinite")
+    assert seen == [(line_of(__file__, "# minus infinity"), (2,))]
+    assert "aten::log (forward) made offending, 2" in capsys.readouterr().out
+    recorded(program, break_on=lambda node, _value: node.function == "exp")
+    assert [line for line, _ in seen[1:]] == [line_of(__file__, "# minus infinity") + 1]
+    assert sys.gettrace() is None
+    assert breakpoints._NAME == "offending"
+
+
+FAST = (
+    "add", "matmul", "nn.functional.conv2d", "nn.functional.cross_entropy", "cat", "index_put",
+    "log_softmax", "nn.functional.layer_norm", "linalg.norm", "masked_fill", "sort", "where",
+)  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ops_of_torchs_database_give_the_same_under_the_recorder():
+    pytest.importorskip("expecttest", reason="torch's op database needs expecttest, of the dev extra")
+    ops = [op for op in opinfo.database() if op.name in FAST]
+    report = opinfo.sweep(ops, {torch.float32, torch.complex64, torch.bfloat16, torch.int64}, samples=2)
+    assert report.differences == []
+    assert report.counts["samples"] > 60
+    assert report.counts["error samples"] > 20
+
+
+def test_a_dataloader_with_workers_runs_under_the_recorder():
+    data = torch.utils.data.TensorDataset(torch.randn(8, 3), torch.randint(0, 2, (8,)))
+    net = nn.Linear(3, 2)
+
+    def program():
+        for x, y in torch.utils.data.DataLoader(data, batch_size=4, num_workers=1):
+            F.cross_entropy(net(x), y).backward()
+
+    run = recorded(program)
+    assert sum(node.family == "linear" for node in run.nodes) == 2
