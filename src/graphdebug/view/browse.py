@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 from graphdebug.model.event import Node
 from graphdebug.model.run import Run
 from graphdebug.view import detail, page, terminal, terminal_detail
+from graphdebug.view.history import same_in_step
 from graphdebug.view.path import data_first
 from graphdebug.view.rows import NodeRow, node_rows
 from graphdebug.view.words import number_text
@@ -126,7 +127,7 @@ class Browser(App[None]):
             self._say("there is no step further on" if by > 0 else "there is no step before this one")
             return
         node = self.run_shown.node(self.seq)
-        same = detail.same_in_step(self.run_shown, node, steps[at]) if node is not None else None
+        same = same_in_step(self.run_shown, node, steps[at]) if node is not None else None
         self._show_step(steps[at], same.seq if same is not None else None)
 
     def action_next_sick(self) -> None:

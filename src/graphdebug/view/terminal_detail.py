@@ -10,7 +10,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 from rich.tree import Tree
 
-from graphdebug.view.detail import Detail, History, Snippet, TensorRow
+from graphdebug.view.detail import Detail, Snippet, TensorRow
+from graphdebug.view.history import History
 from graphdebug.view.source import SourceFile, SourceLine
 from graphdebug.view.tree import ModuleRow
 from graphdebug.view.words import number_text, sparkline
