@@ -9,7 +9,7 @@ import re
 import msgspec
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import graphdebug
@@ -42,6 +42,8 @@ from graphdebug.view.source import annotated_sources
 from graphdebug.view.tree import module_tree
 from tests.view.conftest import make_events
 
+FUZZ = int(os.environ.get("GRAPHDEBUG_FUZZ", "40"))
+"""Examples a property; the same ones every time, unless another number is asked for."""
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 HARMFUL = [
@@ -161,7 +163,13 @@ events = st.one_of(
     st.builds(Notice, small, texts, texts, st.none() | sites),
     st.builds(ToolError, small, texts, texts),
 )
-hostile = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+hostile = settings(
+    max_examples=FUZZ,
+    deadline=None,
+    derandomize=FUZZ == 40,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def draw_everything(run, folder):
@@ -335,3 +343,11 @@ def test_a_report_is_not_written_over_another_file(log, tmp_path):
     )
     assert CliRunner().invoke(main, ["report", str(log), "-o", str(target), "--force"]).exit_code == 0
     assert CliRunner().invoke(main, ["report", str(log), "-o", str(target)]).exit_code == 0
+
+
+def test_norms_too_large_to_square_are_still_norms():
+    huge = TensorFact((2,), "float32", finite=True, stats=Stats(l2=1e300))
+    events = [*make_events()[:10], Gradient(99, 0, huge, "fc.weight"), Gradient(98, 0, huge, "fc.bias")]
+    run = Run(MemoryStore(events))
+    assert module_tree(run, 0).children[0].gradient == "1.414e+300"
+    assert report(run, "run").series.layers[0].gradient[0] == pytest.approx(2**0.5 * 1e300)

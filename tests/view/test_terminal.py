@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import graphdebug
 from graphdebug.errors import OptionError
+from graphdebug.log.codec import encode
 from graphdebug.view import page, terminal
 from graphdebug.view.select import Selection, parse_line, parse_steps
 from graphdebug.view.where import Condition
+from tests.view.conftest import make_events
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -108,3 +112,16 @@ def test_places_and_steps_are_parsed():
         OptionError, match=r"--step '1-' is not a step: write a number \(7\) or a range \(3-9\)"
     ):
         parse_steps("1-")
+
+
+def test_a_folder_of_ranks_is_one_run_and_says_which_rank(tmp_path):
+    for rank in (0, 1):
+        events = make_events()
+        events[0] = msgspec.structs.replace(events[0], rank=rank, world_size=2)
+        (tmp_path / f"run.rank{rank}.jsonl").write_bytes(encode(events) + b"\n")
+    run = graphdebug.load(tmp_path)
+    assert page.summary(run).place.endswith("rank 0, 1 of 2")
+    rows = page.table(run, Selection(nonfinite=True), limit=2).rows
+    assert [(row.seq, row.rank) for row in rows] == [(62, 0), (63, 1)]
+    text = terminal.draw(terminal.table_view(page.table(run, Selection(), limit=2), 80), width=80, color=False)
+    assert text.splitlines()[1].split()[:4] == ["seq", "step", "rank", "phase"]

@@ -35,6 +35,9 @@ def command(logs: tuple[Path, ...], output: Path, *, force: bool) -> None:
     from graphdebug.view.report import report
 
     runs = [load(log) for log in logs]
+    with _console.busy("diagnosing"):
+        for run in runs:
+            _ = run.findings
     most = 100_000 // len(runs)
     reports = [
         report(run, str(log), most_nodes=most, watch=_console.watch)

@@ -24,7 +24,7 @@ def write(run: Run, output: Path, watch: Watch) -> str:
         table = csv.writer(file)
         table.writerow(names)
         for node in watch(run.nodes):
-            row = node_row(node, gradients.get(node.seq))
+            row = node_row(node, gradients.get(node.seq), run.rank(node))
             table.writerow([_cell(getattr(row, name)) for name in names])
     return f"{len(run.nodes):,} nodes"
 

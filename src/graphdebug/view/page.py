@@ -124,8 +124,9 @@ def summary(run: Run) -> Summary:
     start = run.start
     options = start.options if start else {}
     place = [start.cwd, start.host, f"python {start.python}", f"pid {start.pid}"] if start else []
-    if start and start.rank is not None:
-        place.append(f"rank {start.rank}" + (f" of {start.world_size}" if start.world_size else ""))
+    if start and run.ranks:
+        ranks = ", ".join(map(str, run.ranks[:_MOST_RANKS])) + (", ..." if len(run.ranks) > _MOST_RANKS else "")
+        place.append(f"rank {ranks}" + (f" of {start.world_size}" if start.world_size else ""))
     return Summary(
         command=clean(shlex.join(start.argv)) if start else "unknown",
         place=clean(", ".join(one for one in place if one)),
@@ -179,6 +180,7 @@ def _remarks(run: Run) -> tuple[str, ...]:
 
 
 _MOST_REMARKS = 12
+_MOST_RANKS = 8
 
 
 def last_step(run: Run) -> int | None:

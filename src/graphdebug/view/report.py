@@ -103,7 +103,7 @@ def _in_turn(steps: Sequence[int], first: int | None) -> Iterable[int]:
     return wanted
 
 
-_NUMBERS = ("seq", "step", "min", "max", "mean", "std", "l2", "duration")
+_NUMBERS = ("seq", "step", "rank", "min", "max", "mean", "std", "l2", "duration")
 _TEXTS = ("phase", "op", "function", "module", "line", "shapes_in", "shapes_out", "dtype", "health", "gradient",
           "execution", "mode")  # fmt: skip
 
@@ -115,7 +115,7 @@ def _columns(run: Run, nodes: Sequence[Node], said: str) -> Columns:
     producers: list[list[int]] = []
     gradients = gradients_by_node(run, nodes)
     for node in nodes:
-        row = node_row(node, gradients.get(node.seq))
+        row = node_row(node, gradients.get(node.seq), run.rank(node))
         for name in _NUMBERS:
             numbers[name].append(_short(getattr(row, name)))
         for name in _TEXTS:

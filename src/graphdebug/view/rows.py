@@ -37,6 +37,8 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False):
     duration: float
     execution: str
     mode: str
+    rank: int | None
+    """Rank of the distributed job that ran it, if there are ranks."""
 
     @property
     def sick(self) -> bool:
@@ -48,10 +50,10 @@ class NodeRow(msgspec.Struct, frozen=True, gc=False):
 def node_rows(run: Run, nodes: Sequence[Node]) -> tuple[NodeRow, ...]:
     """Return `nodes` as rows, with the gradients of the steps they ran in."""
     gradients = gradients_by_node(run, nodes)
-    return tuple(node_row(node, gradients.get(node.seq)) for node in nodes)
+    return tuple(node_row(node, gradients.get(node.seq), run.rank(node)) for node in nodes)
 
 
-def node_row(node: Node, gradient: TensorFact | None = None) -> NodeRow:
+def node_row(node: Node, gradient: TensorFact | None = None, rank: int | None = None) -> NodeRow:
     """Return one node as a row."""
     fact = worst(node.outputs)
     stats = fact.stats if fact else None
@@ -76,6 +78,7 @@ def node_row(node: Node, gradient: TensorFact | None = None) -> NodeRow:
         duration=node.duration,
         execution=node.execution,
         mode=clean(node.mode),
+        rank=rank,
     )
 
 

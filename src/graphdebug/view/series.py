@@ -51,7 +51,7 @@ class Series(msgspec.Struct, frozen=True):
 class _Collected:
     def __init__(self) -> None:
         self.outputs: dict[int, tuple[int, TensorFact]] = {}
-        self.squares: dict[int, float] = {}
+        self.norms: dict[int, float] = {}
 
 
 def layer_series(run: Run, watch: Watch | None = None) -> Series:
@@ -85,12 +85,12 @@ def _layer_of(parameter: str) -> str:
 def _add_gradient(layer: _Collected, gradient: Gradient) -> None:
     fact = gradient.fact
     if fact.finite is False:
-        square = math.nan
+        norm = math.nan
     elif fact.stats is None or fact.stats.l2 is None:
         return
     else:
-        square = float(fact.stats.l2) ** 2
-    layer.squares[gradient.step] = layer.squares.get(gradient.step, 0.0) + square
+        norm = float(fact.stats.l2)
+    layer.norms[gradient.step] = math.hypot(layer.norms.get(gradient.step, 0.0), norm)
 
 
 def _columns(steps: Sequence[int]) -> list[Sequence[int]]:
@@ -106,7 +106,7 @@ def _layer(name: str, one: _Collected, columns: Sequence[Sequence[int]]) -> Laye
     return Layer(
         name=name,
         activation=tuple(_norm(fact) for fact in facts),
-        gradient=tuple(_gradient(one.squares, group) for group in columns),
+        gradient=tuple(_gradient(one.norms, group) for group in columns),
         low=_stat(facts, "min"),
         mean=_stat(facts, "mean"),
         std=_stat(facts, "std"),
@@ -136,11 +136,11 @@ def _norm(fact: TensorFact | None) -> Number | None:
     return fact.stats.l2 if fact.stats else None
 
 
-def _gradient(squares: dict[int, float], group: Sequence[int]) -> Number | None:
-    found = [squares[step] for step in group if step in squares]
+def _gradient(norms: dict[int, float], group: Sequence[int]) -> Number | None:
+    found = [norms[step] for step in group if step in norms]
     if not found:
         return None
-    return number(math.sqrt(math.nan if any(math.isnan(one) for one in found) else max(found)))
+    return number(math.nan if any(math.isnan(one) for one in found) else max(found))
 
 
 def _stat(facts: Sequence[TensorFact | None], name: str) -> tuple[Number | None, ...]:

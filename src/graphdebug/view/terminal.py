@@ -35,6 +35,7 @@ class _Column:
 _COLUMNS = (
     _Column("seq", right=True),
     _Column("step", right=True),
+    _Column("rank", right=True),
     _Column("phase"),
     _Column("op", yields=True),
     _Column("module", from_width=70, yields=True, keeps_end=True),
@@ -157,6 +158,8 @@ def crop(text: str, width: int) -> str:
 def _is_filled(name: str, rows: Sequence[NodeRow]) -> bool:
     if name == "module":
         return any(row.module for row in rows)
+    if name == "rank":
+        return any(row.rank is not None for row in rows)
     if name in ("min", "max", "mean", "l2", "gradient", "health"):
         return any(_cell(row, name) for row in rows)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -108,4 +109,4 @@ def _norm(gradients: Sequence[Gradient]) -> str:
     if sick is not None:
         return health(sick)
     norms = [float(one.fact.stats.l2) for one in gradients if one.fact.stats and one.fact.stats.l2 is not None]
-    return number_text(sum(norm * norm for norm in norms) ** 0.5) if norms else ""
+    return number_text(math.hypot(*norms)) if norms else ""

@@ -33,7 +33,7 @@ class DetailPanel {
     const get = (name) => this.nodes.get(index, name);
     const module = get("module");
     const rows = [
-      ["step", `${get("step")}, ${get("phase")}`], ["op", get("op")], ["module", module],
+      ["step", `${get("step")}, ${get("phase")}`], ["rank", numberText(get("rank"))], ["op", get("op")], ["module", module],
       ["declared", this.declared(module)], ["shapes", `${get("shapes_in")} → ${get("shapes_out")}`],
       ["dtype", get("dtype")], ["health", get("health")],
       ...["min", "max", "mean", "std", "l2"].map((name) => [name, numberText(get(name))]),
