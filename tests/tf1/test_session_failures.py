@@ -306,3 +306,29 @@ def test_tf_debugging_raises_where_the_number_was_born(references):
     failure = run.failures[0]
     assert (failure.category, failure.detail, failure.op) == ("nonfinite", {"values": "-Inf"}, "Log")
     assert line_of(failure.site).startswith("logs = ")
+
+
+def test_operands_that_python_refuses_are_named_too():
+    def program():
+        with tf.Graph().as_default():
+            x = tf1.placeholder(tf.float32, [None, 4], name="x")
+            y = tf1.placeholder(tf.float32, [None, 2], name="y")
+            tf1.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=tf.nn.relu(x))
+
+    run, _ = failed(program)
+    failure = run.failures[0]
+    assert (failure.category, failure.function, failure.family) == ("shape", "sparse_cross_entropy", "loss")
+    assert line_of(failure.site).startswith("tf1.nn.sparse_softmax")
+    by_role = {one.role: (one.name or run.producer(one).op, one.fact.shape) for one in failure.operands}
+    assert by_role == {"labels": ("y:0", (None, 2)), "logits": ("Relu", (None, 4))}
+
+
+def test_a_number_of_inputs_keep_their_order_and_their_axis():
+    def program():
+        with tf.Graph().as_default():
+            made = [tf1.placeholder(tf.float32, [None, size], name=f"part{size}") for size in (4, 5)]
+            tf.concat(made, 0)
+
+    failure = failed(program)[0].failures[0]
+    assert (failure.op, failure.category, failure.detail["dimension"]) == ("ConcatV2", "shape", 0)
+    assert [one.name for one in failure.operands][:2] == ["part4:0", "part5:0"]

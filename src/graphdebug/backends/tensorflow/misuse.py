@@ -42,9 +42,18 @@ class _Making(NamedTuple):
         """Return what the frame of ``_apply_op_helper`` holds: inputs converted so far, then the others."""
         op_def = local.get("op_def")
         names = [argument.name for argument in op_def.input_arg] if op_def is not None else []
-        done = dict(zip(names, local.get("inputs") or (), strict=False))
+        inputs = list(local.get("inputs") or ())
+        done = dict(zip(names, inputs, strict=True)) if len(inputs) == len(names) else {"values": inputs}
         name = str(local.get("name") or "").rstrip("/")
         return cls(str(local["op_type_name"]), name, {**done, **(local.get("keywords") or {})})
+
+    @classmethod
+    def read_check(cls, frame: FrameType) -> _Making | None:
+        """Return the call that a function of TensorFlow's is, if it was given tensors of a graph."""
+        code, local = frame.f_code, frame.f_locals
+        arguments = {name: local.get(name) for name in code.co_varnames[: code.co_argcount]}
+        given = {name: one for name, one in arguments.items() if _is_operand(one) and hasattr(one, "op")}
+        return cls("", code.co_name.strip("_"), given) if given else None
 
     def add_current(self, local: Mapping[str, Any]) -> None:
         """Add the input that was being converted, which TensorFlow has taken from the others already."""
@@ -69,7 +78,12 @@ def watch_building(patches: Patches) -> None:
     def _process_traceback_frames(trace: Any) -> Any:
         error = sys.exc_info()[1]
         making = _making(trace)
-        if error is not None and making is not None and not hasattr(error, _NOTE):
+        known = getattr(error, _NOTE, None)
+        if (
+            error is not None
+            and making is not None
+            and (known is None or (making.op_type and not known.op_type))
+        ):
             setattr(error, _NOTE, making)
         return process(trace)
 
@@ -77,8 +91,11 @@ def watch_building(patches: Patches) -> None:
 
 
 def _making(trace: TracebackType | None) -> _Making | None:
-    """Return the op that was being made, by the innermost frames of a traceback that make one."""
-    found = None
+    """Return the op that was being made, by the innermost frames of a traceback that make one.
+
+    Where TensorFlow's Python code refused the operands before that, it is the function that did.
+    """
+    found = checking = None
     while trace is not None:
         frame = trace.tb_frame
         if _is_in(frame, "framework/op_def_library.py"):
@@ -86,8 +103,10 @@ def _making(trace: TracebackType | None) -> _Making | None:
                 found = _Making.read(frame.f_locals)
             elif frame.f_code.co_name == "_ExtractInputsAndAttrs" and found is not None:
                 found.add_current(frame.f_locals)
+        elif found is None and _is_tensorflows(frame):
+            checking = _Making.read_check(frame) or checking
         trace = trace.tb_next
-    return found
+    return found or checking
 
 
 def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
@@ -123,6 +142,10 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
 
 def _is_in(frame: FrameType, ending: str) -> bool:
     return frame.f_code.co_filename.replace("\\", "/").endswith(f"tensorflow/python/{ending}")
+
+
+def _is_tensorflows(frame: FrameType) -> bool:
+    return "/tensorflow/python/" in frame.f_code.co_filename.replace("\\", "/")
 
 
 def _in_function(making: _Making) -> bool:
@@ -162,11 +185,14 @@ def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list
 
 def _of_build(error: BaseException, sink: Sink, reading: Reading, making: _Making) -> Failure:
     """Return the failure of an op that could not be built, after the nodes that lead to its inputs."""
-    meaning = word(making.op_type) if making.op_type else Word("", "other")
+    meaning = word(making.op_type or making.name.title().replace("_", ""))
+    if meaning.family == "other" and not making.op_type:
+        meaning = Word(making.name, "other")
     named = [(key, one) for key, value in making.inputs.items() for one in _flat([value]) if _is_operand(one)]
     seqs = _emit_origins(sink, [one for _, one in named if hasattr(one, "op")])
     operands = tuple(
-        _operand(one, meaning.role(position) or key, seqs) for position, (key, one) in enumerate(named)
+        _operand(one, (making.op_type and meaning.role(position)) or key, seqs)
+        for position, (key, one) in enumerate(named)
     )
     where = sink.sites.of_traceback(error.__traceback__)
     asked = Asked(making.inputs.get, making.constant, operands)
