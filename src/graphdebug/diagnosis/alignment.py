@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from itertools import takewhile
 from pathlib import PurePath
 
 from graphdebug.model.event import Node
@@ -51,12 +52,20 @@ def _align(a: Sequence[Node], b: Sequence[Node], keys: Sequence[_Key]) -> Iterat
         yield from ((None, node) for node in b)
         return
     key, rest = keys[0], keys[1:]
-    matcher = SequenceMatcher(None, [key(node) for node in a], [key(node) for node in b], autojunk=False)
-    at_a = at_b = 0
+    of_a, of_b = [key(node) for node in a], [key(node) for node in b]
+    head = _shared(zip(of_a, of_b, strict=False))  # runs mostly agree: the matcher is slow on long repetitions
+    yield from zip(a[:head], b[:head], strict=True)
+    matcher = SequenceMatcher(None, of_a[head:], of_b[head:], autojunk=False)
+    at_a = at_b = head
     for start_a, start_b, size in matcher.get_matching_blocks():
-        yield from _align(a[at_a:start_a], b[at_b:start_b], rest)
-        yield from zip(a[start_a : start_a + size], b[start_b : start_b + size], strict=True)
-        at_a, at_b = start_a + size, start_b + size
+        yield from _align(a[at_a : head + start_a], b[at_b : head + start_b], rest)
+        at_a, at_b = head + start_a + size, head + start_b + size
+        yield from zip(a[at_a - size : at_a], b[at_b - size : at_b], strict=True)
+
+
+def _shared(pairs: Iterable[tuple[Hashable, Hashable]]) -> int:
+    """Return how many pairs are equal before the first that is not."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _whole(node: Node) -> Hashable:
