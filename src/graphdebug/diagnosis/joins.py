@@ -111,7 +111,8 @@ def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
                        kind=_TARGET, confidence=0.7)  # fmt: skip
     if len(a) == len(b) and a[:1] == b[:1] and a[-1:] != b[-1:]:
         body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
-        if failure.function in ("cross_entropy", "nll_loss", "sparse_cross_entropy"):
+        shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
+        if failure.function in ("cross_entropy", "nll_loss", "sparse_cross_entropy") and not shares:
             return Account([*entry, *call(failure), *layer], body, ["give class numbers, one for each sample"],
                            kind=_TARGET, confidence=0.75)  # fmt: skip
         return Account([*layer, *entry, *call(failure)], body, [f"make the last layer give {b[-1]}"],

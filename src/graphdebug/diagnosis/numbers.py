@@ -17,6 +17,8 @@ from graphdebug.model.finding import Candidate, Finding
 __all__ = ["born", "optimizer_line", "runaway"]
 
 
+_FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
+"""The call that trains a compiled model; the first group is the model."""
 _STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(")
 """The call that makes an optimizer step, in the words of all frameworks; the first group is the optimizer."""
 

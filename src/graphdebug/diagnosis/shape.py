@@ -14,7 +14,7 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain", "explain_if_clear"]
 
-_CLEAR = ("conv", "pool", "linear", "matmul", "norm")
+_CLEAR = ("conv", "pool", "linear", "matmul", "norm", "cat")
 _WAYS = (widths.explain, windows.explain, joins.explain)
 
 
@@ -33,7 +33,7 @@ def explain_if_clear(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding if the shapes alone show the fault, whatever the error says."""
     if failure.family not in _CLEAR:
         return None
-    ways = (widths.explain, windows.explain)
+    ways = (joins.explain,) if failure.family == "cat" else (widths.explain, windows.explain)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     return _told(evidence, failure, account) if account is not None and account.candidates else None
 

@@ -76,6 +76,24 @@ class SourceText:
                         return keyword.value
         return None
 
+    def method_call(self, name: str, method: str, site: Site) -> Site | None:
+        """Return the last call of ``name.method(...)`` above `site`, or where its first argument was made."""
+        tree = self.tree(site.file)
+        found = [
+            node
+            for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
+            and ast.unparse(node.func.value) == name and node.lineno <= site.line
+        ]  # fmt: skip
+        last = max(found, key=lambda node: node.lineno, default=None)
+        if last is None:
+            return None
+        given = (
+            last.args[0] if last.args else next((k.value for k in last.keywords if k.arg == "optimizer"), None)
+        )
+        here = Site(file=site.file, line=last.lineno)
+        return (self.assignment(given.id, here) if isinstance(given, ast.Name) else None) or here
+
     def fed(self, run: Site, placeholder: Site) -> Site | None:
         """Return the line that gave the value which the call at `run` feeds to the placeholder made at
         `placeholder`: the value's assignment, else the feed itself.
