@@ -146,9 +146,13 @@ def optimizer_line(evidence: Evidence, step: int) -> Site | None:
         node = next((one for one in evidence.run.step(number).nodes if one.phase == "optimizer"), None)
         if node is None or node.site is None:
             continue
-        called = re.search(
-            r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(", evidence.source.line(node.site)
+        text = evidence.source.line(node.site)
+        fitting, called = _FITTING.search(text), _STEPPING.search(text)
+        compiled = (
+            evidence.source.method_call(fitting[1], "compile", node.site) if fitting is not None else None
         )
+        if compiled is not None:
+            return compiled
         made = evidence.source.assignment(called[1], node.site) if called is not None else None
         return made or node.site
     return None
