@@ -20,6 +20,13 @@ import torch
 import graphdebug
 from graphdebug.errors import GraphDebugWarning
 
+KNOWN = {
+    ("prod", "a result"): "its backward takes the formula that is safe for zeros while any mode is active",
+}
+"""Ops whose backward torch itself runs differently under any dispatch mode, by what it gives plainly."""
+UNCHECKED = "specified loss function depends on this quantity"
+"""In an error of a decomposition's backward: a check that torch leaves out while any mode is active."""
+
 
 @dataclass
 class Report:
@@ -70,7 +77,11 @@ def _sweep_dtype(op, dtype, samples, report):
         if not _same(plain, again):
             report.counts["not repeatable without us either"] += 1
         elif not _same(plain, seen):
-            report.differ(op, dtype, f"{_shown(plain)} plain, {_shown(seen)} recorded")
+            shown = _shown(plain)
+            if UNCHECKED in shown or any(op.name == name and shown.startswith(start) for name, start in KNOWN):
+                report.counts["different under any mode (see KNOWN)"] += 1
+            else:
+                report.differ(op, dtype, f"{_shown(plain)} plain, {_shown(seen)} recorded")
 
 
 def _outcome(op, sample, backward, *, recorded):

@@ -112,6 +112,25 @@ def test_a_parameter_of_the_failing_layer_is_named_and_declared():
     assert (failure.detail, run.node(failure.node).execution) == ({"found": 5, "expected": 3}, "raised")
 
 
+class Net(nn.Module):
+    def __init__(this):
+        super().__init__()
+        this.fc = nn.Linear(3, 2, bias=False)  # declared with another name for self
+
+    def forward(this, x):
+        return this.fc(x)
+
+
+def test_a_layer_without_bias_is_a_linear_layer_and_its_line_is_found_whatever_self_is_called():
+    net = Net()
+    with graphdebug.record() as run:
+        net(torch.randn(4, 3))
+    node = run.nodes[-1]
+    assert (node.op, node.function, node.family) == ("aten::mm", "linear", "linear")
+    assert [one.role for one in node.inputs] == ["input", "weight"]
+    assert run.declaration("fc").site.line == line_of(__file__, "# declared with another")
+
+
 def test_numbers_of_the_message_are_in_the_detail():
     assert failing(dtype)[1].detail == {"expected": "float32", "found": "int64"}
     assert failing(cross_entropy)[1].detail == {"found": 4, "expected": 5}

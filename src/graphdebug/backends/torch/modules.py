@@ -84,8 +84,9 @@ class Modules:
 
     def _variable(self, value: Any, frame: FrameType | None) -> tuple[str, FrameType] | None:
         for one in self._stack.user_frames(frame):
+            own = one.f_code.co_varnames[0] if one.f_code.co_argcount else ""
             for name, held in locals_of(one).items():
-                if held is value:
+                if held is value and not (name == own and isinstance(value, nn.Module)):  # not a module's self
                     return name, one
         return None
 

@@ -61,7 +61,7 @@ Record = tuple[Any, ...]
 class Template:
     """What all executions of one op at one place with arguments of the same kinds share."""
 
-    __slots__ = ("attributes", "function", "mutates", "roles", "statics")
+    __slots__ = ("attributes", "family", "function", "mutates", "roles", "statics")
 
     def __init__(
         self,
@@ -75,12 +75,18 @@ class Template:
         arguments, values = sort_arguments(op, statics)
         call = Call(op, op.defaults | values, [trace[4].shape for trace in traces])
         self.function = function_of(call)
+        self.family = op.family
         self.attributes = attributes_of(call)
         if "target" in self.attributes and op.name in _RESHAPES and traces:
             asked = asked_for(site, self.attributes["target"], traces[0][4].shape or (), joined)
             self.attributes["target"] = asked
         self.roles = [op.roles.get(one, "") for one in arguments]
         self.mutates = tuple([i for i, one in enumerate(arguments) if one in op.writes])
+
+    def as_linear(self) -> None:
+        """A product with a parameter is a linear layer without a bias."""
+        self.function, self.family = "linear", "linear"
+        self.roles, self.attributes = ["input", "weight"], {"weight_layout": "IO"}
 
 
 class NodeBuilder:
@@ -142,7 +148,7 @@ class NodeBuilder:
         key = (op, place, module, *[trace[4] for trace in traces])
         template = self._templates.get(key)
         if template is None or _differ(template.statics, statics):
-            template = self._template(key, op, traces, statics)
+            template = self._template(key, op, phase, traces, statics)
         site, callers = place.sites()
         run_site = None
         if phase.startswith("backward"):
@@ -171,7 +177,7 @@ class NodeBuilder:
             outputs = tuple([fact_of(trace[4], trace[5], alias_of) for trace in made])
         events.append(
             Node(
-                seq, step, op.name, template.function, op.family, "torch", mode, phase, name, module,
+                seq, step, op.name, template.function, template.family, "torch", mode, phase, name, module,
                 op.overload, site, run_site, callers, tuple(inputs), outputs, forward, template.mutates,
                 template.attributes, execution, began - zero, ended - began, "", thread,
             )
@@ -185,11 +191,13 @@ class NodeBuilder:
             for old in [one for one in table if one < seq]:
                 del table[old]
 
-    def _template(self, key: Any, op: Op, traces: list[Trace], statics: list[Any]) -> Template:
+    def _template(self, key: Any, op: Op, phase: str, traces: list[Trace], statics: list[Any]) -> Template:
         if len(self._templates) > _MOST_TEMPLATES:
             self._templates.clear()
         site = key[1].sites()[0]
         template = Template(op, traces, statics, site, self.flattened.get(key[2]))
+        if op.name == "aten::mm" and _is_layer(phase, traces):
+            template.as_linear()
         self._templates[key] = template
         return template
 
@@ -221,6 +229,11 @@ class NodeBuilder:
         trace = raw.outputs[0]
         source = raw.traces[0] if raw.op.views else trace
         return Gradient(seq, raw.step, fact_of(trace[4], trace[5]), name, self._users.get(name), 0, source[2])
+
+
+def _is_layer(phase: str, traces: list[Trace]) -> bool:
+    named = traces[1][6] if len(traces) > 1 else None
+    return phase.startswith("forward") and named is not None and named[0] == "parameter"
 
 
 def _differ(one: list[Any], other: list[Any]) -> bool:

@@ -82,7 +82,12 @@ def _in_class(owner: type, name: str) -> tuple[str, ast.expr] | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name == last:
             for target, value in _assignments(node):
-                if isinstance(target, ast.Attribute) and target.attr == name and _is_name(target.value, "self"):
+                # of any name: not everyone calls it self
+                if (
+                    isinstance(target, ast.Attribute)
+                    and target.attr == name
+                    and isinstance(target.value, ast.Name)
+                ):
                     found = file, value
     return found
 
