@@ -9,7 +9,6 @@ import shutil
 import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ import pytest
 from graphdebug import assertions
 from graphdebug.errors import GraphDebugError, OptionError
 from graphdebug.model.finding import Finding
-from graphdebug.options import Options
 from graphdebug.recording import Recording
+from graphdebug.testing_settings import Settings
 
-__all__ = ["RecordedTest", "Settings", "TestRecorder"]
+__all__ = ["RecordedTest", "TestRecorder"]
 
-_FILTERS = {"module": "modules", "op": "ops", "phase": "phases"}
 _MARKER = ("level", "nonfinite", "allow")
 
 
@@ -36,57 +34,6 @@ class RecordedTest(Recording):
     assert_no_broadcast = assertions.assert_no_broadcast
     assert_same_run = assertions.assert_same_run
     raises = assertions.raises
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the command line and the ini file ask for, checked.
-
-    Raises:
-        pytest.UsageError: a value that does not exist, or a folder that can't be written.
-
-    """
-
-    mode: str
-    level: str
-    """Empty where none was asked for."""
-    folder: Path
-    report: bool
-    filters: dict[str, tuple[str, ...]]
-
-    @classmethod
-    def of(cls, config: pytest.Config) -> Settings:
-        """Read the settings of a session, the command line before the ini file."""
-
-        def setting(name: str) -> Any:
-            given = config.getoption(name)
-            return config.getini(name) if given is None else given
-
-        folder = config.rootpath / setting("graphdebug_log")
-        settings = cls(
-            mode=setting("graphdebug"),
-            level=setting("graphdebug_level"),
-            folder=folder,
-            report=setting("graphdebug_report"),
-            filters=_filters(setting("graphdebug_filter")),
-        )
-        try:
-            settings.options("")
-            if settings.report:
-                _page([])  # says now, not after the first failure, what is not installed
-        except GraphDebugError as error:
-            raise pytest.UsageError(f"--graphdebug: {error}") from None
-        if config.getoption("graphdebug_report") and settings.mode == "off":
-            raise pytest.UsageError("--graphdebug-report needs --graphdebug: without it no test is recorded")
-        above = next(place for place in (folder, *folder.parents) if place.exists())
-        if not above.is_dir():
-            raise pytest.UsageError(f"--graphdebug-log={folder}: {above} is a file; name a folder")
-        return settings
-
-    def options(self, level: str) -> Options:
-        """Return the options of one recording, at `level` if the user named none."""
-        chosen: dict[str, Any] = {"level": self.level or level or "health", **self.filters}
-        return Options(**chosen)
 
 
 class TestRecorder:
@@ -291,22 +238,6 @@ def _of_doctest(error: BaseException) -> BaseException:
 def _marked(item: pytest.Item) -> dict[str, Any]:
     marker = item.get_closest_marker("graphdebug")
     return {} if marker is None else dict(marker.kwargs)
-
-
-def _filters(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Sort patterns like ``encoder.*``, ``op:conv*`` and ``phase:forward`` by the option they belong to."""
-    found: dict[str, tuple[str, ...]] = {}
-    for pattern in patterns:
-        kind, colon, rest = pattern.partition(":")
-        if not colon:
-            kind, rest = "module", pattern
-        if kind not in _FILTERS or not rest:
-            raise pytest.UsageError(
-                f"unknown --graphdebug-filter {pattern!r}: use a pattern of module paths, "
-                "op:PATTERN or phase:NAME"
-            )
-        found[_FILTERS[kind]] = (*found.get(_FILTERS[kind], ()), rest)
-    return found
 
 
 def _properties(finding: Finding | None, log: str) -> list[tuple[str, object]]:
