@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import linecache
 
 import numpy as np
@@ -129,3 +130,22 @@ def test_every_dtype_is_recorded_or_said_not_to_be_looked_at(dtype):
     fact = next(node for node in run.nodes if node.op == "Reshape").outputs[0]
     assert (fact.shape, fact.dtype) == ((1, 2), dtype)
     assert fact.finite is (True if "float" in dtype else None)
+
+
+def test_break_on_opens_the_debugger_where_the_session_was_run(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("p value * 2\nc\n"))
+    value = 21
+    with (
+        graphdebug.record(break_on="nonfinite", level="shapes") as run,
+        tf.Graph().as_default(),
+        tf1.Session() as session,
+    ):
+        x = tf1.placeholder(tf.float32, [1], name="x")
+        logs = tf.math.log(x, name="logs")
+        session.run(logs, {x: [float(value)]})
+        session.run(logs, {x: [0.0]})
+    shown = capsys.readouterr().out
+    assert "graphdebug: logs (Log, forward) made it, built at test_session_numbers.py:" in shown
+    assert "session.run(logs, {x: [0.0]})" in shown
+    assert "42" in shown
+    assert len(run.steps) == 2

@@ -91,7 +91,8 @@ class Runs:
     def __init__(self, sink: Sink, options: Options) -> None:
         self._sink = sink
         self._options = options
-        self._level: Level = "health" if options.tf_debugging and options.level == "shapes" else options.level
+        looks = options.tf_debugging or options.break_on is not None
+        self._level: Level = "health" if looks and options.level == "shapes" else options.level
         self._declarations = Declarations(sink)
         self._lock = threading.RLock()
         self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphdebug.backends.protocol import Attachment, Sink
+from graphdebug.backends.tensorflow.breakpoints import Breakpoint
 from graphdebug.backends.tensorflow.failures import Failures
 from graphdebug.backends.tensorflow.misuse import watch_building
 from graphdebug.backends.tensorflow.numerics import first_nonfinite, numerics_error, numerics_failure
@@ -35,6 +36,7 @@ class _Sessions:
         self._runs = Runs(sink, options)
         self._failures = Failures(sink, options)
         self._thread = threading.local()
+        self._breakpoint = Breakpoint(options.break_on, sink.sites)
         self._check = options.tf_debugging
         self._main = threading.get_ident()
         self._patches = Patches()
@@ -116,6 +118,8 @@ class _Sessions:
             events = self._guard(
                 "reading a session run", self._runs.record, run, call, prepared, results[asked:]
             )
+            if self._breakpoint.wanted:
+                self._breakpoint.stop(events or (), call.frame)
             if self._check:
                 self._check_numerics(events or (), call)
             return results[:asked]
