@@ -188,3 +188,12 @@ def vector_for_a_matrix():
     with tf.Graph().as_default():
         sample = v1.placeholder(tf.float32, [10])  # <- fault: a vector
         tf.matmul(sample, v1.get_variable("w", [10, 4]))
+
+
+def labels_and_logits_swapped():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 6])
+        y = v1.placeholder(tf.float32, [None, 3])
+        logits = tf.stop_gradient(tf.matmul(x, tf.Variable(tf.zeros([6, 3]))))
+        each = tf.nn.softmax_cross_entropy_with_logits(labels=logits, logits=y)  # <- fault: swapped
+        v1.train.AdamOptimizer().minimize(tf.reduce_mean(each))

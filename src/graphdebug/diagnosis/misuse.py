@@ -155,10 +155,22 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
         integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
         if cuts or integer:
             return made_by(node, f"the {node.function} cuts the graph"), [f"  {node.function} has no gradient"]
+    swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
+    if swapped is not None:
+        body = ["  what was computed from the weights came in as its labels; labels get no gradient"]
+        return made_by(swapped, "labels and logits are swapped"), body
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
         return made_by(node_of_root, "makes a new tensor without history"), []
-    return [*data_entry(evidence, root, failure)][:1] if root.name else [], []
+    taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
+    return [*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], []
+
+
+def _labels_learn(evidence: Evidence, loss: Node) -> bool:
+    """Whether the labels of `loss` were computed with a weight."""
+    labels = next((one for one in loss.inputs if one.role == "labels"), None)
+    links = evidence.provenance.way(labels)[1] if labels is not None else []
+    return any(evidence.provenance.stored(one) is not None for node, _ in links for one in node.inputs)
 
 
 def _uninitialized(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
