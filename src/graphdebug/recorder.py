@@ -48,6 +48,7 @@ class Recorder:
         self.step = 0
         self.recording = True
         self.phase: Phase | None = None
+        self.module = ""
         self.written = 0
         self._log = log
         self._drain = drain

@@ -25,6 +25,9 @@ class Sink(Protocol):
     phase: Phase | None
     """What a library above the framework says it is doing (Keras applying an optimizer); mostly None."""
 
+    module: str
+    """Path of the layer that a library above the framework is calling (Keras); empty most of the time."""
+
     def next_seq(self) -> int:
         """Take the next sequence number. Take it when the op runs, also if the event is built later."""
         ...

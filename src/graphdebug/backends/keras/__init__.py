@@ -53,7 +53,7 @@ class _Keras:
         setattr(owner, name, function)
 
     def _wrap_layers(self) -> None:
-        layers, kind = self._layers, keras.layers.Layer
+        sink, layers, kind = self._sink, self._layers, keras.layers.Layer
         new, call = kind.__new__, kind.__call__
 
         def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- it is Keras's
@@ -62,12 +62,15 @@ class _Keras:
             return made
 
         def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- it is Keras's
+            outer = sink.module
+            sink.module = f"{outer}/{self.name}" if outer else self.name
             try:
                 return call(self, *args, **kwargs)
             except Exception as error:
                 layers.failed(self, args, error)
                 raise
             finally:
+                sink.module = outer
                 layers.called(self)
 
         self._put(kind, "__new__", __new__, layer_module.__file__)

@@ -257,7 +257,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         else:
             place, module, checkpointed = self.stack.read(frame)
             phase = "forward checkpointed" if checkpointed else "forward"
-        path = "" if module is None else self.modules.path(module, frame)
+        path = sink.module or ("" if module is None else self.modules.path(module, frame))
         if self._filtered and not self.filters.wants(op, phase, path):
             self._blind = True
             return None
