@@ -65,7 +65,7 @@ def test_a_shape_that_can_not_be_captured_is_a_failure_at_the_users_line(capture
     assert (failure.site.file, failure.site.line) == (__file__, line_of("return self.fc(h)"))
     assert [site.function for site in failure.frames][-2:] == ["captured", "forward"]
     shapes = {operand.role: operand.fact.shape for operand in failure.operands}
-    assert shapes == {"bias": (10,), "input": (2, 144), "weight": (36, 10)}
+    assert shapes == {"bias": (10,), "input": (2, 144), "weight": (10, 36)}
 
 
 def test_the_nodes_before_it_are_in_the_log_as_inferred_down_to_the_input(captured):
@@ -102,3 +102,20 @@ def test_an_error_while_a_graph_runs_names_the_node(backend):
     assert run.node(failure.node).execution == "raised"
     assert run.producer(failure.operands[1]).site.line == line_of("doubled = index * 2")
     assert not isinstance(caught.value, graphdebug.GraphDebugError)
+
+
+def test_a_loss_that_refuses_its_labels_is_a_shape_failure_with_both_operands():
+    torch._dynamo.reset()
+
+    @torch.compile(backend="aot_eager")
+    def loss(logits, labels):
+        scaled = logits * 2
+        return nn.functional.cross_entropy(scaled, labels)
+
+    with pytest.raises(Exception, match="batch_size"), graphdebug.record() as run:
+        loss(torch.randn(8, 3), torch.zeros(7, dtype=torch.long))
+    (failure,) = run.failures
+    assert (failure.category, failure.family) == ("shape", "loss")
+    assert failure.site.line == line_of("return nn.functional.cross_entropy(scaled, labels)")
+    assert [operand.fact.shape for operand in failure.operands] == [(8, 3), (7,)]
+    assert run.producer(failure.operands[0]).site.line == line_of("scaled = logits * 2")

@@ -11,7 +11,6 @@ import torch
 from torch import fx
 from torch._subclasses import FakeTensorMode
 
-from graphdebug.backends.torch.attributes import attributes_of, function_of
 from graphdebug.backends.torch.callsite import frames_of
 from graphdebug.backends.torch.compiled_call import GraphCall
 from graphdebug.backends.torch.compiled_graph import module_path, named_source
@@ -20,7 +19,8 @@ from graphdebug.backends.torch.compiled_sites import sites_of_trace
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.facts import kind_of
 from graphdebug.backends.torch.messages import category_of
-from graphdebug.backends.torch.nodes import Raw, Record, call_of, operands_of
+from graphdebug.backends.torch.nodes import Raw, Record
+from graphdebug.backends.torch.operands import operation
 from graphdebug.backends.torch.origins import trace_of
 from graphdebug.backends.torch.stack import Place
 from graphdebug.model.event import Failure, Site
@@ -51,14 +51,13 @@ def failure_of_capture(recorder: EagerRecorder, error: BaseException) -> Failure
     if raised is None:
         return None
     raw, cause, sites = raised
-    call = call_of(raw)
+    made = operation(recorder, raw, [frame for frame, _ in frames_of(cause.__traceback__)], None)
     frames = recorder.sink.sites.of_traceback(error.__traceback__)
     return _failure(
-        recorder, error, cause, mode="compiled", phase=raw.phase, op=raw.op.name, function=function_of(call),
-        family=raw.op.family, module=raw.module, site=sites[0] if sites else None,
+        recorder, error, cause, mode="compiled", phase="forward", op=made.op, function=made.function,
+        family=made.family, module=module_path(failing[0]), site=sites[0] if sites else None,
         run_site=frames[-1] if frames else None, frames=(*frames, *reversed(sites)),
-        operands=tuple([operand for operand, _ in operands_of(raw)]),
-        attributes=attributes_of(call), node=raw.seq,
+        operands=made.operands, attributes=made.attributes, node=raw.seq if raw is not None else None,
     )  # fmt: skip
 
 
@@ -99,8 +98,10 @@ class _Rerun:
         tensors = [node for node in inputs if isinstance(node.meta.get("example_value"), torch.Tensor)]
         self._sources = dict(zip(tensors, sources, strict=False))
 
-    def run(self) -> tuple[Raw, Exception, tuple[Site, ...]] | None:
-        """Return the record of the op that raised, what it raised and its lines; None if none did."""
+    def run(self) -> tuple[Raw | None, Exception, tuple[Site, ...]] | None:
+        """Return the record of the op that raised (None if a call raised before any op), what was raised and
+        its lines; None if nothing was.
+        """
         recorder = self._recorder
         seen = recorder.take_raws()
         values: dict[fx.Node, Any] = {}
@@ -113,9 +114,8 @@ class _Rerun:
         except Exception as error:
             raws = recorder.take_raws()
             self._place(raws, node, seen)
-            if recorder.raised_by(error) is None:
-                return None
-            return Raw._make(seen[-1]), error, self._lines(node)
+            raw = Raw._make(seen[-1]) if recorder.raised_by(error) is not None else None
+            return raw, error, self._lines(node)
         finally:
             recorder.__enter__()
             recorder.give_raws(seen)
