@@ -2,8 +2,8 @@
 
 usage: python benchmarks/torch_compiled.py [--backend inductor] [--rounds 30]
 
-Prints the median CPU time of a step plain, recorded at each level (log written to disk) as a ratio to plain, and
-after all blocks, on one thread: each level between two plain series. Compilation is not counted.
+Prints the median CPU time of a step plain, recorded at each level (log written to disk) as a ratio to plain,
+and after all blocks, on one thread: each level between two plain series. Compilation is not counted.
 """
 
 from __future__ import annotations

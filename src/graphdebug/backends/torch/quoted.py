@@ -14,7 +14,7 @@ __all__ = ["at_quoted_line", "restore_message"]
 _FRAME = re.compile(r'^ *File "([^"\n]+)", line (\d+), in (.+)$', re.MULTILINE)
 _QUOTING = re.compile(r"^(?:Original )?Traceback(?: of TorchScript)? \(most recent call last\):$", re.MULTILINE)
 _SCRIPT = "The following operation failed in the TorchScript interpreter."
-_LOST = "RuntimeError: \n"
+_LOST = re.compile(r"RuntimeError: (\n+)\Z")
 
 
 def restore_message(error: BaseException, raised: str | None) -> None:
@@ -26,8 +26,9 @@ def restore_message(error: BaseException, raised: str | None) -> None:
 
     """
     text = str(error)
-    if raised is not None and len(error.args) == 1 and text.startswith(_SCRIPT) and text.endswith(_LOST):
-        error.args = (text.removesuffix(_LOST) + raised + "\n",)
+    lost = _LOST.search(text)
+    if raised is not None and len(error.args) == 1 and text.startswith(_SCRIPT) and lost is not None:
+        error.args = (text[: lost.start()] + raised + lost[1],)
 
 
 def at_quoted_line(failure: Failure, sites: SiteFinder) -> Failure:
