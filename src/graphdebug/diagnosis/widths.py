@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isqrt, prod
 
 from graphdebug.diagnosis import repairs
 from graphdebug.diagnosis.account import Account, call, data_entry, named_layer
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, Sizes, concrete, produced, solve
+from graphdebug.diagnosis.meetings import Meeting, meeting_of
 from graphdebug.diagnosis.words import arithmetic, shape_words
-from graphdebug.model.event import Declaration, Failure, Node, Operand, Shape
+from graphdebug.model.event import Declaration, Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
@@ -19,21 +19,9 @@ __all__ = ["explain"]
 _TAKES = ("in_features", "in_channels", "num_features", "input_size", "input_dim", "embed_dim", "axes")
 
 
-@dataclass(frozen=True, slots=True)
-class _Meeting:
-    """A data operand that met a weight of another width."""
-
-    data: Operand
-    weight: Operand
-    takes: int
-    given: int
-    axis: int
-    """Axis of the data operand that was to have `takes` elements."""
-
-
 def explain(evidence: Evidence, failure: Failure) -> Account | None:
     """Account for a linear, conv, norm or matrix product whose weight does not take what it was given."""
-    meeting = _meeting(evidence, failure)
+    meeting = meeting_of(evidence, failure)
     if meeting is None:
         return None
     for account in (_unbatched, _unflattened, _moved_channels, _swapped, _other_size, _disagreement):
@@ -43,71 +31,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     return None
 
 
-def _meeting(evidence: Evidence, failure: Failure) -> _Meeting | None:
-    operands = [one for one in failure.operands if one.fact.shape]
-    weight = next((one for one in operands if one.role == "weight"), None) or next(
-        (one for one in operands if evidence.provenance.stored(one) is not None and one.role != "bias"), None
-    )
-    data = next((one for one in operands if one is not weight and one.role != "bias"), None)
-    if weight is None or data is None:
-        return None
-    data = _before_layer(evidence, failure, data)
-    if not weight.fact.shape or not data.fact.shape:
-        return None
-    sizes = _sizes(failure, data.fact.shape, weight.fact.shape, weight is operands[0])
-    if sizes is None or sizes[0] is None or sizes[1] is None or sizes[0] == sizes[1]:
-        return None
-    return _Meeting(data, weight, sizes[0], sizes[1], sizes[2])
-
-
-def _before_layer(evidence: Evidence, failure: Failure, data: Operand) -> Operand:
-    """Return what the layer was given, before any reshape of its own."""
-    node = evidence.provenance.node(data.producer)
-    own = node is not None and node.family == "reshape" and failure.module and node.module == failure.module
-    return node.inputs[0] if own and node is not None and node.inputs else data
-
-
-def _sizes(
-    failure: Failure, data: Shape, weight: Shape, weight_first: bool
-) -> tuple[int | None, int | None, int] | None:
-    """Return the width the weight takes, the width it was given, and the data axis that has it."""
-    words = failure.attributes
-    if failure.family == "conv":
-        rank = len(weight)
-        channels = len(data) - 1 if str(words.get("layout", "")).endswith("C") else max(len(data) - rank + 1, 0)
-        if len(data) not in (rank, rank - 1) or not 0 <= channels < len(data):
-            return None
-        groups = int(words.get("groups") or 1)
-        if words.get("transposed"):
-            return weight[-1] if words.get("weight_layout") == "HWIO" else weight[0], data[channels], channels
-        takes = weight[-2] if words.get("weight_layout") == "HWIO" else weight[1]
-        return None if takes is None else takes * groups, data[channels], channels
-    if failure.family == "norm":
-        if len(weight) != 1:
-            return None
-        axis = len(data) - 1 if failure.function in ("layer_norm", "rms_norm") or len(data) < 2 else 1
-        return weight[0], data[axis], axis
-    if failure.family in ("linear", "matmul"):
-        return _product_sizes(words, data, weight, weight_first)
-    return None
-
-
-def _product_sizes(
-    words: dict[str, object], data: Shape, weight: Shape, weight_first: bool
-) -> tuple[int | None, int | None, int] | None:
-    if len(weight) == 1:
-        return weight[0], data[-1], len(data) - 1
-    if weight_first:
-        inner = weight[-2] if words.get("transpose_a") else weight[-1]
-        axis = len(data) - (1 if words.get("transpose_b") or len(data) < 2 else 2)
-        return inner, data[axis], axis
-    turned = words.get("weight_layout") == "OI" or words.get("transpose_b")
-    inner = weight[-1] if turned else weight[-2]
-    axis = len(data) - (2 if words.get("transpose_a") and len(data) > 1 else 1)
-    return inner, data[axis], axis
-
-
-def _unbatched(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+def _unbatched(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """All elements together are one sample: the batch dimension is missing."""
     shape = concrete(met.data.fact.shape)
     root, links = evidence.provenance.way(met.data)
@@ -123,7 +47,7 @@ def _unbatched(evidence: Evidence, failure: Failure, met: _Meeting) -> Account |
     )  # fmt: skip
 
 
-def _unflattened(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """The data has all the elements a sample should have, but was not flattened."""
     shape = concrete(met.data.fact.shape)
     if failure.family != "linear" and failure.family != "matmul":
@@ -143,7 +67,7 @@ def _unflattened(evidence: Evidence, failure: Failure, met: _Meeting) -> Account
     )
 
 
-def _moved_channels(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """The width that the weight takes is there, but on the axis where the other layout has its channels."""
     shape = met.data.fact.shape or ()
     if failure.family not in ("conv", "norm") or len(shape) < 3:
@@ -172,7 +96,7 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: _Meeting) -> Acco
     )  # fmt: skip
 
 
-def _swapped(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """The width is there on the other axis of a matrix: the operand is transposed."""
     shape = met.data.fact.shape or ()
     if len(shape) != 2 or failure.family not in ("linear", "matmul") or shape[1 - met.axis] != met.takes:
@@ -196,7 +120,7 @@ def _swapped(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | N
     )  # fmt: skip
 
 
-def _other_size(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+def _other_size(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """The data came through convolutions: the layer was declared for an image of another size."""
     root, links = evidence.provenance.way(met.data)
     if failure.family not in ("linear", "matmul") or not any(n.family in ("conv", "pool") for n, _ in links):
@@ -237,7 +161,7 @@ def _other_size(evidence: Evidence, failure: Failure, met: _Meeting) -> Account 
     return Account(lines, body, tries, fits, 0.9 if fits else 0.8)
 
 
-def _disagreement(evidence: Evidence, failure: Failure, met: _Meeting) -> Account | None:
+def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """Two declarations disagree: the layer's, and the one that made what it was given."""
     root, links = evidence.provenance.way(met.data)
     before = next((node for node, _ in reversed(links) if _weight_of(node) is not None), None)
@@ -264,7 +188,7 @@ def _disagreement(evidence: Evidence, failure: Failure, met: _Meeting) -> Accoun
     return Account([*lines, *call(failure, "the call")], body, tries, fits, 0.75)
 
 
-def _supports(evidence: Evidence, failure: Failure, met: _Meeting) -> bool:
+def _supports(evidence: Evidence, failure: Failure, met: Meeting) -> bool:
     """Whether the layer declared after the failing one agrees with it: then the one before is the odd one.
 
     Only a layer that keeps the width (a norm) says something of the widths on both its sides.
@@ -308,7 +232,7 @@ def _unit(failure: Failure) -> str:
     return "channels" if failure.family in ("conv", "norm") else "features"
 
 
-def _layer(evidence: Evidence, failure: Failure, met: _Meeting) -> str:
+def _layer(evidence: Evidence, failure: Failure, met: Meeting) -> str:
     return (
         named_layer(evidence, failure.module)
         or met.weight.name.rpartition(".")[0]
@@ -317,7 +241,7 @@ def _layer(evidence: Evidence, failure: Failure, met: _Meeting) -> str:
     )
 
 
-def _declared(evidence: Evidence, met: _Meeting, failure: Failure, why: str = "") -> list[Candidate]:
+def _declared(evidence: Evidence, met: Meeting, failure: Failure, why: str = "") -> list[Candidate]:
     stored = evidence.provenance.stored(met.weight) or met.weight
     found = evidence.provenance.declaration(stored) or evidence.provenance.declared(failure.module)
     site = found.site if found is not None and found.site is not None else evidence.provenance.site(met.weight)
