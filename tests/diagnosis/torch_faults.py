@@ -424,3 +424,8 @@ def view_of_a_slice():
     tokens = torch.randint(0, 9, (4, 33))
     targets = tokens[:, 1:]
     F.one_hot(targets.view(-1), 9)  # <- fault: not contiguous
+
+
+def lstm_of_another_width():
+    lstm = nn.LSTM(input_size=12, hidden_size=20)  # <- fault: declared width
+    lstm(torch.randn(8, 30, 10))

@@ -23,7 +23,9 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     folded = _folded(evidence, failure)
     if folded is not None:
         return folded
-    account = next((found for way in _WAYS if (found := way(evidence, failure)) is not None), None)
+    # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
+    ways = (_declared_size, *_WAYS) if failure.family == "other" else _WAYS
+    account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
     return _told(evidence, failure, account)
