@@ -33,7 +33,9 @@ class Evidence:
 
     def before(self, seq: int, step: int) -> Iterator[Node]:
         """Yield the nodes before `seq`, the latest first, from `step` back over some steps."""
-        for number in [one for one in reversed(self.steps) if one <= step][: _STEPS_BACK + 1]:
+        start = self.run.start
+        every = int(start.options.get("every", 1)) if start is not None else 1
+        for number in range(step, max(step - _STEPS_BACK * every, 0) - 1, -1):  # listing all steps is slow
             for node in reversed(self.run.step(number).nodes):
                 if node.seq < seq:
                     yield node
