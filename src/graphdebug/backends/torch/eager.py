@@ -227,7 +227,9 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         sink = self.sink
         if thread.muted:
             return None
-        if self.step_ended and not thread.optimizing:
+        if op.ends_step:
+            self.step_ended = True
+        elif self.step_ended and not thread.optimizing:
             self.open_step()
         if not sink.recording:
             self._blind = True

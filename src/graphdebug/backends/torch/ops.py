@@ -109,6 +109,8 @@ class Op:
     """Whether the output has no values yet: ``empty``, or communication that goes on."""
     backward: bool = False
     recorded: bool = True
+    ends_step: bool = False
+    """Whether a step is over after it: a GradScaler updates, also where it skipped the optimizer."""
     operator: Any = None
     """The operator, held so that its identity is not used again."""
 
@@ -168,6 +170,7 @@ def _read(func: Any) -> Op:
         unborn=base.startswith(("empty", "new_empty", "_empty"))
         or (family == "collective" and base != "wait_tensor"),
         backward="_backward" in base,
+        ends_step=base == "_amp_update_scale_",
         recorded=not schema.name.startswith(("profiler::", "prim::")),
     )
 
