@@ -9,7 +9,6 @@ from typing import Any
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import dtype_word, shape_of, static_fact
 from graphdebug.backends.tensorflow.sites import build_sites
-from graphdebug.backends.tensorflow.variables import variable_op
 from graphdebug.model.event import Declaration, TensorFact
 
 __all__ = ["Declarations"]
@@ -56,8 +55,3 @@ def variable_fact(op: Any) -> TensorFact:
     import tensorflow as tf
 
     return TensorFact(shape_of(tf.TensorShape(op.get_attr("shape"))), dtype_word(op.get_attr("dtype")))
-
-
-def variables_of(tensors: Sequence[Any]) -> list[Any]:
-    """Return the ops that hold the variables which `tensors` read."""
-    return [op for tensor in tensors if (op := variable_op(tensor)) is not None]

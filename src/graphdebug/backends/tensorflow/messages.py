@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Reading", "node_name", "read_message", "shapes_in"]
 
-_LIST = re.compile(r"\[((?:\d+,)*\d+)\]")
+_LIST = re.compile(r"(?<!\w)\[((?:\d+,)*\d+)\]")
 _NODE = re.compile(r"\{\{node ([^}]*)\}\}")
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from graphdebug.backends.tensorflow.facts import shape_of
 from graphdebug.model.event import Shape
 
@@ -103,11 +101,6 @@ def infer_shapes(definition: Any) -> dict[str, list[Shape | None]]:
     with tf.Graph().as_default() as scratch:
         tf.import_graph_def(definition, name="")
         return {op.name: [shape_of(tensor.shape) for tensor in op.outputs] for op in scratch.get_operations()}
-
-
-def shape_of_feed(value: Any) -> Shape:
-    """Return the shape of a value given to feed_dict."""
-    return tuple(int(size) for size in np.shape(value))
 
 
 def _input_name(tensor: Any) -> str:
