@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from graphdebug.backends.tensorflow.leaves import GradientPlan, leaf_gradients
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.variables import variable_of
 from graphdebug.backends.tensorflow.vocabulary import word
@@ -14,7 +15,7 @@ from graphdebug.model.site import SiteFinder
 if TYPE_CHECKING:
     from graphdebug.backends.tensorflow.plan import Plan, PlanInput, PlanNode
 
-__all__ = ["GradientPlan", "assign_phases", "is_update", "plan_gradients"]
+__all__ = ["assign_phases", "is_update", "plan_gradients"]
 
 _UPDATE = re.compile(r"(Resource)?(Sparse)?Apply[A-Z]")
 _GRADIENT_SCOPE = re.compile(r"(?:.*/)?gradients(?:_\d+)?/")
@@ -105,21 +106,12 @@ def _name_after_unrun(node: PlanNode, original: Any, finder: SiteFinder) -> None
     node.module, node.sites = original.name.rpartition("/")[0], build_sites(original, finder)
 
 
-class GradientPlan(NamedTuple):
-    """Where in a plan the gradient of a variable, placeholder or forward tensor is."""
-
-    name: str
-    producer: PlanInput
-    forward: int | None
-    """The forward node that made the tensor, or used the variable."""
-    output: int = 0
-
-
 def plan_gradients(plan: Plan, wanted: str) -> list[GradientPlan]:
     """Return where the gradients of a plan are: of variables, and with ``all`` of forward tensors too."""
     if wanted == "none":
         return []
     found = _variable_gradients(plan.nodes)
+    found += leaf_gradients(plan.nodes, {one.name for one in found})
     return found + _tensor_gradients(plan.nodes) if wanted == "all" else found
 
 

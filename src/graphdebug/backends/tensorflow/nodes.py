@@ -9,7 +9,7 @@ import msgspec
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.calls import CALLS
-from graphdebug.backends.tensorflow.gradients import GradientPlan
+from graphdebug.backends.tensorflow.leaves import GradientPlan
 from graphdebug.backends.tensorflow.plan import Execution, PlanInput, PlanNode
 from graphdebug.backends.tensorflow.probed import Probed
 from graphdebug.model.event import Event, Gradient, Node, Operand, Shape, Site, TensorFact

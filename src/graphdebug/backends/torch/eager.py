@@ -21,7 +21,7 @@ from graphdebug.backends.torch.facts import kind_of
 from graphdebug.backends.torch.filters import Filters
 from graphdebug.backends.torch.looking import looker
 from graphdebug.backends.torch.modules import Modules
-from graphdebug.backends.torch.nodes import TENSOR, NodeBuilder, Raw, Record
+from graphdebug.backends.torch.nodes import TENSOR, Accumulated, NodeBuilder, Raw, Record
 from graphdebug.backends.torch.ops import KNOWN, Op, op_of
 from graphdebug.backends.torch.origins import Origins, Trace, trace_of, version_of
 from graphdebug.backends.torch.stack import ENGINE_CALL, Place, StackReader
@@ -324,12 +324,17 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
                     if isinstance(one, Tensor):
                         self.origins.wrote(one, seq, version_of(one) + 1)
 
-    def _accumulated(self, node: Any) -> tuple[str, int] | None:
-        """The parameter whose gradient the running node accumulates, with a number for its event."""
+    def _accumulated(self, node: Any) -> Accumulated | None:
+        """The tensor whose gradient the running node accumulates: a parameter, or a leaf of the user's."""
         if self.options.gradients == "none":
             return None
-        named = self.modules.name_of(node.variable)
-        return (named[1] if named is not None else ""), self.sink.next_seq()
+        leaf = node.variable
+        named = self.modules.name_of(leaf)
+        if named is not None:
+            return Accumulated(named[1], self.sink.next_seq(), None)
+        trace = self.origins.get(leaf)
+        name = self.modules.variable_name(leaf, sys._getframe(2))
+        return Accumulated(name, self.sink.next_seq(), None if trace is None else trace[2])
 
     def _owner_elsewhere(self, number: int) -> int | None:
         """The forward node of a backward that runs in a thread of the engine's."""

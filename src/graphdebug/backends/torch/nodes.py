@@ -16,13 +16,24 @@ from graphdebug.backends.torch.stack import Place
 from graphdebug.model.event import Event, Gradient, Node, Operand, Site
 from graphdebug.options import Options
 
-__all__ = ["TENSOR", "NodeBuilder", "Raw", "Record", "call_of", "operand_of", "operands_of"]
+__all__ = ["TENSOR", "Accumulated", "NodeBuilder", "Raw", "Record", "call_of", "operand_of", "operands_of"]
 
 TENSOR = object()
 """Stands for a tensor in the recorded arguments of an op."""
 _RESHAPES = frozenset(("aten::view", "aten::_unsafe_view", "aten::reshape", "aten::_reshape_alias"))
 _MOST_TEMPLATES = 20_000
 _FORWARDS_KEPT = 50_000
+
+
+class Accumulated(NamedTuple):
+    """The leaf tensor whose gradient an op left."""
+
+    name: str
+    """Of the parameter, or of the user's variable that holds the tensor."""
+    seq: int
+    """Number for the gradient's event."""
+    made: int | None
+    """Number of the node that made the leaf, where one did."""
 
 
 class Raw(NamedTuple):
@@ -43,8 +54,8 @@ class Raw(NamedTuple):
     """All arguments, tensors replaced by `TENSOR`, those given by keyword as a dict at the end."""
     forward: int | None
     name: str
-    parameter: tuple[str, int] | None
-    """Name of the parameter whose gradient this op left, and the number of the gradient's event."""
+    parameter: Accumulated | None
+    """The leaf whose gradient this op left."""
     thread: int
     began: float
     ended: float = 0.0
@@ -225,10 +236,12 @@ class NodeBuilder:
         return "forward", None
 
     def _gradient(self, raw: Raw) -> Gradient:
-        name, seq = raw.parameter or ("", 0)
+        name, seq, made = raw.parameter or Accumulated("", 0, None)
         trace = raw.outputs[0]
         source = raw.traces[0] if raw.op.views else trace
-        return Gradient(seq, raw.step, fact_of(trace[4], trace[5]), name, self._users.get(name), 0, source[2])
+        return Gradient(
+            seq, raw.step, fact_of(trace[4], trace[5]), name, self._users.get(name, made), 0, source[2]
+        )
 
 
 def _is_layer(phase: str, traces: list[Trace]) -> bool:
