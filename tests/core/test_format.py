@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import graphdebug
-from graphdebug.log.codec import KINDS
+from graphdebug.log.codec import KINDS, encode
 from graphdebug.log.writer import LogWriter
 from tests.core.make_golden import EVENTS
 
@@ -52,3 +52,9 @@ def test_every_field_is_documented(kind):
     text = FORMAT.read_text()
     missing = [field for field in kind.__struct_fields__ if f"`{field}`" not in text]
     assert not missing
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_the_golden_log_holds_every_field(event):
+    written = json.loads(encode([event]))
+    assert set(event.__struct_fields__) <= set(written)
