@@ -71,6 +71,15 @@ def test_the_cnn_of_one_size_fails_and_the_report_names_where_it_was_declared_an
     assert finding.text.partition("  full record:")[0] in report
 
 
+def test_the_readme_shows_the_report_that_the_example_prints(tmp_path):
+    name = "cnn_one_size_torch.py"
+    (tmp_path / name).write_text((EXAMPLES / name).read_text())
+    done = subprocess.run([sys.executable, name], cwd=tmp_path, capture_output=True, text=True, check=False)
+    report = done.stderr[done.stderr.index("graphdebug: ") :]
+    shown = (EXAMPLES.parent / "README.md").read_text().partition("```text\n")[2].partition("```")[0]
+    assert re.sub(r"--seq \d+", "", shown) == re.sub(r"--seq \d+", "", report)
+
+
 @pytest.mark.parametrize("name", ["cnn_any_size_torch", "cnn_any_size_tf1"])
 def test_the_cnn_of_any_size_takes_any_size_and_nothing_is_found(name, tmp_path):
     done = run_example(name, tmp_path)
