@@ -10,12 +10,15 @@ import time
 import traceback
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Literal, Protocol
 
+import msgspec
+
+from graphdebug.backends.protocol import Elements
 from graphdebug.errors import GraphDebugWarning
-from graphdebug.model.event import End, Event, Phase, Source, ToolError
+from graphdebug.model.event import End, Event, Notice, Operand, Phase, Source, ToolError
 from graphdebug.model.site import SiteFinder
 
 __all__ = ["Log", "Recorder"]
@@ -32,6 +35,17 @@ class Log(Protocol):
         ...
 
 
+class Tensors(Protocol):
+    """Where a recorder saves whole tensors."""
+
+    room: int
+    """Bytes that may still be saved."""
+
+    def save(self, seq: int, tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]) -> dict[str, str]:
+        """Save dtype, shape and elements by key for event `seq`; return where each lies. May raise."""
+        ...
+
+
 class Recorder:
     """The `Sink` of one recording.
 
@@ -40,10 +54,13 @@ class Recorder:
         drain: makes the backends emit all they hold back; called before a step's number changes.
         every: record every N-th step.
         target: the log's path in words, for warnings.
+        tensors: where operands of failing calls are saved, None to save none.
 
     """
 
-    def __init__(self, log: Log, drain: Callable[[], None], *, every: int, target: str) -> None:
+    def __init__(
+        self, log: Log, drain: Callable[[], None], *, every: int, target: str, tensors: Tensors | None = None
+    ) -> None:
         self.sites = SiteFinder(self._keep_source)
         self.step = 0
         self.recording = True
@@ -51,6 +68,7 @@ class Recorder:
         self.module = ""
         self.written = 0
         self._log = log
+        self._tensors = tensors
         self._drain = drain
         self._every = every
         self._target = target
@@ -71,6 +89,29 @@ class Recorder:
         with self._lock:
             self.written += len(events)
             self._try(lambda: self._log.write(events))
+
+    def save(
+        self, seq: int, operands: Sequence[Operand], elements: Sequence[Elements | None]
+    ) -> tuple[Operand, ...]:
+        """Save the operands of a failing call; what can't be saved is a notice."""
+        if self._tensors is None or self._muted:
+            return tuple(operands)
+        try:
+            chosen, keys = _fitting(operands, elements, self._tensors.room)
+            places = self._tensors.save(seq, chosen) if chosen else {}
+        except ImportError:
+            self._not_saved("install what saves them with pip install 'graphdebug[safetensors]'")
+            return tuple(operands)
+        except Exception as error:
+            self._not_saved(f"{type(error).__name__}: {error}")
+            return tuple(operands)
+        large = sum(one is not None for one in elements) - len(chosen)
+        if large:
+            self._not_saved("64 MB is the most that is saved", f"{large} of {len(operands)} operands")
+        return tuple(
+            operand if key is None else _saved(operand, places[key])
+            for operand, key in zip(operands, keys, strict=True)
+        )
 
     def advance_step(self) -> None:
         """A backend saw a step end. Counts, unless the user marks steps."""
@@ -120,6 +161,10 @@ class Recorder:
         self._muted = True
         self.recording = False
 
+    def _not_saved(self, reason: str, what: str = "the operands") -> None:
+        text = f"{what} of the failing call were not saved: {reason}"
+        self.emit([Notice(self.next_seq(), "tensors", text)])
+
     def _try(self, write: Callable[[], None]) -> None:
         try:
             write()
@@ -139,6 +184,28 @@ class Recorder:
         text = "".join(linecache.getlines(file))
         if text and len(text) <= _LARGEST_SOURCE:
             self.emit([Source(self.next_seq(), file, text)])
+
+
+def _fitting(
+    operands: Sequence[Operand], elements: Sequence[Elements | None], room: int
+) -> tuple[dict[str, tuple[str, tuple[int, ...], bytes]], list[str | None]]:
+    """Read the elements that fit into `room` bytes; return them by key, and each operand's key."""
+    chosen: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
+    keys: list[str | None] = []
+    for operand, one in zip(operands, elements, strict=True):
+        if one is None or one.size > room:
+            keys.append(None)
+            continue
+        word = operand.role or "operand"
+        key = word if word not in chosen else f"{word}_{len(keys)}"
+        chosen[key] = (one.dtype, one.shape, one.read())
+        keys.append(key)
+        room -= one.size
+    return chosen, keys
+
+
+def _saved(operand: Operand, place: str) -> Operand:
+    return msgspec.structs.replace(operand, fact=msgspec.structs.replace(operand.fact, saved=place))
 
 
 def _asked_to_raise() -> bool:

@@ -22,7 +22,7 @@ from graphdebug.model.event import SCHEMA_VERSION, Failure, Framework, Level, No
 from graphdebug.model.finding import Finding
 from graphdebug.model.run import EventStore, MemoryStore, Run, StepSlice
 from graphdebug.options import Options
-from graphdebug.recorder import Log, Recorder
+from graphdebug.recorder import Log, Recorder, Tensors
 from graphdebug.showing import SHOWING
 
 __all__ = ["Recording", "record"]
@@ -185,16 +185,20 @@ class Recording(Run):
 
     def _open(self) -> Recorder:
         log: Log = self._store if isinstance(self._store, MemoryStore) else MemoryStore()
+        tensors: Tensors | None = None
         if self.path is not None:
+            from graphdebug.log.tensors import TensorFolder
             from graphdebug.log.writer import LogWriter
 
             log = LogWriter(self.path)
+            folder = TensorFolder(self.path)
+            tensors = folder if self.options.level == "values" else None
         if self.options.keep_last is not None:
             from graphdebug.log.flight import FlightRecorder
 
             log = FlightRecorder(log, self.options.keep_last, lambda: recorder.next_seq())
         self._thread = threading.get_ident()
-        recorder = Recorder(log, self._drain, every=self.options.every, target=self.target)
+        recorder = Recorder(log, self._drain, every=self.options.every, target=self.target, tensors=tensors)
         self._recorder = recorder
         return recorder
 

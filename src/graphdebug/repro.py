@@ -200,7 +200,7 @@ def _tensor(
     fact, made = operand.fact, words["tensor"]
     if fact.saved:
         file, _, key = fact.saved.partition("#")
-        copy = _copied(log.parent / file, script, tensors)
+        copy = _copied((log if log.is_dir() else log.parent) / file, script, tensors)
         return f'load_file("{copy.name}")["{key or name}"]'
     shape = list(fact.shape or ())
     known = {"shape": shape, "dtype": fact.dtype}

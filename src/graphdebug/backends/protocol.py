@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
-from graphdebug.model.event import Event, Failure, Phase
+from graphdebug.model.event import Event, Failure, Operand, Phase
 from graphdebug.model.site import SiteFinder
 from graphdebug.options import Options
 
-__all__ = ["Attachment", "Backend", "Sink"]
+__all__ = ["Attachment", "Backend", "Elements", "Sink"]
+
+
+class Elements(NamedTuple):
+    """The elements of a tensor, read only if they are to be saved. Reading runs no code of the user's."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+    """In bytes."""
+    read: Callable[[], bytes]
+    """Returns them in row-major order; may raise."""
 
 
 class Sink(Protocol):
@@ -38,6 +49,22 @@ class Sink(Protocol):
 
     def emit(self, events: Sequence[Event]) -> None:
         """Write events. Never raises. Cheap in batches (some hundred), not one by one."""
+        ...
+
+    def save(
+        self, seq: int, operands: Sequence[Operand], elements: Sequence[Elements | None]
+    ) -> tuple[Operand, ...]:
+        """Save the operands of failing call `seq` whole, if this recording saves tensors. Never raises.
+
+        Args:
+            seq: sequence number of the failure.
+            operands: what the call was given.
+            elements: for each operand its elements, None where they can't be had.
+
+        Returns:
+            The operands, those saved with the place in ``fact.saved``.
+
+        """
         ...
 
     def advance_step(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from graphdebug.backends.torch.callsite import CallSite, call_site, frames_of
 from graphdebug.backends.torch.culprits import completed
 from graphdebug.backends.torch.eager import EagerRecorder
+from graphdebug.backends.torch.elements import elements_of
 from graphdebug.backends.torch.messages import category_of
 from graphdebug.backends.torch.nodes import Raw
 from graphdebug.backends.torch.operands import operation, tensors_in
@@ -35,8 +36,9 @@ def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
     made = operation(recorder, raw, inner, call)
     kind = type(error)
     site, run_site, forward = _in_backward(recorder, site, str(error), raw, inner)
+    seq = recorder.sink.next_seq()
     return Failure(
-        recorder.sink.next_seq(),
+        seq,
         recorder.sink.step,
         kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
         str(error),
@@ -53,7 +55,7 @@ def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
         site,
         run_site,
         sites.of_traceback(error.__traceback__),
-        made.operands,
+        recorder.sink.save(seq, made.operands, [elements_of(tensor) for tensor in made.tensors]),
         made.attributes,
         raw.seq if raw is not None else None,
     )

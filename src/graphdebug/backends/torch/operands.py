@@ -95,6 +95,7 @@ def _of_raw(recorder: EagerRecorder, raw: Raw, call: CallSite | None) -> Operati
                 # torch multiplies by a transposed view: name the parameter as it was declared
                 fact = kind_of(parameter).fact
                 operands[index] = msgspec.structs.replace(operand, fact=fact)
+                tensors[index] = parameter
                 attributes["weight_layout"] = "OI"
     if len(operands) == 1 and not operands[0].expression and call is not None and len(call.arguments) == 1:
         operands[0] = msgspec.structs.replace(operands[0], expression=call.arguments[0].text)
