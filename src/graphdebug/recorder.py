@@ -94,10 +94,11 @@ class Recorder:
         self, seq: int, operands: Sequence[Operand], elements: Sequence[Elements | None]
     ) -> tuple[Operand, ...]:
         """Save the operands of a failing call; what can't be saved is a notice."""
-        if self._tensors is None or self._muted:
+        if self._tensors is None or self._muted or len(elements) != len(operands):
             return tuple(operands)
+        held = [one if _is_of(one, operand) else None for one, operand in zip(elements, operands, strict=True)]
         try:
-            chosen, keys = _fitting(operands, elements, self._tensors.room)
+            chosen, keys = _fitting(operands, held, self._tensors.room)
             places = self._tensors.save(seq, chosen) if chosen else {}
         except ImportError:
             self._not_saved("install what saves them with pip install 'graphdebug[safetensors]'")
@@ -105,7 +106,7 @@ class Recorder:
         except Exception as error:
             self._not_saved(f"{type(error).__name__}: {error}")
             return tuple(operands)
-        large = sum(one is not None for one in elements) - len(chosen)
+        large = sum(one is not None for one in held) - len(chosen)
         if large:
             self._not_saved("64 MB is the most that is saved", f"{large} of {len(operands)} operands")
         return tuple(
@@ -202,6 +203,12 @@ def _fitting(
         keys.append(key)
         room -= one.size
     return chosen, keys
+
+
+def _is_of(elements: Elements | None, operand: Operand) -> bool:
+    """Whether these are there and are the operand's: a variable is not what was read from it."""
+    fact = operand.fact
+    return elements is not None and (elements.shape, elements.dtype) == (fact.shape, fact.dtype)
 
 
 def _saved(operand: Operand, place: str) -> Operand:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -160,3 +161,81 @@ def test_a_folder_that_can_not_be_made_is_a_notice(tmp_path):
     assert "mat1 and mat2" in str(error)
     (text,) = notices(run)
     assert text.startswith("the operands of the failing call were not saved: FileExistsError: ")
+
+
+def in_session(build):
+    """A call that builds a graph of placeholders with `build` and runs it with what it is to be fed."""
+    import tensorflow as tf
+
+    def call() -> None:
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            fetch, feeds = build(tf)
+            session.run(fetch, feeds)
+
+    return call
+
+
+def matmul_of_placeholders(tf):
+    a = tf.compat.v1.placeholder(tf.float32, [None, None])
+    b = tf.compat.v1.placeholder(tf.float32, [None, None])
+    feeds = {a: ARRAYS["a"], b: ARRAYS["b"]}
+    return tf.matmul(a * 1.0, b), feeds
+
+
+def loss_of_placeholders(tf):
+    logits = tf.compat.v1.placeholder(tf.float32, [None, 10])
+    labels = tf.compat.v1.placeholder(tf.int32, [None])
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return loss, {logits: ARRAYS["logits"], labels: ARRAYS["labels"].tolist()}
+
+
+GENERATOR = np.random.default_rng(0)
+ARRAYS = {
+    "a": GENERATOR.standard_normal((30, 50), np.float32),
+    "b": GENERATOR.standard_normal((40, 30), np.float32),
+    "logits": GENERATOR.standard_normal((200, 10), np.float32),
+    "labels": np.where(np.arange(200) == 123, 10, np.arange(200) % 10).astype(np.int32),
+}
+
+
+@pytest.mark.parametrize("mode", ["session", "eager", "function"])
+def test_tensorflow_saves_the_operands_of_a_failing_matmul(tmp_path, mode):
+    tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+    a, b = tf.constant(ARRAYS["a"]), tf.constant(ARRAYS["b"])
+    free = tf.TensorSpec([None, None], tf.float32)
+    function = tf.function(lambda a, b: tf.matmul(a * 1.0, b), input_signature=[free, free])
+    calls = {
+        "session": in_session(matmul_of_placeholders),
+        "eager": lambda: tf.matmul(a, b),
+        "function": lambda: function(a, b),
+    }
+    log = tmp_path / "run.jsonl"
+    run, error = record(log, calls[mode])
+    assert notices(run) == []
+    found = list(saved(run, log).values())
+    assert [one.numpy().tolist() for one in found] == [ARRAYS["a"].tolist(), ARRAYS["b"].tolist()]
+    assert_raised_again(log, error, run.failures[0].message.splitlines()[0])
+
+
+@pytest.mark.parametrize("mode", ["session", "eager", "function"])
+def test_tensorflow_saves_a_label_out_of_range(tmp_path, mode):
+    tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+    logits, labels = tf.constant(ARRAYS["logits"]), tf.constant(ARRAYS["labels"])
+
+    def loss(labels, logits):
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+    function = tf.function(loss)
+    calls = {
+        "session": in_session(loss_of_placeholders),
+        "eager": lambda: loss(labels, logits),
+        "function": lambda: function(labels, logits),
+    }
+    log = tmp_path / "run.jsonl"
+    run, error = record(log, calls[mode])
+    assert notices(run) == []
+    logits, labels = saved(run, log).values()
+    assert np.array_equal(logits.numpy(), ARRAYS["logits"])
+    assert labels.dtype == torch.int32
+    assert np.array_equal(labels.numpy(), ARRAYS["labels"])
+    assert_raised_again(log, error, "Received a label value of 10 which is outside the valid range of [0, 10)")

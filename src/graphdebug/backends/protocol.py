@@ -59,7 +59,7 @@ class Sink(Protocol):
         Args:
             seq: sequence number of the failure.
             operands: what the call was given.
-            elements: for each operand its elements, None where they can't be had.
+            elements: for each operand its elements, None where they can't be had; empty if none can.
 
         Returns:
             The operands, those saved with the place in ``fact.saved``.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from graphdebug.backends.protocol import Elements
 from graphdebug.model.event import Level, Number, Shape, Stats, TensorFact, number
 
-__all__ = ["array_fact", "device_word", "dtype_word", "sample", "shape_of", "static_fact", "stats_of"]
+__all__ = [
+    "array_fact", "device_word", "dtype_word", "elements_of", "sample", "shape_of", "static_fact", "stats_of",
+]  # fmt: skip
 
 _SAMPLE = 64
 """Elements of a tensor that level `values` keeps."""
@@ -68,6 +72,25 @@ def array_fact(array: np.ndarray, level: Level, *, dtype: str = "", device: str 
     return TensorFact(
         tuple(array.shape), word, device, finite=finite, unchecked=unchecked, stats=stats, values=values
     )
+
+
+def elements_of(value: Any, dtype: str = "") -> Elements | None:
+    """Return the elements of an eager tensor or an array, to be saved; None of anything else and of strings.
+
+    Args:
+        value: what an op was given.
+        dtype: the tensor's dtype, where `value` is an array that was fed or fetched for it.
+
+    """
+    if hasattr(value, "_numpy_internal"):
+        word = dtype_word(value.dtype)
+        if word in ("string", "resource", "variant"):
+            return None
+        shape = tuple(value.shape.as_list())
+        return Elements(word, shape, prod(shape) * value.dtype.size, lambda: bytes(value.numpy().tobytes()))
+    if not isinstance(value, np.ndarray | np.generic) or not _is_numeric(np.asarray(value)):
+        return None
+    return Elements(dtype or value.dtype.name, tuple(value.shape), value.nbytes, value.tobytes)
 
 
 def _all_finite(array: np.ndarray) -> bool:

@@ -9,16 +9,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.errors_impl import OpError
 
-from graphdebug.backends.protocol import Sink
+from graphdebug.backends.protocol import Elements, Sink
 from graphdebug.backends.tensorflow.bodies import BodyError
 from graphdebug.backends.tensorflow.calls import CALLS, function_ops, is_pure
-from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
+from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
 from graphdebug.backends.tensorflow.messages import node_name, read_message, shapes_in
 from graphdebug.backends.tensorflow.misuse import explain_misuse
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
-from graphdebug.backends.tensorflow.plan import Plan, PlanNode, selected_ops
+from graphdebug.backends.tensorflow.plan import Plan, PlanInput, PlanNode, selected_ops
 from graphdebug.backends.tensorflow.probed import Probed, building, read_of
 from graphdebug.backends.tensorflow.probes import MEASURED
 from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
@@ -47,6 +48,9 @@ _READS = frozenset(
 """Ops that TensorFlow calls stateful and that change nothing."""
 _ENDS = ("OutOfRangeError", "CancelledError")
 """Errors that end an input pipeline as a matter of course: they are told only when they leave the block."""
+
+_Arrays = dict[tuple[int, int], tuple[np.ndarray, str]]
+"""Arrays with their tensors' dtypes, by node index and output."""
 
 
 class Failures:
@@ -90,15 +94,18 @@ class Failures:
             return
         node, wanted, shapes = _culprit(probed.plan, node, call)
         replayed = self._replay(run, call, probed.plan, node, wanted, shapes)
-        traced = _traced(probed, wanted, replayed, self._options.level)
-        facts = RunFacts(traced, dict(replayed), runs.feed_facts(call), shapes)
+        level = self._options.level
+        measured = {place: array_fact(array, level, dtype=dtype) for place, (array, dtype) in replayed.items()}
+        traced = _traced(probed, wanted, measured, level)
+        facts = RunFacts(traced, measured, runs.feed_facts(call), shapes)
         writer = runs.writer(call, facts)
-        add_nodes(writer, facts, staged_records(run, call.session, probed, self._options.level))
+        add_nodes(writer, facts, staged_records(run, call.session, probed, level))
+        elements = [] if inner else [_elements(one, call, replayed) for one in node.inputs]
         if inner:
             node, facts, writer = self._opened(node, facts, writer, call, runs, run)
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
-        self.keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq))
+        self.keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq, elements))
 
     def _opened(
         self, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
@@ -127,7 +134,7 @@ class Failures:
     def _replay(
         self, run: Callable[..., Any], call: RunCall, plan: Plan, node: PlanNode, wanted: set[str],
         shapes: Mapping[str, Sequence[Shape | None]],
-    ) -> dict[tuple[int, int], TensorFact]:  # fmt: skip
+    ) -> _Arrays:  # fmt: skip
         """Fetch what led to the failing node once more, if that changes nothing and gives the same."""
         obstacle = _obstacle(plan, node, wanted)
         if obstacle:
@@ -139,11 +146,23 @@ class Failures:
             arrays = run(call.session, None, [], [tensor for _, _, tensor in places], call.feeds, None, None)
         except Exception:
             return {}
-        level = self._options.level
         return {
-            (index, output): array_fact(np.asarray(array), level, dtype=dtype_word(tensor.dtype))
+            (index, output): (np.asarray(array), dtype_word(tensor.dtype))
             for (index, output, tensor), array in zip(places, arrays, strict=True)
         }
+
+
+def _elements(one: PlanInput, call: RunCall, replayed: _Arrays) -> Elements | None:
+    """Return the elements of an operand that was fed, fetched again, or is a constant of the graph."""
+    dtype = dtype_word(one.tensor.dtype)
+    fed = call.feeds.get(one.tensor.ref())
+    if fed is not None:
+        return elements_of(np.asarray(fed, one.tensor.dtype.as_numpy_dtype), dtype)
+    found = None if one.node is None else replayed.get((one.node, one.output))
+    if found is not None:
+        return elements_of(found[0], dtype)
+    constant = one.tensor.op.type == "Const"
+    return elements_of(tensor_util.constant_value(one.tensor), dtype) if constant else None
 
 
 def _caller(plan: Plan, name: str) -> PlanNode | None:
@@ -263,6 +282,7 @@ def _traced(probed: Probed, wanted: set[str], replayed: Mapping[tuple[int, int],
 def _failure(
     sink: Sink, error: Any, runs: Runs, call: RunCall, name: str,
     node: PlanNode | None = None, facts: RunFacts | None = None, seq: int | None = None,
+    elements: Sequence[Elements | None] = (),
 ) -> Failure:  # fmt: skip
     message = str(error.message or error)
     reading = read_message(message)
@@ -281,8 +301,9 @@ def _failure(
         return Failure(
             sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message, site=run_site, **common
         )
+    number = sink.next_seq()
     return Failure(
-        sink.next_seq(),
+        number,
         sink.step,
         f"tensorflow.errors.{kind}",
         message,
@@ -292,7 +313,7 @@ def _failure(
         family=node.family,
         module=node.module,
         site=node.site or run_site,
-        operands=_operands(node, facts, message),
+        operands=sink.save(number, _operands(node, facts, message), elements),
         attributes=node.attributes,
         **common,
     )

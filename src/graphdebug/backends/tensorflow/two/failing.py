@@ -15,7 +15,7 @@ from tensorflow.python.eager import core
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.converted import is_converted
-from graphdebug.backends.tensorflow.facts import static_fact
+from graphdebug.backends.tensorflow.facts import elements_of, static_fact
 from graphdebug.backends.tensorflow.messages import read_message
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
@@ -60,6 +60,8 @@ class Call(NamedTuple):
     node: int | None = None
     message: str = ""
     """The runtime's own words, where TensorFlow wraps them in the stack of the failing node."""
+    tensors: Sequence[Any] = ()
+    """What the operands are, in the same order; empty where they are not at hand."""
 
 
 class Failing:
@@ -89,8 +91,9 @@ class Failing:
         reading = read_message(message)
         kind = type(error).__name__
         is_op_error = isinstance(error, tf.errors.OpError)
+        seq = self._sink.next_seq()
         return Failure(
-            self._sink.next_seq(), self._sink.step,
+            seq, self._sink.step,
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
             category="memory" if kind == "ResourceExhaustedError" else reading.category, detail=reading.detail,
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
@@ -98,7 +101,9 @@ class Failing:
             name=call.name, module=call.module,
             site=call.sites[0] if call.sites else frames[-1] if frames else None,
             run_site=frames[-1] if frames and call.sites and call.mode == "function" else None,
-            frames=frames, operands=tuple(call.operands), attributes=dict(call.attributes), node=call.node,
+            frames=frames,
+            operands=self._sink.save(seq, call.operands, [elements_of(one) for one in call.tensors]),
+            attributes=dict(call.attributes), node=call.node,
         )  # fmt: skip
 
     def _frames(self, error: BaseException) -> tuple[Site, ...]:
@@ -128,7 +133,8 @@ class Failing:
                 called = _CALLED.get(called, called)
                 op_type = next((one for one in _op_types() if one.lower() == called), "")
                 mode = "eager" if all(hasattr(value, "_numpy_internal") for _, value in given) else "function"
-                return Call(op_type, self._operands(given, word("")), {}, mode, self._observer.phase("other"))
+                phase, tensors = self._observer.phase("other"), [value for _, value in given]
+                return Call(op_type, self._operands(given, word("")), {}, mode, phase, tensors=tensors)
         return None
 
     def _operands(self, given: Sequence[tuple[str, Any]], named: Word) -> list[Operand]:
@@ -219,8 +225,9 @@ def _eager_call(observer: Observer, frame: FrameType | None) -> Call | None:
     state = observer.ledger.state
     asked = Asked(attrs.get, lambda index: _constant(tensors, index), operands)
     return Call(
-        op_type, operands, attributes_of(op_type, asked), "eager", observer.phase("other"), state.forward
-    )
+        op_type, operands, attributes_of(op_type, asked), "eager", observer.phase("other"), state.forward,
+        tensors=tensors,
+    )  # fmt: skip
 
 
 def _generated(frame: FrameType) -> tuple[str, list[Any], dict[str, Any]] | None:

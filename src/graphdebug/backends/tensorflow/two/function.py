@@ -180,7 +180,7 @@ class _Functions:
             kept = {index: _unstaged(key, dtypes) for index, (key, dtypes) in plan.kept.items()}
             replay = Replay(plan, inputs, kept)
             outer, index = path[0]
-            replay.reach(outer.entries[index])
+            reached = replay.reach(outer.entries[index])
             found = {at: tensors for at, tensors in replay.tensors.items() if tensors}
             seen = {at: [self._observer.fact(one) for one in tensors] for at, tensors in found.items()}
         finally:
@@ -194,7 +194,7 @@ class _Functions:
         given = [one.operand(role) for one, (_, role) in zip(operands, entry.inputs, strict=True)]
         self._failing.keep(error, Call(
             entry.op, given, entry.attributes, "function", entry.phase, None, entry.name, entry.module,
-            entry.sites, seq, message.strip(),
+            entry.sites, seq, message.strip(), reached if len(path) == 1 else (),
         ))  # fmt: skip
 
     def _plan(self, runtime: Any, name: bytes, frame: FrameType | None) -> Plan | None:

@@ -31,10 +31,9 @@ class Replay:
         self.obstacle = ""
         """Why something could not be computed again; empty where all was."""
 
-    def reach(self, entry: Entry) -> None:
-        """Compute all that `entry` reads."""
-        for position, (ref, _) in enumerate(entry.inputs):
-            self._value(ref, entry, position)
+    def reach(self, entry: Entry) -> list[Any]:
+        """Compute all that `entry` reads and return it, None for what can't be."""
+        return [self._value(ref, entry, position) for position, (ref, _) in enumerate(entry.inputs)]
 
     def _value(self, ref: Ref, reader: Entry, position: int) -> Any:
         source = reader.source.inputs[position]
