@@ -155,8 +155,10 @@ def _expression(call: _Call, words: dict[str, Any], names: Sequence[str]) -> str
 
 def _in_mode(event: Failure | Node, words: dict[str, Any], expression: str) -> str:
     """Return the call as the event's mode makes it: in a function that is compiled, in a graph being built."""
-    mode = "build" if event.phase == "build" else event.mode
-    return str(words["mode"].get(mode, "{call}")).replace("{call}", expression)
+    mode, modes = "build" if event.phase == "build" else event.mode, words["mode"]
+    ran = isinstance(event, Failure) and event.node is not None
+    template = modes.get(f"{mode}.ran" if ran else mode, modes.get(mode, "{call}"))
+    return str(template).replace("{call}", expression)
 
 
 def _fallback(event: Failure | Node, fallback: dict[str, Any]) -> str:
