@@ -42,7 +42,7 @@ class Tensors(Protocol):
     """Bytes that may still be saved."""
 
     def save(self, seq: int, tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]) -> dict[str, str]:
-        """Save dtype, shape and elements by key for event `seq`; return where each lies. May raise."""
+        """Save dtype, shape and elements by key for event `seq`; return where those saved lie. May raise."""
         ...
 
 
@@ -109,8 +109,11 @@ class Recorder:
         large = sum(one is not None for one in held) - len(chosen)
         if large:
             self._not_saved("64 MB is the most that is saved", f"{large} of {len(operands)} operands")
+        unknown = sorted({dtype for key, (dtype, _, _) in chosen.items() if key not in places})
+        if unknown:
+            self._not_saved(f"safetensors has no word for {', '.join(unknown)}", "operands")
         return tuple(
-            operand if key is None else _saved(operand, places[key])
+            _saved(operand, places[key]) if key in places else operand
             for operand, key in zip(operands, keys, strict=True)
         )
 

@@ -126,6 +126,15 @@ def test_a_large_operand_is_left_out_and_the_log_says_so(tmp_path):
     ]
 
 
+def test_an_operand_of_a_dtype_that_safetensors_lacks_is_left_out(tmp_path):
+    log = tmp_path / "run.jsonl"
+    run, _ = record(log, lambda: torch.rand(2, 3) @ torch.ones(2, 3, dtype=torch.complex128))
+    assert set(saved(run, log)) == {"a"}
+    assert notices(run) == [
+        "operands of the failing call were not saved: safetensors has no word for complex128"
+    ]
+
+
 def test_a_tensor_subclass_runs_no_code_of_its_own(tmp_path):
     class Loud(torch.Tensor):
         seen: list = []  # noqa: RUF012

@@ -37,18 +37,21 @@ class TensorFolder:
 
         Returns:
             Where each lies, by key: ``<log>.tensors/<seq>.safetensors#<key>``, relative to the log's folder.
+            Those of a dtype that the format has no word for (``complex128``) are not among them.
 
         Raises:
             ImportError: the safetensors library is not installed.
             Exception: the file can't be written; nothing is left of it.
 
         """
-        from safetensors import TensorSpec, serialize_file
+        from safetensors import SafetensorError, TensorSpec, serialize_file
 
-        specs = {
-            key: TensorSpec(dtype=dtype, shape=shape, data_ptr=_address(data), data_len=len(data))
-            for key, (dtype, shape, data) in tensors.items()
-        }
+        specs = {}
+        for key, (dtype, shape, data) in tensors.items():
+            with suppress(SafetensorError):  # it knows the dtypes
+                specs[key] = TensorSpec(dtype=dtype, shape=shape, data_ptr=_address(data), data_len=len(data))
+        if not specs:
+            return {}
         self._folder.mkdir(exist_ok=True)
         file = self._folder / f"{seq}.safetensors"
         try:
@@ -56,8 +59,8 @@ class TensorFolder:
         except BaseException:
             file.unlink(missing_ok=True)
             raise
-        self.room -= sum(len(data) for _, _, data in tensors.values())
-        return {key: f"{self._folder.name}/{file.name}#{key}" for key in tensors}
+        self.room -= sum(len(tensors[key][2]) for key in specs)
+        return {key: f"{self._folder.name}/{file.name}#{key}" for key in specs}
 
     def _clear(self) -> None:
         """Remove what an earlier recording saved here; files of others stay."""
