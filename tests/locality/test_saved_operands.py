@@ -135,6 +135,17 @@ def test_an_operand_of_a_dtype_that_safetensors_lacks_is_left_out(tmp_path):
     ]
 
 
+def test_the_operands_of_a_rank_are_found_in_a_folder_of_logs(tmp_path, monkeypatch):
+    folder = tmp_path / "ranks"
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        with pytest.raises(RuntimeError) as caught, graphdebug.record(folder / "run.jsonl", level="values"):
+            torch.rand(20, 30) @ torch.rand(20, 30)
+    found = sorted(file.name for file in folder.iterdir() if file.is_dir())
+    assert found == ["run.rank0.jsonl.tensors", "run.rank1.jsonl.tensors"]
+    assert_raised_again(folder, caught.value)
+
+
 def test_a_tensor_subclass_runs_no_code_of_its_own(tmp_path):
     class Loud(torch.Tensor):
         seen: list = []  # noqa: RUF012
