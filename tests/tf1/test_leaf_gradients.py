@@ -14,7 +14,7 @@ def recorded_gradients(build):
     with tf.Graph().as_default(), tf1.Session() as session:
         fetches, feed = build()
         session.run(tf1.global_variables_initializer())
-        with graphdebug.record(level="values") as run:
+        with graphdebug.record(level="values", gradients="all") as run:
             results = session.run(fetches, feed)
     return {one.name: one for one in run.gradients if one.name}, results, run
 

@@ -111,7 +111,7 @@ def plan_gradients(plan: Plan, wanted: str) -> list[GradientPlan]:
     if wanted == "none":
         return []
     found = _variable_gradients(plan.nodes)
-    found += leaf_gradients(plan.nodes, {one.name for one in found})
+    found += leaf_gradients(plan.nodes, {one.name for one in found}, fed=wanted == "all")
     return found + _tensor_gradients(plan.nodes) if wanted == "all" else found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from graphdebug.backends.tensorflow.plan import PlanInput, PlanNode
-from graphdebug.backends.tensorflow.variables import variable_op
+from graphdebug.backends.tensorflow.variables import variable_of
 
 __all__ = ["GradientPlan", "leaf_gradients"]
 
@@ -23,8 +23,8 @@ class GradientPlan(NamedTuple):
     output: int = 0
 
 
-def leaf_gradients(nodes: Sequence[PlanNode], known: set[str]) -> list[GradientPlan]:
-    """Return where the gradients of variables and fed placeholders are, but for those `known` by name.
+def leaf_gradients(nodes: Sequence[PlanNode], known: set[str], *, fed: bool) -> list[GradientPlan]:
+    """Return where the gradients of variables, and of placeholders if `fed`, are; not those `known` by name.
 
     A gradient function makes one tensor for each input of its forward op, in the order of the inputs. The
     tensors that its nodes hand out are matched with the inputs by that order, or, where some inputs have
@@ -41,18 +41,14 @@ def leaf_gradients(nodes: Sequence[PlanNode], known: set[str]) -> list[GradientP
     found: dict[str, GradientPlan] = {}
     for original, group in groups.items():
         for tensor, made in _matched(original, _handed_out(group)) if original is not None else ():
-            name = _leaf_name(tensor)
+            name = variable_of(tensor) or (_placeholder_name(tensor) if fed else "")
             if name and name not in known:
                 uses[name] = uses.get(name, 0) + 1
                 found.setdefault(name, GradientPlan(name, _summed(made, nodes), index.get(original.name)))
     return [one for name, one in found.items() if uses[name] == 1 or one.producer.tensor.op.type == "AddN"]
 
 
-def _leaf_name(tensor: Any) -> str:
-    """Return the name of the variable that `tensor` reads, or of the placeholder it is; else nothing."""
-    variable = variable_op(tensor)
-    if variable is not None:
-        return str(variable.name)
+def _placeholder_name(tensor: Any) -> str:
     return str(tensor.name) if tensor.op.type in _PLACEHOLDERS else ""
 
 
