@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
@@ -64,6 +65,7 @@ def call_site(frame: FrameType, site: Site) -> CallSite | None:
     return None
 
 
+@lru_cache(maxsize=10_000)
 def node_at(site: Site) -> ast.AST | None:
     """Return the expression or augmented assignment that stands exactly at `site`."""
     tree = tree_of(site.file)
