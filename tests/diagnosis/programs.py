@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
+import re
 
 import graphdebug
 
@@ -19,10 +19,21 @@ def programs(module):
     }
 
 
-def marked_lines(module):
-    """The numbers of the lines that carry the mark."""
-    lines = Path(module.__file__).read_text().splitlines()
-    return {number for number, line in enumerate(lines, 1) if MARK in line and "``" not in line}
+def marked_lines(module, name):
+    """The numbers of the marked lines in one program and the helpers of its table that it uses."""
+    used, waiting = set(), [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in used and inspect.getmodule(getattr(module, one, None)) is module:
+            used.add(one)
+            waiting += re.findall(r"\w+", inspect.getsource(getattr(module, one)))
+    numbered = (
+        (number, line)
+        for one in used
+        for lines, first in [inspect.getsourcelines(getattr(module, one))]
+        for number, line in enumerate(lines, first)
+    )
+    return {number for number, line in numbered if MARK in line}
 
 
 def recorded(program, path=None, **options):
@@ -44,7 +55,8 @@ def assert_named_first(module, name, kind, folder):
     assert found, f"nothing was found ({error!r})"
     first = found[0]
     assert first.site is not None
-    assert (first.site.file, first.site.line in marked_lines(module)) == (module.__file__, True), first.text
+    assert first.site.file == module.__file__
+    assert first.site.line in marked_lines(module, name), first.text
     assert kind is None or first.kind == kind
     head, *rest = first.text.splitlines()
     assert head.startswith("graphdebug: ")
