@@ -142,16 +142,7 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
         return call(failure, "the call of backward"), [*body, "  take its mean or sum first"]
     root, links = evidence.provenance.way(loss)
     for node, _ in reversed(links):
-        cuts = node.function in (
-            "detach",
-            "stop_gradient",
-            "argmax",
-            "argmin",
-            "item",
-            "constant",
-            "round",
-            "sign",
-        )
+        cuts = node.function in _CUTS
         integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
         if cuts or integer:
             return made_by(node, f"the {node.function} cuts the graph"), [f"  {node.function} has no gradient"]

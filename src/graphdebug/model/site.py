@@ -54,7 +54,7 @@ class SiteFinder:
             code = frame.f_code
             kind = classes.get(code)
             if kind is None:
-                kind = classes[code] = self._classify(code.co_filename)
+                kind = classes[code] = self._file_class(code.co_filename)
             if kind == _USER:
                 return code, frame.f_lasti
             if kind == _LIBRARY and fallback is None:
@@ -135,9 +135,6 @@ class SiteFinder:
             self._seen_files.add(file)
             if self._on_file is not None:
                 self._on_file(file)
-
-    def _classify(self, filename: str) -> int:
-        return self._file_class(filename)
 
     def _file_class(self, filename: str) -> int:
         kind = self._class_of_file.get(filename)
