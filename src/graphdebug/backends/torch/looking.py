@@ -13,7 +13,7 @@ from graphdebug.model.event import Number, Stats, number
 
 _kernel: Any
 try:
-    from graphdebug.backends.torch import _kernel
+    from graphdebug.backends import _kernel
 except ImportError:  # not compiled on this machine: torch's own operations give the same numbers
     _kernel = None
 

@@ -1,6 +1,6 @@
 /* Looking at the elements of a tensor in one pass over its memory.
  *
- * Plain C against Python's stable ABI, not linked against torch: an element type is a number, memory is
+ * Plain C against Python's stable ABI, linked against no framework: an element type is a number, memory is
  * an address and a length. A block of elements that fits the first cache is tested for NaN and Inf by its bits;
  * a finite block then gives its count of zeros, extremes, mean and squared deviations from that mean.
  * Blocks are merged by the formula of Chan, Golub and LeVeque (1979), which loses no digits where the mean is
