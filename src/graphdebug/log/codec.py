@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from graphdebug.model.batch import Batch
 from graphdebug.model.event import (
     Declaration,
     End,
@@ -61,6 +62,8 @@ def outline(kind: type[Event], fields: Collection[str]) -> Callable[[bytes], Any
 
 def encode(events: Sequence[Event]) -> bytes:
     """Return `events` as lines, without a last newline."""
+    if isinstance(events, Batch):
+        return events.lines()
     return _encoder.encode_lines(events)[:-1]
 
 
