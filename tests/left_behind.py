@@ -59,6 +59,9 @@ def _torch_state() -> dict[str, Any]:
             (torch.optim.Optimizer, "step"),
             (torch.autograd, "backward"),
             (torch.autograd, "grad"),
+            (torch.autograd, "_engine_run_backward"),
+            (torch.jit, "trace_module"),
+            (threading.Thread, "start"),
         )
         if hasattr(owner, name)
     }

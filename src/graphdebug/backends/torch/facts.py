@@ -8,7 +8,7 @@ import torch
 
 from graphdebug.model.event import Number, Shape, Stats, TensorFact
 
-__all__ = ["Kind", "Look", "Valued", "dtype_word", "fact_of", "fact_of_operand", "kind_of"]
+__all__ = ["Kind", "Look", "Valued", "dtype_word", "fact_of", "fact_of_operand", "in_memory", "kind_of"]
 
 
 class Valued:
@@ -49,6 +49,7 @@ CODES = {
     torch.int16: 6, torch.int8: 7, torch.uint8: 8, torch.bool: 8,
 }  # fmt: skip
 """The kernel's numbers for the element types it reads."""
+_functorch = torch._C._functorch
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _MOST_KINDS = 20_000
 _kinds: dict[tuple[Any, ...], Kind] = {}
@@ -98,6 +99,13 @@ def fact_of_operand(kind: Kind, look: Look) -> TensorFact:
     return fact_of(kind, look)
 
 
+def in_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor in memory behind one of a ``torch.func`` transform: all samples of a batch share it."""
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = _functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def dtype_word(dtype: torch.dtype) -> str:
     """Return the numpy-like word for a dtype: ``float32``, ``bfloat16``."""
     word = _words.get(dtype)
@@ -118,7 +126,16 @@ def _make(tensor: torch.Tensor) -> Kind:
     layout = _layout_word(tensor)
     fact = TensorFact(_shape_of(tensor), dtype_word(tensor.dtype), str(tensor.device), layout)
     readable = type(tensor) in _PLAIN and tensor.device.type == "cpu" and not layout
-    return Kind(fact, tensor.numel() if readable else 0, CODES.get(tensor.dtype, -1) if readable else -1)
+    return Kind(fact, _count(tensor), CODES.get(tensor.dtype, -1) if readable else -1)
+
+
+def _count(tensor: torch.Tensor) -> int:
+    """The number of elements; 0 where it is not known."""
+    try:
+        count = tensor.numel()
+    except RuntimeError:
+        return 0
+    return count if type(count) is int else 0
 
 
 def _shape_of(tensor: torch.Tensor) -> Shape | None:

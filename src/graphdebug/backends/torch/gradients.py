@@ -1,4 +1,6 @@
-"""Gradients of every forward tensor (``gradients="all"``): seen as they enter each autograd node."""
+"""Gradients beside those that backward leaves in parameters: of every forward tensor (``gradients="all"``),
+seen as they enter each autograd node, and those that are asked for by name.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.facts import fact_of, kind_of
 from graphdebug.backends.torch.looking import looker
 from graphdebug.backends.torch.nodes import Raw
+from graphdebug.backends.torch.requested import Hooked, RequestedGradients
 from graphdebug.model.event import Event, Gradient
 
 __all__ = ["Gradients"]
@@ -26,7 +29,8 @@ class Gradients:
         self._fresh: list[tuple[weakref.ref[Any], int, int]] = []
         """Outputs whose autograd node does not exist yet: it does when the next op runs."""
         self._handles: list[Any] = []
-        self._arrived: deque[tuple[Any, ...]] = deque()
+        self._arrived: deque[Hooked] = deque()
+        self._requested = RequestedGradients(recorder, self._arrived)
         self._open = True
         if recorder.options.gradients == "all":
             recorder.watchers.append(self._watch)
@@ -35,14 +39,15 @@ class Gradients:
         """Emit the gradients seen."""
         events: list[Event] = []
         while self._arrived:
-            seq, step, fact, forward, output, producer = self._arrived.popleft()
-            site = self._recorder.builder.site_of(forward)
-            events.append(Gradient(seq, step, fact, "", forward, output, producer, site))
+            one = self._arrived.popleft()
+            site = self._recorder.builder.site_of(one.node)
+            events.append(Gradient(one.seq, one.step, one.fact, "", one.node, one.output, one.producer, site))
         self._recorder.sink.emit(events)
         self._handles = [handle for handle in self._handles if handle.hooks_dict_ref() is not None]
 
     def detach(self) -> None:
         """Take the hooks back."""
+        self._requested.detach()
         self._open = False
         for handle in self._handles:
             handle.remove()
@@ -85,4 +90,5 @@ class Gradients:
             look = known if known is not None or self._look is None else self._look(gradient, kind)
         producer = trace[2] if trace is not None else None
         sink = recorder.sink
-        self._arrived.append((sink.next_seq(), sink.step, fact_of(kind, look), seq, output, producer))
+        fact = fact_of(kind, look)
+        self._arrived.append(Hooked(sink.next_seq(), sink.step, fact, seq, output, producer))

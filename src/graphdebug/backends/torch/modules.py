@@ -13,7 +13,7 @@ from torch import nn
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.attributes import plain
-from graphdebug.backends.torch.facts import kind_of
+from graphdebug.backends.torch.facts import in_memory, kind_of
 from graphdebug.backends.torch.origins import Origins
 from graphdebug.backends.torch.source import assigned_attribute, assigned_name, call_arguments, site_of
 from graphdebug.backends.torch.stack import StackReader, locals_of
@@ -147,8 +147,9 @@ class Modules:
                 if tensor is not None:
                     name = f"{path}.{key}" if path else key
                     lookup = _lookup(module, f"_{origin}s", key)
-                    self._tensors[id(tensor)] = weakref.ref(module), origin, name, lookup
-                    self._origins.rename(tensor, (origin, name), lookup)
+                    own = in_memory(tensor)
+                    self._tensors[id(own)] = weakref.ref(module), origin, name, lookup
+                    self._origins.rename(own, (origin, name), lookup)
                     facts[key] = kind_of(tensor).fact
         return facts
 
@@ -174,15 +175,19 @@ class Modules:
 
 
 def _lookup(module: Any, table: str, key: str) -> Callable[[], Any]:
-    """Return a way to a parameter or buffer that keeps neither it nor its module alive."""
+    """Return a way to a parameter or buffer that keeps neither it nor its module alive.
+
+    Inside a ``torch.func`` transform a functional call puts a wrapped tensor in its place for a while.
+    """
     reference = weakref.ref(module)
 
     def find() -> Any:
         owner = reference()
         try:
-            return None if owner is None else getattr(owner, table)[key]
+            found = None if owner is None else getattr(owner, table)[key]
         except KeyError:
             return None
+        return found if found is None or type(found) is nn.Parameter else in_memory(found)
 
     return find
 

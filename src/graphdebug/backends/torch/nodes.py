@@ -127,6 +127,10 @@ class NodeBuilder:
         known = self._forwards.get(forward)
         return known[1].sites()[0] if known is not None else None
 
+    def user_of(self, parameter: str, otherwise: int | None) -> int | None:
+        """Return the first forward node of the step that used a parameter, `otherwise` where none did."""
+        return self._users.get(parameter, otherwise)
+
     def saver_of(self, made: int | None, before: int) -> int | None:
         """Return the forward node, older than `before`, that kept for its backward the tensor that node `made`
         made: the last one that used it and whose backward has not run, else `made` itself.
