@@ -123,3 +123,23 @@ def test_a_transposed_gradient_keeps_the_statistics_of_what_it_is_a_view_of():
     base = torch.randn(4, 3)
     run, _ = recorded(lambda: base.mul(2).t())
     assert run.nodes[-1].outputs[0].stats.l2 == norm(base * 2)
+
+
+def test_the_backward_of_a_write_in_place_points_at_the_write():
+    x = torch.randn(3, 4, requires_grad=True)
+    factor = torch.randn(3, 4, requires_grad=True)
+
+    def program():
+        y = x * 2
+        y.mul_(factor)  # keeps a copy of what it overwrites
+        y[0] *= 3  # into a view
+        y[1:].mul_(factor[1:])  # both
+        y.sum().backward()
+
+    run, _ = recorded(program)
+    backward = [node for node in run.nodes if node.phase == "backward" and node.name != "AccumulateGrad"]
+    assert all(run.node(node.forward) is not None for node in backward)
+    lines = {run.node(node.forward).site.line for node in backward if "CopySlices" in node.name}
+    assert lines == {line_of(__file__, "# into a view"), line_of(__file__, "# both")}
+    (product, *_) = [node for node in backward if node.site.line == line_of(__file__, "# keeps a copy")]
+    assert run.node(product.forward).op == "aten::mul_"

@@ -38,6 +38,8 @@ _now = time.perf_counter
 _CALL_OP = torch._ops.OpOverload.__call__.__code__
 _ACCUMULATE = 2**63
 """Sequence numbers from here on are those of AccumulateGrad, which has none of its own."""
+_NODES_BEFORE = {"torch::autograd::CopySlices": 1, "AsStridedBackward0": 2}
+"""A write into a view makes these after its own autograd node: for its base, and for the view as it is then."""
 _BATCH = 512
 _CONTAINERS = frozenset((list, tuple))
 _OWNERS_KEPT = 100_000
@@ -245,7 +247,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             elif number < _ACCUMULATE:
                 thread.node = number
                 thread.node_name = name = node.name()
-                thread.node_forward = forward = thread.owners.get(number) or self._owner_elsewhere(number)
+                thread.node_forward = forward = thread.owners.get(number) or self._owner_elsewhere(number, name)
             else:
                 name, parameter = "AccumulateGrad", self._accumulated(node)
             if frame is None or frame.f_code is ENGINE_CALL:
@@ -288,6 +290,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             statics.append({key: self._take(one, op, phase, traces) for key, one in kwargs.items()})
         if op.writes:
             self._note_writes(op, seq, args, kwargs)
+            if number - 1 not in thread.owners:
+                self._claim_from_copy(thread, number, seq, traces)
         return (
             seq, sink.step, op, phase, place, path, traces, statics, forward, name, parameter, thread.ident,
             _now(),
@@ -336,8 +340,15 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         name = self.modules.variable_name(leaf, sys._getframe(2))
         return Accumulated(name, self.sink.next_seq(), None if trace is None else trace[2])
 
-    def _owner_elsewhere(self, number: int) -> int | None:
-        """The forward node of a backward that runs in a thread of the engine's."""
+    def _claim_from_copy(self, thread: Thread, number: int, seq: int, traces: list[Trace]) -> None:
+        """Autograd may first copy what an op in place overwrites: its number is the one before the copy's."""
+        last = self._raws[-1] if self._raws else None
+        if last is not None and last[2].name == "aten::clone" and traces and last[6][0] is traces[0]:
+            thread.owners[number - 1] = thread.owners[number] = seq
+
+    def _owner_elsewhere(self, number: int, name: str) -> int | None:
+        """The forward node of a backward that runs elsewhere, or whose number is not that of its op."""
+        number -= _NODES_BEFORE.get(name, 0)
         for thread in list(self._threads.values()):
             if number in thread.owners:
                 return thread.owners[number]
