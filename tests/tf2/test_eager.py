@@ -156,3 +156,15 @@ def test_twenty_steps_are_bit_identical_and_nothing_is_left_behind():
         list(context.context().op_callbacks),
     )  # fmt: skip
     assert not op_callbacks.should_invoke_op_callbacks()
+
+
+def test_a_variable_that_tensorflow_reads_unseen_is_known_by_name():
+    w, v = tf.Variable([1.0, 2.0], name="w"), tf.Variable([3.0, 4.0], name="v")
+    with graphdebug.record() as run:
+        tf.sqrt(w)
+        w * v
+        tf.nn.relu(tf.ones([2]))
+    root, product, relu = (node for node in run.nodes if node.op in ("Sqrt", "Mul", "Relu"))
+    assert [(one.origin, one.name) for one in root.inputs] == [("variable", "w")]
+    assert [(one.origin, one.name) for one in product.inputs] == [("variable", "w"), ("variable", "v")]
+    assert relu.inputs[0].name == ""

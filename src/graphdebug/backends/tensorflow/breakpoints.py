@@ -1,11 +1,11 @@
-"""Breakpoints on values: the debugger opens at the user's line that ran the session, naming the node."""
+"""Breakpoints on values: the debugger opens at the user's line that ran the op or the graph, naming the node."""
 
 from __future__ import annotations
 
 import os
 import pdb  # noqa: T100 -- opening the debugger is what this part is for
 from collections.abc import Callable, Sequence
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from graphdebug.backends.tensorflow.numerics import first_nonfinite
@@ -14,9 +14,12 @@ from graphdebug.model.site import SiteFinder
 
 __all__ = ["Breakpoint"]
 
+_NAME = "offending"
+"""What the tensor is called at the debugger's prompt."""
+
 
 class Breakpoint:
-    """A recording's `break_on`, asked after each run of a session.
+    """A recording's `break_on`, asked after each run of a session or function and after each eager op.
 
     Args:
         condition: ``nonfinite``, a predicate of a node and its output facts, or None for no breakpoint.
@@ -29,16 +32,26 @@ class Breakpoint:
         self._finder = finder
         self.wanted = condition is not None and os.environ.get("PYTHONBREAKPOINT") != "0"
 
-    def stop(self, events: Sequence[Event], frame: FrameType | None) -> None:
-        """Open the debugger where the user ran the session, if a node meets the condition."""
+    def stop(self, events: Sequence[Event], frame: FrameType | None, tensors: Sequence[Any] = ()) -> None:
+        """Open the debugger where the user ran the graph or the op, if a node meets the condition.
+
+        Args:
+            events: what ran.
+            frame: where to look for the user's frame from.
+            tensors: the outputs of an eager op; the debugger knows the one in question as `offending`.
+
+        """
         node = self._first(events)
         while frame is not None and not self._finder.is_user(frame.f_code.co_filename):
             frame = frame.f_back
         if node is None or frame is None:
             return
-        built = f", built at {os.path.basename(node.site.file)}:{node.site.line}" if node.site else ""
-        print(f"graphdebug: {node.name} ({node.op}, {node.phase}) made it{built}")
-        debugger = pdb.Pdb()
+        verb = "" if node.mode == "eager" else "built "
+        where = f", {verb}at {os.path.basename(node.site.file)}:{node.site.line}" if node.site else ""
+        offending = _offending(node, tensors)
+        what = "it" if offending is None else _NAME
+        print(f"graphdebug: {node.name or node.function} ({node.op}, {node.phase}) made {what}{where}")
+        debugger = _Debugger({} if offending is None else {_NAME: offending})
         debugger.reset()
         debugger.interaction(frame, None)
 
@@ -47,3 +60,24 @@ class Breakpoint:
             return first_nonfinite(events)
         nodes = (event for event in events if isinstance(event, Node))
         return next((node for node in nodes if self._predicate(node, node.outputs)), None)
+
+
+def _offending(node: Node, tensors: Sequence[Any]) -> Any:
+    """Return the first output of an eager node that is not finite, else its first; None of other nodes."""
+    if node.mode != "eager" or len(tensors) != len(node.outputs):
+        return None
+    bad = (tensor for tensor, fact in zip(tensors, node.outputs, strict=True) if fact.finite is False)
+    return next(bad, next(iter(tensors), None))
+
+
+class _Debugger(pdb.Pdb):
+    """A debugger that knows some more names."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        super().__init__()
+        self._names = names
+
+    def setup(self, f: FrameType | None, tb: TracebackType | None) -> None:
+        super().setup(f, tb)
+        local: Any = self.curframe_locals
+        local.update(self._names)

@@ -25,10 +25,11 @@ def numerics_error(node: Node, graph: Any) -> Exception:
     import tensorflow as tf
 
     found = next(fact for fact in node.outputs if fact.finite is False)
-    where = f", built at {node.site.file}:{node.site.line}" if node.site else ""
-    text = f"{node.name} ({node.op}){where}: Tensor had {_kinds(found)} values"
+    verb = "" if node.mode == "eager" else "built "
+    where = f", {verb}at {node.site.file}:{node.site.line}" if node.site else ""
+    text = f"{node.name or node.function} ({node.op}){where}: Tensor had {_kinds(found)} values"
     try:
-        op = graph.get_operation_by_name(node.name)
+        op = None if graph is None else graph.get_operation_by_name(node.name)
     except (KeyError, ValueError):
         op = None
     error: Exception = tf.errors.InvalidArgumentError(None if op is None else op.node_def, op, text)
@@ -40,7 +41,7 @@ def numerics_failure(error: Exception, node: Node, seq: int) -> Failure:
     found = next(fact for fact in node.outputs if fact.finite is False)
     return Failure(
         seq, node.step, "tensorflow.errors.InvalidArgumentError", str(error), "nonfinite",
-        {"values": _kinds(found)}, framework="tensorflow", mode="session", phase=node.phase, op=node.op,
+        {"values": _kinds(found)}, framework="tensorflow", mode=node.mode, phase=node.phase, op=node.op,
         function=node.function, family=node.family, name=node.name, module=node.module, site=node.site,
         run_site=node.run_site, operands=node.inputs, attributes=node.attributes, node=node.seq,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from graphdebug.backends.tensorflow.two.function import watch_functions
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.retracing import watch_tracing
 from graphdebug.backends.tensorflow.two.tape import watch_tape
+from graphdebug.backends.tensorflow.two.watching import watch_values
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
 
@@ -21,6 +22,7 @@ def attach(sink: Sink, options: Options) -> Attachment:
     """Watch eager ops, gradient tapes and functions from now on."""
     observer = Observer(sink, options)
     failing = Failing(observer)
+    watch_values(observer, failing)
     restores = [watch_errors(failing, observer), watch_ops(observer), watch_tape(observer)]
     restores.append(watch_tracing(observer))
     restores.append(watch_functions(observer, failing))

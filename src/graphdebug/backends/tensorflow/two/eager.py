@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 from msgspec.structs import replace
 from tensorflow.python.eager import context
-from tensorflow.python.framework import op_callbacks
+from tensorflow.python.framework import op_callbacks, op_def_registry
+from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
-from graphdebug.backends.tensorflow.two.handles import name_of_handle
+from graphdebug.backends.tensorflow.two.handles import name_of_handle, variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
 from graphdebug.backends.tensorflow.vocabulary import Word, word
@@ -80,13 +82,16 @@ class _Ops:
             self._sink.tool_error(f"recording {name}", error)
         finally:
             state.busy = False
+        if self._observer.ended is not None:
+            self._observer.ended(sys._getframe(3), outputs)
 
     def _record(
         self, op_type: str, inputs: Sequence[Any], attrs: Sequence[Any], outputs: Sequence[Any]
     ) -> None:
         observer, name = self._observer, word(op_type)
         seq = self._sink.next_seq()
-        made = tuple([observer.made(one) for one in inputs])
+        frame = sys._getframe(4)
+        made = tuple([self._made(op_type, index, one, frame) for index, one in enumerate(inputs)])
         phase = observer.phase(name.family)
         forward = self._ledger.forward_of(op_type, inputs, outputs) if phase == "backward" else None
         function, family = self._words(name, forward)
@@ -97,7 +102,7 @@ class _Ops:
             return
         self._ledger.ran[seq] = Ran(op_type, made, function, family)
         operands = tuple([one.operand(name.role(index)) for index, one in enumerate(made)])
-        position = self._sink.sites.position(sys._getframe(4))
+        position = self._sink.sites.position(frame)
         thread = threading.get_ident()
         observer.emit(
             Node(
@@ -109,6 +114,20 @@ class _Ops:
                 time=self._sink.now(), thread=0 if thread == _MAIN_THREAD else thread,
             )
         )  # fmt: skip
+
+    def _made(self, op_type: str, index: int, tensor: Any, frame: FrameType) -> Made:
+        """Return where an input came from.
+
+        A generated function that is given a variable reads it in C++, unseen: its frame has the variable.
+        """
+        if self._ledger.made.get(tensor._id) is None:
+            definition = op_def_registry.get(op_type)
+            if definition is not None and index < len(definition.input_arg):
+                variable = frame.f_locals.get(definition.input_arg[index].name)
+                if isinstance(variable, BaseResourceVariable):
+                    fact = self._observer.fact(tensor, look=False)
+                    self._ledger.made[tensor._id] = Made(fact, "variable", name=variable_name(variable))
+        return self._observer.made(tensor)
 
     def _words(self, name: Word, forward: int | None) -> tuple[str, Family]:
         """A backward op has the words of its forward op, whatever op it is made of."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from msgspec.structs import replace
 from tensorflow.python.eager import core
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
@@ -71,14 +72,22 @@ class Failing:
         self._observer = observer
         self._sink = observer.sink
         self._calls: deque[tuple[BaseException, Call]] = deque(maxlen=8)
+        self._told: deque[tuple[BaseException, Failure]] = deque(maxlen=8)
 
     def keep(self, error: BaseException, call: Call) -> None:
         """Remember which call raised `error`."""
         self._calls.append((error, call))
 
+    def keep_told(self, error: BaseException, failure: Failure) -> None:
+        """Remember an exception of ours, with all that is to be said of it."""
+        self._told.append((error, failure))
+
     def of(self, error: BaseException) -> Failure | None:
         """Return what is known of `error`, or None if it is none of TensorFlow's."""
         chain = list(_chain(error))
+        told = next((failure for one in chain for known, failure in self._told if known is one), None)
+        if told is not None:
+            return replace(told, frames=self._frames(error))
         call = next((found for one in chain for known, found in self._calls if known is one), None)
         if call is None:
             call = next((found for one in chain if (found := self._being_made(one)) is not None), None)

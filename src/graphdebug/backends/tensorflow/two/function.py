@@ -106,6 +106,8 @@ class _Functions:
         self._quietly(
             "recording a function", lambda: self._play(plan, made or [], users, extras, position, began)
         )
+        if self._observer.ended is not None:
+            self._observer.ended(sys._getframe(3), users)
         return users or None
 
     def _play(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import array_fact, device_word, dtype_word
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made
 from graphdebug.backends.tensorflow.two.links import Links
-from graphdebug.model.event import Event, Family, Phase, Stats, TensorFact, number
+from graphdebug.model.event import Event, Family, Level, Phase, Stats, TensorFact, number
 from graphdebug.options import Options
 
 __all__ = ["ALIASES", "Observer"]
@@ -51,12 +52,21 @@ class Observer:
         self.links = Links(self.ledger, sink)
         self._differentiated = self._updated = False
         self._filtered = bool(options.phases or options.ops or options.modules)
+        looks = options.tf_debugging or options.break_on is not None
+        self.level: Level = "health" if looks and options.level == "shapes" else options.level
+        self.fresh: list[Event] | None = None
+        """What was emitted since `ended` was last called, where somebody watches."""
+        self.ended: Callable[[FrameType | None, Sequence[Any]], None] | None = None
+        """Called after each eager op and each run of a function, with the caller's frame and the outputs;
+        what it raises is the user's."""
         self._held: list[Event] = []
         self._facts: dict[Any, TensorFact] = {}
 
     def emit(self, event: Event) -> None:
         """Write an event, now or with the next ones."""
         self._held.append(event)
+        if self.fresh is not None:
+            self.fresh.append(event)
         if len(self._held) >= _BATCH:
             self.drain()
 
@@ -114,7 +124,7 @@ class Observer:
         """
         enum = tensor._datatype_enum()
         key = (tensor._shape_tuple(), enum, tensor.device)
-        level = self.options.level
+        level = self.level
         if level == "shapes" or not look or enum in _UNSEEN:
             return self._plain(key, None)
         array = self.elements(tensor)

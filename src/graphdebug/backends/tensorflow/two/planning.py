@@ -89,7 +89,7 @@ class _Planner:
         self._plan = plan
         self._optimized = optimized
         self._look = look
-        self._level = observer.options.level
+        self._level = observer.level
 
     def read(
         self, graph: Any, definition: Any, prefix: str, arguments: Sequence[Ref], stage: str = ""

@@ -117,7 +117,7 @@ class Run:
 
     def play(self, plan: Plan, records: Records, arguments: Sequence[Made]) -> list[Made]:
         """Emit the nodes of one run of `plan`, and return where its outputs came from."""
-        facts = _Facts(plan, records, self._observer.options.level)
+        facts = _Facts(plan, records, self._observer.level)
         made: list[list[Made]] = []
         for index, entry in enumerate(plan.entries):
             inputs = [_resolve(ref, made, arguments) for ref, _ in entry.inputs]
