@@ -157,3 +157,90 @@ def test_a_compiled_function_is_said_to_be_unseen_and_listed():
         "is compiled by XLA (jit_compile=True): its ops are listed with inferred shapes, "
         "their values are not seen; jit_compile=False shows them"
     )
+
+
+W = tf.Variable([0.0, 4.0], name="w")
+
+
+def _line(site):
+    return Path(site.file).read_text().splitlines()[site.line - 1].strip()
+
+
+def _roots_in_a_loop():
+    @tf.function
+    def step(flag):
+        with tf.GradientTape() as tape:
+            h = W * 1.0
+            for _ in tf.range(3):
+                h = tf.sqrt(h)  # each round
+                if flag > 0.0:
+                    h = h + tf.sqrt(h)  # in the branch
+            loss = tf.reduce_sum(h)
+        return tape.gradient(loss, W)
+
+    return step
+
+
+def test_the_backward_of_a_loop_and_its_branch_is_tied_round_by_round():
+    step = _roots_in_a_loop()
+    with graphdebug.record() as run:
+        step(tf.constant(1.0))
+    forward = [node for node in run.nodes if node.op == "Sqrt"]
+    backward = [node for node in run.nodes if node.op == "SqrtGrad"]
+    assert [run.node(node.forward).seq for node in backward] == [node.seq for node in reversed(forward)]
+    assert _line(run.findings[0].site) == "h = h + tf.sqrt(h)  # in the branch"
+    assert run.node(run.findings[0].evidence[0]).forward == forward[-1].seq
+
+
+def test_gradients_all_gives_the_gradient_of_each_forward_tensor_that_has_one():
+    _, step, _ = _net()
+    with graphdebug.record(gradients="all", level="stats") as run:
+        step(X, Y)
+    inner = [one for one in run.gradients if not one.name]
+    ops = {run.node(one.node).op for one in inner}
+    assert ops >= {"Conv2D", "BiasAdd", "Relu", "MaxPool", "MatMul", "SparseSoftmaxCrossEntropyWithLogits"}
+    for one in inner:
+        node = run.node(one.node)
+        assert node.phase == "forward"
+        assert node.outputs[one.output].shape == one.fact.shape
+        assert run.node(one.producer).phase == "backward"
+    assert [one.name for one in run.gradients if one.name] == ["kernel", "bias", "dense"]
+    with graphdebug.record() as run:
+        step(X, Y)
+    assert all(one.name for one in run.gradients)
+
+
+def test_gradients_of_forward_tensors_have_their_values_in_eager_code_and_in_functions():
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            first, second = tf.split(tf.exp(x), 2)
+            loss = tf.reduce_sum(first * second + first)
+        return tape.gradient(loss, x)
+
+    x = tf.constant([0.5, 1.0, 1.5, 2.0])
+    found = []
+    for work in (step, tf.function(step)):
+        with graphdebug.record(gradients="all", level="values") as run:
+            work(x)
+        found.append(
+            {(run.node(one.node).op, one.output): one.fact.values for one in run.gradients if one.node is not None}
+        )
+    eager, traced = found
+    exp = np.exp(x.numpy())
+    expected = {
+        ("Exp", 0): np.concatenate([exp[2:] + 1, exp[:2]]), ("Split", 0): exp[2:] + 1, ("Split", 1): exp[:2],
+        ("Mul", 0): np.ones(2), ("AddV2", 0): np.ones(2),
+    }  # fmt: skip
+    for seen in (eager, traced):
+        assert seen.keys() == expected.keys()
+        for place, values in expected.items():
+            np.testing.assert_allclose(seen[place], values, rtol=1e-6, err_msg=str(place))
+
+
+def test_gradients_in_a_loop_belong_to_their_round():
+    step = _roots_in_a_loop()
+    with graphdebug.record(gradients="all") as run:
+        step(tf.constant(-1.0))
+    roots = [node.seq for node in run.nodes if node.op == "Sqrt"]
+    assert [one.node for one in run.gradients if one.node in roots] == roots[::-1]

@@ -20,10 +20,12 @@ _NOTHING = TensorFact(None, "")
 
 
 class TracedGradient(NamedTuple):
-    """A gradient of a variable in a traced function, by the names of both."""
+    """A gradient of a variable or of a forward op's output in a traced function, by their names."""
 
     variable: str
     tensor: str
+    forward: str = ""
+    output: int = 0
 
 
 class Links:
@@ -76,8 +78,15 @@ class Links:
         """The tape, while traced, gave `tensor` as the gradient of a variable."""
         self._gradients.setdefault(tensor.graph, []).append(TracedGradient(variable, tensor.name))
 
+    def incoming(self, forward: int, output: int, tensor: Any) -> None:
+        """The tape, while traced, gave `tensor` to a gradient function as the gradient of what `forward` gave."""
+        name = self._names.get(forward)
+        if name is not None:
+            found = self._gradients.setdefault(tensor.graph, [])
+            found.append(TracedGradient("", tensor.name, name, output))
+
     def gradients(self, graph: Any) -> Sequence[TracedGradient]:
-        """Return the gradients of variables that `graph` computes."""
+        """Return the gradients that `graph` computes."""
         return self._gradients.get(graph, ())
 
     def forward(self, graph: Any, name: str) -> str | None:

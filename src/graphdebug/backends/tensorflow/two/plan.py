@@ -62,6 +62,8 @@ class Control:
     loop: bool
     bodies: list[Plan]
     """The branches of a cond in the order of their numbers (else, then), or the body of a loop."""
+    words: list[str]
+    """What stands for each body in the paths of its ops: ``body``, ``then``, ``else``, ``branch``."""
 
 
 @dataclass(slots=True)
@@ -77,10 +79,14 @@ class Slots:
 
 
 class Gradients(NamedTuple):
-    """A gradient of a variable that the function computes."""
+    """A gradient that the function computes, of a variable or of a forward tensor."""
 
     variable: str
+    """Its name, empty for that of a tensor."""
     ref: Ref
+    forward: str = ""
+    """Path of the forward op whose output it is the gradient of."""
+    output: int = 0
 
 
 @dataclass(slots=True)

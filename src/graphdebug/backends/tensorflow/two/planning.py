@@ -15,6 +15,7 @@ from graphdebug.backends.tensorflow.facts import static_fact
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.two.copying import LOOKED_INTO, SMALL, Copy
 from graphdebug.backends.tensorflow.two.handles import variable_name
+from graphdebug.backends.tensorflow.two.incoming import incoming_gradients
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
 from graphdebug.backends.tensorflow.two.optimized import Optimized
 from graphdebug.backends.tensorflow.two.plan import Control, Entry, Gradients, Plan, Ref, Slots
@@ -38,6 +39,9 @@ _ONCE = frozenset({
     "StatefulUniform", "StatefulStandardNormalV2", "Multinomial", "RandomShuffle",
 })  # fmt: skip
 """Ops that give something else when run again: what they gave is kept until the function has returned."""
+
+_OF_OUTER = "^"
+"""Marks a path below the body of the forward loop or branch: which one, the backward loop or branch knows."""
 
 _numbers = itertools.count()
 
@@ -64,6 +68,9 @@ def plan_function(observer: Observer, context: Any, name: str, graph: Any, defin
         for entry in plan.entries:
             entry.phase = "backward"
     _settle(plan)
+    if observer.options.gradients == "all":
+        for one in (plan, *(body for control in plan.controls() for body in control.bodies)):
+            one.gradients.extend(incoming_gradients(one))
     return plan
 
 
@@ -104,7 +111,10 @@ class _Planner:
         copy = Copy(definition, self._level)
         refs = self.entries(graph, copy, prefix, arguments)
         for gradient in self._observer.links.gradients(graph):
-            self._plan.gradients.append(Gradients(gradient.variable, refs.get(gradient.tensor, Ref("known"))))
+            forward = f"{prefix}{gradient.forward}" if gradient.forward else ""
+            ref = refs.get(gradient.tensor, Ref("known"))
+            if gradient.variable or ref.kind == "entry":  # else it is the one that the tape began with
+                self._plan.gradients.append(Gradients(gradient.variable, ref, forward, gradient.output))
         return self._finish(graph, definition, refs, copy, stage)
 
     def entries(self, graph: Any, copy: Copy | None, prefix: str, arguments: Sequence[Ref]) -> dict[str, Ref]:
@@ -184,8 +194,9 @@ class _Planner:
             alias=op.type in ALIASES, source=op, home=copy.name if copy is not None else "",
         )  # fmt: skip
         entry.attributes = _attributes(op, sources, entry)
-        forward = self._observer.links.forward(graph, op.name)
-        entry.forward = f"{prefix}{forward}" if forward else _forward_by_name(op.name, prefix)
+        entry.forward, forward = _forward_by_name(op.name, prefix), self._observer.links.forward(graph, op.name)
+        if forward and not entry.forward.startswith(_OF_OUTER):  # of an op in a backward loop it is the loop
+            entry.forward = f"{prefix}{forward}"
         index = len(self._plan.entries)
         if op.type in _LOOPS or op.type in _BRANCHES:
             self._control(op, graph, node, entry, copy, slots)
@@ -234,7 +245,7 @@ class _Planner:
         bodies = [
             self._body(op, graph, node, attr, f"{entry.name}/{words.get(attr, 'branch')}/") for attr in attrs
         ]
-        entry.control = Control(loop, bodies)
+        entry.control = Control(loop, bodies, [words.get(attr, "branch") for attr in attrs])
         if not self._look or node is None or copy is None:
             return
         if op.type.startswith("Stateless"):
@@ -277,6 +288,7 @@ class _Planner:
 
 def _settle(plan: Plan) -> None:
     """Give backward ops the words of their forward ops, and see whether this is a training step."""
+    _unmistake_sums(plan)
     by_name = {entry.name: entry for entry in plan.entries}
     phases = {entry.phase for entry in plan.entries}
     plan.updates = "backward" in phases and any(
@@ -293,6 +305,30 @@ def _settle(plan: Plan) -> None:
             entry.module = forward.module
             entry.function = f"{forward.function.removesuffix('_backward')}_backward"
             entry.family = forward.family
+        _settle_bodies(entry)
+
+
+def _unmistake_sums(plan: Plan) -> None:
+    """Give the sum of a tensor's gradients, which says nothing by its name, to the pass that takes it."""
+    taken: set[int] = set()
+    for index in range(len(plan.entries) - 1, -1, -1):
+        entry = plan.entries[index]
+        if entry.phase == "optimizer" and index in taken:
+            entry.phase = "backward"
+        if entry.phase == "backward":
+            taken |= {ref.at for ref, _ in entry.inputs if ref.kind == "entry"}
+
+
+def _settle_bodies(entry: Entry) -> None:
+    """Tie the ops in a backward loop or branch to those in the forward one."""
+    if entry.control is None:
+        return
+    for kind, body in zip(entry.control.words, entry.control.bodies, strict=True):
+        for inner in body.entries:
+            if inner.forward.startswith(_OF_OUTER):
+                path = f"{entry.forward}/{kind}/{inner.forward.removeprefix(_OF_OUTER)}"
+                inner.forward = path if entry.forward else ""
+            _settle_bodies(inner)
 
 
 def _forward_by_suffix(plan: Plan, entry: Entry) -> str:
@@ -319,7 +355,8 @@ def _forward_by_name(name: str, prefix: str) -> str:
     """TensorFlow names the gradient of ``a/MatMul`` in a backward function ``gradients/a/MatMul_grad/...``."""
     found = re.match(r"gradients/(.+?)_grad/", name)
     if found is None:
-        return ""
+        inside = re.match(r"(?:.*/)?gradients/(.+?)_grad/", name)
+        return "" if inside is None else f"{_OF_OUTER}{inside.group(1)}"
     outer = re.match(r"gradients/(.+?)_grad/", prefix)
     return f"{outer.group(1)}/{found.group(1)}" if outer else found.group(1)
 

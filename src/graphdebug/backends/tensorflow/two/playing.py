@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from graphdebug.backends.tensorflow.two.copying import WIDTHS
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import Observer
-from graphdebug.backends.tensorflow.two.plan import Entry, Plan, Ref, Slots
+from graphdebug.backends.tensorflow.two.plan import Entry, Gradients, Plan, Ref, Slots
 from graphdebug.model.event import Family, Gradient, Level, Node, Site, Stats, TensorFact, number
 
 __all__ = ["Records", "Run"]
@@ -113,7 +113,9 @@ class Run:
         self._run_site = run_site
         self._began = began
         self._forward = forward
-        self.nodes: dict[str, int] = {}
+        self.nodes: dict[str, list[int]] = {}
+        self._round = 0
+        """Iterations of the loop being played that have been played: a backward loop goes from the last one on."""
 
     def play(self, plan: Plan, records: Records, arguments: Sequence[Made]) -> list[Made]:
         """Emit the nodes of one run of `plan`, and return where its outputs came from."""
@@ -126,7 +128,7 @@ class Run:
                 results = self._bodies(entry, facts.controls[index], records, inputs)
             made.append(self._node(entry, facts.of[index], inputs, results))
         for gradient in plan.gradients:
-            self._gradient(gradient.variable, _resolve(gradient.ref, made, arguments))
+            self._gradient(gradient, _resolve(gradient.ref, made, arguments))
         return [_resolve(ref, made, arguments) for ref in plan.outputs]
 
     def raised(
@@ -154,7 +156,7 @@ class Run:
             is_loop = entry.control is not None and entry.control.loop
             return self.raised(rest, inputs if is_loop else inputs[1:], {})
         self._node(replaced(entry, execution="raised"), [], inputs, ())
-        return entry, inputs, self.nodes[entry.name]
+        return entry, inputs, self.nodes[entry.name][-1]
 
     def _bodies(self, entry: Entry, count: int, records: Records, inputs: Sequence[Made]) -> Sequence[Made]:
         """Play the branch taken, or every iteration of a loop; return what came out of it."""
@@ -164,10 +166,11 @@ class Run:
         if not control.loop:
             body = control.bodies[min(max(count, 0), len(control.bodies) - 1)]
             return self.play(body, records.of_body(body.stage, body.staged), inputs[1:])
-        body = control.bodies[0]
+        body, outer = control.bodies[0], self._round
         results = inputs
-        for _ in range(count):
+        for self._round in range(count):
             results = self.play(body, records.of_body(body.stage, body.staged), results)
+        self._round = outer
         return results
 
     def _node(
@@ -175,7 +178,7 @@ class Run:
     ) -> list[Made]:
         observer, sink = self._observer, self._observer.sink
         seq = sink.next_seq()
-        self.nodes[entry.name] = seq
+        self.nodes.setdefault(entry.name, []).append(seq)
         forward, function, family = self._tied(entry)
         wanted = observer.wants(entry.op, function, entry.module, entry.phase)
         if entry.alias and inputs and facts:
@@ -205,18 +208,31 @@ class Run:
         """Return the forward node of a backward op, and the words that follow from it."""
         if not entry.forward:
             return None, entry.function, entry.family
-        seq = self.nodes.get(entry.forward)
-        if seq is None and self._forward is not None:
-            seq = self._forward.nodes.get(entry.forward)
+        seq = self._made_in_forward(entry.forward)
         ran = None if seq is None else self._ledger.ran.get(seq)
         if ran is None:
             return seq, entry.function, entry.family
         return seq, f"{ran.function.removesuffix('_backward')}_backward", ran.family
 
-    def _gradient(self, variable: str, made: Made) -> None:
+    def _made_in_forward(self, path: str) -> int | None:
+        """Return the number of a forward node, of this run or of that of the forward function."""
+        seqs = self.nodes.get(path)
+        if seqs is None and self._forward is not None:
+            seqs = self._forward.nodes.get(path)
+        return None if seqs is None else seqs[-1 - self._round] if self._round < len(seqs) else seqs[-1]
+
+    def _gradient(self, gradient: Gradients, made: Made) -> None:
         sink = self._observer.sink
-        if self._observer.options.gradients != "none" and made.fact.dtype:
-            self._observer.emit(Gradient(sink.next_seq(), sink.step, made.fact, variable, producer=made.seq))
+        if self._observer.options.gradients == "none" or not made.fact.dtype:
+            return
+        node = self._made_in_forward(gradient.forward) if gradient.forward else None
+        if gradient.variable or node is not None:
+            self._observer.emit(
+                Gradient(
+                    sink.next_seq(), sink.step, made.fact, gradient.variable, node, gradient.output,
+                    producer=made.seq,
+                )
+            )  # fmt: skip
 
 
 def _resolve(ref: Ref, made: Sequence[Sequence[Made]], arguments: Sequence[Made]) -> Made:

@@ -90,6 +90,8 @@ class _Tape:
         state.forward = owner = self._quietly(
             "tying a gradient to its op", lambda: self._owner(op_name, outputs, out_grads)
         )
+        if owner is not None and self._observer.options.gradients == "all":
+            self._quietly("recording gradients", lambda: self._of_outputs(owner, out_grads))
         try:
             grads = backprop._gradient_function(op_name, attrs, count, inputs, outputs, out_grads, skip, scope)
         finally:
@@ -140,8 +142,16 @@ class _Tape:
                 continue
             before = self._ledger.gradient_of.get(tensor_id) or ()
             self._ledger.gradient_of[tensor_id] = (*before, made)
-            if self._observer.options.gradients == "all" and made.seq is not None and made.seq >= 0:
-                self._emit(grad, node=made.seq, output=made.output)
+
+    def _of_outputs(self, owner: int, grads: Sequence[Any]) -> None:
+        """What a gradient function is given is the gradient of each output, all uses of it summed up."""
+        for output, grad in enumerate(grads):
+            dense = getattr(grad, "values", grad)
+            made = self._ledger.made.get(getattr(dense, "_id", -1))
+            if owner < 0 and hasattr(dense, "graph"):
+                self._observer.links.incoming(owner, output, dense)
+            elif made is not None and made.seq is not None:  # else it is where the tape began, or a zero
+                self._emit(dense, node=owner, output=output)
 
     def _of_variables(self, sources: Any, grads: Any) -> None:
         if self._observer.options.gradients == "none" or grads is None:
