@@ -6,44 +6,58 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.softmaxes import softmax_of
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["AxisWatch"]
 
+_ARITHMETIC = 8
+"""Divisions and differences of one line that are looked at for a softmax spelled out."""
+
 
 class AxisWatch:
     """Looks at softmax, argmax and losses on what a layer gave."""
 
-    families = ("softmax", "reduce", "loss")
+    families = ("softmax", "reduce", "loss", "elementwise")
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._judged: set[tuple[Site | None, str]] = set()
+        self._judged: dict[tuple[Site | None, str], int] = {}
         self._found: list[Finding] = []
 
     def see(self, node: Node) -> None:
-        """Look at one node, once for each line and function."""
-        key = (node.site, node.function)
-        if node.phase != "forward" or not node.inputs or key in self._judged or len(self._judged) > 10_000:
+        """Look at one node, once for each line and function; at arithmetic, of which a line has more, often."""
+        arithmetic = node.family == "elementwise"
+        if node.phase != "forward" or not node.inputs or (arithmetic and node.function not in ("div", "sub")):
             return
-        self._judged.add(key)
-        if node.family == "softmax" or node.function == "argmax":
-            self._axis(node)
-        if node.function in ("log_softmax", "cross_entropy", "sparse_cross_entropy", "bce_with_logits"):
-            self._twice(node)
+        key = (node.site, node.function)
+        times = self._judged.get(key, 0)
+        if times >= (_ARITHMETIC if arithmetic else 1) or len(self._judged) > 10_000:
+            return
+        self._judged[key] = times + 1
+        softmax = softmax_of(self._evidence.provenance, node)
+        if softmax is not None:
+            self._axis(node, softmax.operand, softmax.axis, "softmax")
+        elif node.function == "argmax":
+            axis = node.attributes.get("axis")
+            axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+            self._axis(node, node.inputs[0], axis, "argmax")
+        if softmax is not None and softmax.logarithm:
+            self._twice(node, softmax.operand, "log_softmax")
+        elif node.function in ("cross_entropy", "sparse_cross_entropy", "bce_with_logits"):
+            logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
+            self._twice(node, logits, node.function)
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""
         return self._found
 
-    def _axis(self, node: Node) -> None:
-        axis = node.attributes.get("axis")
-        axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+    def _axis(self, node: Node, operand: Operand, axis: object, function: str) -> None:
         if not isinstance(axis, int):
             return
-        operand, axis = self._untransposed(node, axis)
+        operand, axis = self._untransposed(node, operand, axis)
         shape = operand.fact.shape
         if shape is None or len(shape) != 2 or (shape[0] or 0) < 2:
             return
@@ -52,18 +66,18 @@ class AxisWatch:
             return
         size, over = shape[axis % 2], axis % 2
         if size == 1:
-            body = f"{shape_words(shape)}: over one column it is always {0 if node.function == 'argmax' else 1}"
+            body = f"{shape_words(shape)}: over one column it is always {0 if function == 'argmax' else 1}"
             tries = ["give the layer one output a class", "use a sigmoid and a threshold for one output"]
-            self._report(node, layer, "over a single column", body, tries, 0.85)
+            self._report(node, layer, f"{function} over a single column", body, tries, 0.85)
         elif over == 0 and (shape[1] or 0) > 1 and self._is_batch(operand, shape[0]):
             body = f"{shape_words(shape)}: axis 0 is the batch, so the samples share one sum of 1"
-            self._report(node, layer, "over the batch", body, ["take it over axis 1 (the classes)"], 0.65)
+            tries = ["take it over axis 1 (the classes)"]
+            self._report(node, layer, f"{function} over the batch", body, tries, 0.65)
 
-    def _untransposed(self, node: Node, axis: int) -> tuple[Operand, int]:
+    def _untransposed(self, node: Node, operand: Operand, axis: int) -> tuple[Operand, int]:
         """Return what the line was given and the axis meant: over any axis but the last, some frameworks
         transpose a matrix first.
         """
-        operand = node.inputs[0]
         before = self._evidence.provenance.node(operand.producer)
         if before is None or before.family != "permute" or before.site != node.site or not before.inputs:
             return operand, axis
@@ -72,32 +86,31 @@ class AxisWatch:
             return operand, axis
         return before.inputs[0], 1 - axis % 2
 
-    def _twice(self, node: Node) -> None:
-        operand = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
+    def _twice(self, node: Node, operand: Operand, function: str) -> None:
         operand = self._evidence.provenance.unchanged(operand)
         before = self._evidence.provenance.node(operand.producer)
-        twice = before is not None and (
-            (before.function == "softmax" and node.function != "bce_with_logits")
-            or (before.function == "sigmoid" and node.function == "bce_with_logits")
-        )
+        known = softmax_of(self._evidence.provenance, before) if before is not None else None
+        softmax = known is not None and not known.logarithm
+        activation = "softmax" if softmax else before.function if before is not None else ""
+        twice = activation == ("sigmoid" if function == "bce_with_logits" else "softmax")
         if before is None or not twice or before.site is None or not before.outputs:
             return
-        if len(before.outputs[0].shape or ()) != 2 and node.function == "log_softmax":
+        if len(before.outputs[0].shape or ()) != 2 and function == "log_softmax":
             return
-        candidates = [*made_by(before, f"the {before.function}"), *made_by(node, f"the {node.function}")]
+        candidates = [*made_by(before, f"the {activation}"), *made_by(node, f"the {function}")]
         self._found.append(
             self._evidence.finding(
                 "double_activation",
-                what=f"{node.function} of what already went through {before.function}",
+                what=f"{function} of what already went through {activation}",
                 candidates=candidates,
                 failed=node.site,
                 confidence=0.75,
                 when=f"{node.phase}, step {node.step}; nothing failed",
                 body=[
-                    f"  {node.function} takes logits: it applies {before.function} itself",
+                    f"  {function} takes logits: it applies {activation} itself",
                     "  twice, it flattens the scores: the loss can't get near 0 and learns slowly",
                 ],
-                tries=[f"leave out the {before.function}, or take the loss that expects probabilities"],
+                tries=[f"leave out the {activation}, or take the loss that expects probabilities"],
                 operands=(operand,),
                 evidence=(node.seq, before.seq),
             )
@@ -122,16 +135,17 @@ class AxisWatch:
         return bool(root.fact.shape) and root.fact.shape is not None and root.fact.shape[0] == rows and whole
 
     def _report(
-        self, node: Node, layer: Node, where: str, body: str, tries: Sequence[str], confidence: float
+        self, node: Node, layer: Node, what: str, body: str, tries: Sequence[str], confidence: float
     ) -> None:
-        candidates = made_by(node, f"the {node.function}")
+        self._judged[node.site, node.function] = _ARITHMETIC
+        candidates = made_by(node, f"the {what.partition(' ')[0]}")
         declared = self._evidence.provenance.declared(layer.module) if layer.module else None
         if declared is not None and declared.site is not None:
             candidates.append(Candidate(declared.site, "declaration", f"declares {layer.module}", layer.module))
         self._found.append(
             self._evidence.finding(
                 "wrong_axis",
-                what=f"{node.function} {where}",
+                what=what,
                 candidates=candidates,
                 confidence=confidence,
                 when=f"{node.phase}, step {node.step}; nothing failed",

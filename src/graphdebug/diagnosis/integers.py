@@ -1,67 +1,159 @@
-"""Integers that wrap: a difference of unsigned numbers, made before they were cast to floats."""
+"""Integers that were taken as real numbers too late: after they wrapped around, or lost their fraction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from math import prod
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Node
+from graphdebug.model.event import Node, Operand, TensorFact
 from graphdebug.model.finding import Finding
 
 __all__ = ["IntegerWatch"]
 
-_WRAPPING = ("sub", "neg", "rsub")
-_RANGE = {"uint8": "0 to 255", "uint16": "0 to 65535", "uint32": "0 to 4294967295", "uint64": "0 to 2^64 - 1"}
+_DIFFERENCES = ("sub", "neg", "rsub")
+_LINEAR: dict[str, Callable[[float, float], float]] = {
+    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
+}  # fmt: skip
+"""The mean of a result from those of its operands, if nothing wrapped; a product is one by a number."""
+_RANGE = {
+    "uint8": "0 to 255", "uint16": "0 to 65535", "uint32": "0 to 4294967295", "uint64": "0 to 2^64 - 1",
+    "int8": "-128 to 127", "int16": "-32768 to 32767", "int32": "-2147483648 to 2147483647",
+    "int64": "-2^63 to 2^63 - 1",
+}  # fmt: skip
+_HIGHEST = {"uint8": 255, "int8": 127}
+"""The largest number of a type that data are likely to reach."""
+_BYTE_SCALE = (255, 256)
+_DIVISOR = re.compile(r"//\s*(\d+)|\b(?:div|divide|floordiv|floor_divide|truncatediv)\([^()]+,\s*(\d+)")
+_KEPT = 1000
 
 
 class IntegerWatch:
-    """Looks for unsigned differences that are then taken as real numbers."""
+    """Looks for integer results that are then taken as real numbers, though they are not what was meant."""
 
     families = ("elementwise", "cast")
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._wrapped: dict[int, Node] = {}
+        self._suspects: dict[int, tuple[Node, Callable[[Node, Node], Finding]]] = {}
         self._found: list[Finding] = []
 
     def see(self, node: Node) -> None:
         """Look at one node."""
         fact = node.outputs[0] if node.outputs else None
-        if fact is None or node.phase != "forward":
+        if fact is None or node.phase != "forward" or self._found:
             return
-        if node.function in _WRAPPING and fact.dtype in _RANGE and len(self._wrapped) < 1000:
-            self._wrapped[node.seq] = node
-        elif self._wrapped and "float" in fact.dtype and not self._found:
-            made = next((self._wrapped[o.producer] for o in node.inputs if o.producer in self._wrapped), None)
-            if made is not None:
-                self._report(made, node)
+        if fact.dtype in _RANGE:
+            if len(self._suspects) < _KEPT:
+                self._suspect(node, fact)
+        elif self._suspects and "float" in fact.dtype:
+            held = next((self._suspects[o.producer] for o in node.inputs if o.producer in self._suspects), None)
+            if held is not None:
+                made, report = held
+                self._found.append(report(made, node))
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""
         return self._found
 
-    def _report(self, node: Node, cast: Node) -> None:
-        dtype = node.outputs[0].dtype
-        self._found.append(
-            self._evidence.finding(
-                "integer_wrap",
-                what=f"{node.function} in {dtype} wraps around below zero",
-                candidates=[
-                    *made_by(node, f"the {node.function}"),
-                    *made_by(cast, f"the {cast.function} after it"),
-                ],
-                confidence=0.75,
-                when=f"{node.phase}, step {node.step}; nothing failed",
-                body=[
-                    (
-                        f"  {shape_words(node.outputs[0].shape)} {dtype} holds {_RANGE[dtype]}; then it became "
-                        f"{cast.outputs[0].dtype}"
-                    )
-                ],
-                tries=["cast to float before the difference"],
-                operands=node.inputs,
-                evidence=(node.seq, cast.seq),
-            )
+    def _suspect(self, node: Node, fact: TensorFact) -> None:
+        if node.family == "cast":
+            return
+        wrapped = _wrapped(node, fact)
+        if wrapped or (wrapped is None and node.function in _DIFFERENCES and fact.dtype.startswith("uint")):
+            self._suspects[node.seq] = node, self._wrap
+        elif node.function in ("floor_divide", "div") and self._truncates(node) is not None:
+            self._suspects[node.seq] = node, self._cut_off
+
+    def _truncates(self, node: Node) -> float | None:
+        """Return the divisor, if it is as large as the numbers it divides: hardly anything but 0 is left."""
+        if not node.inputs or prod(size or 1 for size in node.inputs[0].fact.shape or ()) < 2:
+            return None
+        divided, divisor = node.inputs[0].fact, self._divisor(node)
+        if divisor is None or divisor < 2:
+            return None
+        stats = divided.stats
+        highest = (
+            float(stats.max) if stats is not None and stats.max is not None else _HIGHEST.get(divided.dtype)
         )
+        if highest is None:
+            return divisor if divisor in _BYTE_SCALE else None
+        return divisor if 0 < highest <= divisor else None
+
+    def _divisor(self, node: Node) -> float | None:
+        """Return the number that a node divides by: recorded, or read off the line."""
+        scalar = _value(node, 1)
+        if scalar is None and node.site is not None:
+            written = _DIVISOR.search(self._evidence.source.line(node.site))
+            scalar = float(written[1] or written[2]) if written is not None else None
+        return scalar
+
+    def _cut_off(self, node: Node, cast: Node) -> Finding:
+        divided, left = node.inputs[0].fact, node.outputs[0].stats
+        size = prod(one or 1 for one in divided.shape or ())
+        zeros = f"{left.zero} of {size} results are 0" if left is not None else "all below it became 0"
+        body = [
+            f"  {shape_words(divided.shape)} {divided.dtype} divided by {self._divisor(node):g}: {zeros}",
+            f"  only then it became {cast.outputs[0].dtype}",
+        ]
+        what = f"a division of {divided.dtype} numbers cut the fraction off"
+        return self._report("integer_division", node, cast, what, body, "division")
+
+    def _wrap(self, node: Node, cast: Node) -> Finding:
+        fact, means = node.outputs[0], _means(node)
+        below = node.function in _DIFFERENCES and fact.dtype.startswith("uint")
+        holds = f"{shape_words(fact.shape)} {fact.dtype} holds {_RANGE[fact.dtype]}"
+        body = [f"  {holds}; then it became {cast.outputs[0].dtype}"]
+        if means is not None and fact.stats is not None and fact.stats.mean is not None:
+            meant = _LINEAR[node.function](*means)
+            body.append(f"  the mean should be {meant:.4g}, it is {fact.stats.mean:.4g}")
+        what = f"{node.function} in {fact.dtype} wraps around {'below zero' if below else 'beyond its range'}"
+        return self._report("integer_wrap", node, cast, what, body, "difference" if below else node.function)
+
+    def _report(
+        self, kind: str, node: Node, cast: Node, what: str, body: Sequence[str], before: str
+    ) -> Finding:
+        return self._evidence.finding(
+            kind, what=what, confidence=0.75, when=f"{node.phase}, step {node.step}; nothing failed",
+            candidates=[*made_by(node), *made_by(cast, f"the {cast.function} after it")], body=body,
+            tries=[f"cast to float before the {before}"], operands=node.inputs, evidence=(node.seq, cast.seq),
+        )  # fmt: skip
+
+
+def _wrapped(node: Node, fact: TensorFact) -> bool | None:
+    """Whether a sum, difference or product by a number wrapped, as its mean tells; None without means."""
+    means = _means(node)
+    if means is None or fact.stats is None or fact.stats.mean is None:
+        return None
+    meant = _LINEAR[node.function](*means)
+    return abs(float(fact.stats.mean) - meant) > 1e-3 * max(1.0, abs(meant))
+
+
+def _means(node: Node) -> tuple[float, float] | None:
+    """Return the means of the operands of an op whose mean follows from them."""
+    if node.function not in _LINEAR or not node.inputs or node.attributes.get("alpha", 1) != 1:
+        return None
+    first = node.inputs[0].fact.stats
+    if node.function == "mul" and not _single(node, 1):
+        return None
+    second = _value(node, 1)
+    if first is None or first.mean is None or second is None:
+        return None
+    return float(first.mean), second
+
+
+def _single(node: Node, index: int) -> bool:
+    return len(node.inputs) <= index or node.inputs[index].fact.shape == ()
+
+
+def _value(node: Node, index: int) -> float | None:
+    """Return the mean of an operand, or the number that stands in its place."""
+    operand: Operand | None = node.inputs[index] if len(node.inputs) > index else None
+    if operand is None:
+        scalar = node.attributes.get("scalar")
+        return float(scalar) if isinstance(scalar, int | float) else None
+    stats = operand.fact.stats
+    return float(stats.mean) if stats is not None and stats.mean is not None else None

@@ -42,7 +42,7 @@ _FAMILIES: dict[Family, str] = {
     "replication_pad2d replication_pad3d",
     "upsample": "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d "
     "upsample_linear1d upsample_bicubic2d upsample_trilinear3d pixel_shuffle interpolate",
-    "cast": "to_copy to type",
+    "cast": "to_copy to type convert_element_type",
     "random": "rand randn randint randperm normal uniform bernoulli rand_like randn_like randint_like "
     "multinomial random exponential",
     "fill": "zeros ones full empty zeros_like ones_like full_like empty_like fill zero arange linspace eye "
@@ -60,11 +60,11 @@ _ELEMENTWISE = (
     "silu elu selu leaky_relu hardtanh hardswish hardsigmoid softplus prelu mish logit clamp clamp_min "
     "clamp_max floor ceil round trunc frac fmod remainder floor_divide lerp addcmul addcdiv eq ne lt le gt ge "
     "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not nan_to_num sgn xlogy "
-    "lgamma digamma threshold log_sigmoid_forward hypot copysign logaddexp glu celu"
+    "lgamma digamma threshold log_sigmoid_forward hypot copysign logaddexp glu celu fma"
 )
 _FUNCTIONS = {
     "addmm": "linear", "mm": "matmul", "mv": "matmul", "dot": "matmul", "t": "transpose", "rsub": "sub",
-    "unsafe_view": "view", "to_copy": "cast", "native_batch_norm": "batch_norm",
+    "unsafe_view": "view", "to_copy": "cast", "convert_element_type": "cast", "native_batch_norm": "batch_norm",
     "cudnn_batch_norm": "batch_norm",
     "native_batch_norm_legit": "batch_norm", "native_batch_norm_legit_no_training": "batch_norm",
     "native_layer_norm": "layer_norm", "native_group_norm": "group_norm", "native_dropout": "dropout",
