@@ -1,4 +1,4 @@
-"""The same fault gives the same kind of finding in PyTorch and in TensorFlow, on its line, live and from the file."""
+"""One fault gives one kind of finding in PyTorch and in TensorFlow, on its line, live and from the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = {
     "reshape_to_other_elements": "shape_mismatch",
     "gathered_out_of_range": "index_range",
     "token_out_of_vocabulary": "index_range",
-    "loss_of_other_batches": "target_mismatch",
+    "loss_of_other_batches": "shape_mismatch",
     "label_out_of_range": "target_range",
     "reshape_folds_the_batch": "silent_fold",
     "reshape_folds_and_never_fails": "silent_fold",

@@ -20,7 +20,8 @@ _WORDS = {
     "b": ("b", "y", "other"),
 }
 """Words by which calls name an operand in each role."""
-_PLACES = {"a": 0, "b": 1, "input": 0, "weight": 1, "logits": 0, "labels": 1}
+_PLACES = {"a": 0, "b": 1, "input": 0, "weight": 1, "logits": 0, "labels": 1, "index": -1}
+"""Where a call has the operand in each role; an index comes last, after an axis if there is one."""
 
 
 class Arguments:
@@ -40,9 +41,9 @@ class Arguments:
         for keyword in found.keywords:
             if keyword.arg in _WORDS.get(operand.role, ()):
                 return keyword.value
-        place = _PLACES.get(operand.role or "input", -1)
+        place = _PLACES.get(operand.role or "input")
         plain = found.args if not any(isinstance(one, ast.Starred) for one in found.args) else []
-        return plain[place] if 0 <= place < len(plain) else None
+        return plain[place] if place is not None and place < len(plain) and plain else None
 
     def born(self, value: ast.expr, frames: Sequence[Site]) -> Site | None:
         """Return the line where the value of `value`, an expression in the innermost frame, was made.

@@ -49,7 +49,7 @@ class Evidence:
                 and node.family == failure.family
                 and node.module == failure.module
                 and node.phase == failure.phase
-                and _same_line(node.site, failure.site)
+                and _same_call(node.site, failure.site)
             ):
                 return node
         return None
@@ -92,5 +92,9 @@ def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
     return kept
 
 
-def _same_line(one: Site | None, other: Site | None) -> bool:
-    return one is not None and other is not None and one.file == other.file and one.line == other.line
+def _same_call(one: Site | None, other: Site | None) -> bool:
+    """Whether both are one line, and one expression of it where that is known."""
+    if one is None or other is None or (one.file, one.line) != (other.file, other.line):
+        return False
+    ends = (one.column, one.end_column), (other.column, other.end_column)
+    return ends[0] == ends[1] or one.column < 0 or other.column < 0

@@ -25,6 +25,8 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     if failure.family == "loss":
         return _labels(evidence, failure, operands)
+    if failure.family == "matmul":
+        return _transposed(evidence, failure, operands) or _product(evidence, failure, operands)
     odd, axis = _odd_one(failure, operands)
     if odd is None:
         return _transposed(evidence, failure, operands)
@@ -34,6 +36,28 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         or _two_ways(evidence, failure, odd, rest, axis)
         or _plain(evidence, failure, odd, rest, axis)
     )
+
+
+def _product(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:
+    """A matrix product of two tensors of which none is known for a weight."""
+    a, b = operands[0].fact.shape or (), operands[1].fact.shape or ()
+    if not a or not b:
+        return None
+    columns = a[-2 if failure.attributes.get("transpose_a") and len(a) > 1 else -1]
+    rows = b[-1 if failure.attributes.get("transpose_b") or len(b) < 2 else -2]
+    if columns == rows or columns is None or rows is None:
+        return None
+    body = [f"{shape_words(a)} has {columns} columns, {shape_words(b)} has {rows} rows: these must be equal"]
+    made = [
+        operand_origin(evidence, one, failure, f"makes {shape_words(one.fact.shape)}") for one in operands[:2]
+    ]
+    if b[-1] == columns:
+        return Account([*call(failure, "the product"), *made[1], *made[0]], body,
+                       [f"transpose the second: {shape_words(a)} by {shape_words((*b[:-2], b[-1], rows))}"],
+                       confidence=0.6)  # fmt: skip
+    given = [evidence.provenance.node(one.producer) is None for one in operands[:2]]
+    odd = made[given.index(True)] if sum(given) == 1 else []
+    return Account([*odd, *call(failure, "the product"), *made[1], *made[0]], body, [], confidence=0.6)
 
 
 def _odd_one(failure: Failure, operands: Sequence[Operand]) -> tuple[Operand | None, int]:
@@ -265,6 +289,12 @@ def _changes(node: Node, through: int, axis: int) -> bool:
     return len(before) == len(after) >= -axis and before[axis] != after[axis]
 
 
+def _is_scale(vector: Operand, other: Operand) -> bool:
+    """Whether `vector` is one number a feature, that fits no axis of what it is applied to."""
+    size, shape = vector.fact.shape or (), other.fact.shape or ()
+    return len(size) == 1 < len(shape) and size[0] not in shape
+
+
 def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account:
     """No more is known than which operand the others outvote, and where each came from."""
     body = [
@@ -278,4 +308,6 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     layer = _last_layer(evidence, odd) + _last_layer(evidence, rest)
     stored = evidence.provenance.stored(odd) is not None or evidence.provenance.stored(rest) is not None
     first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
+    if not first and _is_scale(odd, rest):
+        first = made
     return Account([*first, *call(failure), *made, *layer, *other], body, [], confidence=0.6)

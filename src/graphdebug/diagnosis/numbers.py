@@ -90,17 +90,19 @@ def _scaled_at(evidence: Evidence, node: Node) -> bool:
 def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure | None) -> Finding:
     """The value was not finite before any recorded node had touched it."""
     node = birth.node
-    stored = evidence.provenance.stored(data)
     frames = [*reversed(node.callers), node.site] if node.site is not None else [*reversed(node.callers)]
-    named = data.name or data.expression or data.producer is not None
-    site = evidence.provenance.root_site(data, frames) if named else node.site
+    provenance = evidence.provenance
+    if data.name or data.expression or data.producer is not None:
+        site = provenance.root_site(data, frames)
+    else:
+        site = provenance.arguments.made_at(data, frames, node.function) or node.site
     if data.origin == "feed" and node.run_site is not None:
         site = node.run_site
     what = f"{data.origin} {data.name}".strip()
     candidates = [Candidate(site, "input", f"the {what}", data.name)] if site is not None else []
     body = [f"  {what} {shape_words(data.fact.shape)}: {came_out(data.fact)} before any op took it"]
     tries = ["look for NaN in the data (missing values, a division in the preprocessing)"]
-    if stored is not None:
+    if provenance.stored(data) is not None:
         tries = ["record from the start: the step that made the weights non-finite was not recorded"]
     return evidence.finding(
         "nonfinite", what=f"{what} is not finite to begin with", candidates=[*candidates, *made_by(node)],

@@ -45,7 +45,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         else ("index_range", "an index is out of range in")
     )
     if not declared and not labels:
-        first = [*call(failure), *entry]
+        first = entry
     return evidence.finding(
         kind, what=f"{what} {failure.function or failure.op or 'a call'}",
         candidates=[*first, *call(failure)],
@@ -59,6 +59,8 @@ def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> li
     stored = evidence.provenance.stored(table) if table is not None else None
     if stored is not None:
         site = evidence.provenance.site(stored)
+        if site is None and table is not None:
+            site = evidence.provenance.arguments.made_at(table, failure.frames, failure.function)
         return [Candidate(site, "declaration", f"declares {stored.name}", stored.name)] if site else []
     if table is None or failure.family != "loss":
         return []
