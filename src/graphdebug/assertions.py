@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatch
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import Any
 from graphdebug.errors import RecordingError
 from graphdebug.model.event import Gradient, Level, Node, Shape, Site, Stats, TensorFact
 from graphdebug.model.finding import Finding
+from graphdebug.model.patterns import matches
 from graphdebug.model.run import Run
 from graphdebug.recording import Recording, record
 
@@ -38,13 +38,15 @@ def assert_finite(run: Run, *, allow: Sequence[str] = ()) -> None:
 
     Args:
         run: a run recorded at level health or above.
-        allow: glob patterns of functions, ops, modules, node names or ``file.py:line`` that may do so.
+        allow: glob patterns of functions, ops, modules, node names or ``file.py:line`` that may do so, beside
+            those the run was recorded with.
 
     """
     __tracebackhide__ = True
     _needs_level(run, "assert_finite", "health")
-    bad = [node for node in run.nodes if _nonfinite(node) and not _is_allowed(node, allow)]
-    faults = [one for one in run.findings if one.kind.startswith("nonfinite")]
+    allow = (*allow, *(run.start.options.get("allow", ()) if run.start is not None else ()))
+    bad = [node for node in run.nodes if _nonfinite(node) and not matches(node, allow)]
+    faults = [one for one in run.findings if one.kind == "nonfinite"]
     if not faults:
         bad = [node for node in bad if not _is_mask(node)]
     if bad:
@@ -110,7 +112,7 @@ def assert_no_broadcast(run: Run, *, allow: Sequence[str] = ()) -> None:
 
     """
     __tracebackhide__ = True
-    nodes = [node for node in run.nodes if node.phase == "forward" and not _is_allowed(node, allow)]
+    nodes = [node for node in run.nodes if node.phase == "forward" and not matches(node, allow)]
     lines = [_stretching(node) for node in nodes if node.family in _JOINING and _is_stretched(node)]
     if lines:
         raise AssertionError(
@@ -236,12 +238,6 @@ def _counts(node: Node) -> str:
     counts = (("NaN", fact.stats.nan), ("+Inf", fact.stats.pos_inf), ("-Inf", fact.stats.neg_inf))
     found = ", ".join(f"{count} {word}" for word, count in counts if count)
     return f"{found} in {_shape(fact.shape)}"
-
-
-def _is_allowed(node: Node, patterns: Iterable[str]) -> bool:
-    line = f"{Path(node.site.file).name}:{node.site.line}" if node.site else ""
-    names = [name for name in (node.function, node.op, node.module, node.name, line) if name]
-    return any(fnmatch(name, pattern) for name in names for pattern in patterns)
 
 
 def _used_parameters(run: Run) -> list[str]:

@@ -39,6 +39,9 @@ class Options:
     """torch: switch anomaly mode on and put its forward traceback into the event."""
     tf_debugging: bool = False
     """TensorFlow: raise at the first node with a non-finite output, as check_numerics would."""
+    allow: Sequence[str] = ()
+    """Glob patterns of functions, ops, modules, node names or ``file.py:line`` that may give NaN or Inf: no
+    finding is made of it."""
     break_on: Literal["nonfinite"] | Callable[..., bool] | None = None
     """Drop into the debugger at the user's line when a node's output is not finite, or a predicate says so."""
 
@@ -47,7 +50,7 @@ class Options:
         _check("gradients", self.gradients, _GRADIENTS)
         for phase in self.phases:
             _check("phases", phase, ("forward", "backward", "optimizer", "recompute", "build"))
-        for name in ("modules", "ops", "phases"):
+        for name in ("modules", "ops", "phases", "allow"):
             if isinstance(getattr(self, name), str):
                 raise OptionError(f"{name}={getattr(self, name)!r} must be a list of patterns, not one string")
         if self.every < 1:

@@ -30,10 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--graphdebug-filter", action="append", metavar="PATTERN",
                     help="Record only nodes of modules that match, or module:, op: or phase: before the "
                          "pattern; may be repeated.")  # fmt: skip
+    group.addoption("--graphdebug-allow", action="append", metavar="PATTERN",
+                    help="May give NaN or Inf: a function, op, module, node name or file.py:line; may be "
+                         "repeated.")  # fmt: skip
     parser.addini("graphdebug", "on-fail, always or off: as --graphdebug", default="off")
     parser.addini("graphdebug_level", "As --graphdebug-level", default="")
     parser.addini("graphdebug_log", "As --graphdebug-log", default=".graphdebug")
     parser.addini("graphdebug_report", "As --graphdebug-report", type="bool", default=False)
+    parser.addini("graphdebug_allow", "As --graphdebug-allow, one a line", type="linelist", default=[])
     parser.addini("graphdebug_filter", "As --graphdebug-filter, one a line", type="linelist", default=[])
 
 

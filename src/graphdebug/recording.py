@@ -42,6 +42,7 @@ def record(
     keep_last: int | None = None,
     anomaly: bool = False,
     tf_debugging: bool = False,
+    allow: Sequence[str] = (),
     break_on: Literal["nonfinite"] | Callable[..., bool] | None = None,
 ) -> Recording:
     """Record every node that PyTorch and TensorFlow execute inside the ``with`` block.
@@ -59,6 +60,8 @@ def record(
         keep_last: hold only the last N steps in memory, and write them when something goes wrong.
         anomaly: torch: switch anomaly mode on; its forward traceback goes into the event.
         tf_debugging: TensorFlow: raise at the first node whose output is not finite.
+        allow: glob patterns of functions, ops, modules, node names or ``file.py:line`` that may give NaN
+            or Inf: a mask, a padded row. No finding is made of it.
         break_on: enter the debugger when a node's output is not finite, or when a predicate says so.
 
     Returns:
@@ -74,6 +77,7 @@ def record(
         level=level, gradients=gradients, modules=tuple(modules) if not isinstance(modules, str) else modules,
         ops=tuple(ops) if not isinstance(ops, str) else ops,
         phases=tuple(phases) if not isinstance(phases, str) else phases,
+        allow=tuple(allow) if not isinstance(allow, str) else allow,
         every=every, keep_last=keep_last, anomaly=anomaly, tf_debugging=tf_debugging, break_on=break_on,
     )  # fmt: skip
     return Recording(None if path is None else Path(path), options)

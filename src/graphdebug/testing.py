@@ -69,7 +69,7 @@ class TestRecorder:
         marked, found = _marked(item), ""
         if self._run is not None and marked.get("nonfinite") == "fail":
             try:
-                self._run.assert_finite(allow=marked.get("allow", ()))
+                self._run.assert_finite(allow=self._run.options.allow)
             except AssertionError as error:
                 found = str(error)
         if found:
@@ -172,7 +172,7 @@ class TestRecorder:
         self._item, self._said = item, ""
 
         def enter() -> None:
-            run = RecordedTest(path, self._settings.options(level))
+            run = RecordedTest(path, self._settings.options(level, _marked(item).get("allow", ())))
             run.__enter__()
             self._run = run
 

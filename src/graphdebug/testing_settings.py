@@ -32,6 +32,8 @@ class Settings:
     folder: Path
     report: bool
     filters: dict[str, tuple[str, ...]]
+    allow: tuple[str, ...]
+    """Patterns of nodes that may give NaN or Inf."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -48,6 +50,7 @@ class Settings:
             folder=folder,
             report=setting("graphdebug_report"),
             filters=_filters(setting("graphdebug_filter")),
+            allow=tuple(setting("graphdebug_allow")),
         )
         try:
             settings.options("")
@@ -64,9 +67,10 @@ class Settings:
             raise pytest.UsageError(f"--graphdebug-log={folder}: {above} is a file; name a folder")
         return settings
 
-    def options(self, level: str) -> Options:
-        """Return the options of one recording, at `level` if the user named none."""
+    def options(self, level: str, allow: Sequence[str] = ()) -> Options:
+        """Return the options of one recording, at `level` if the user named none; a marker may `allow` more."""
         chosen: dict[str, Any] = {"level": self.level or level or "health", **self.filters}
+        chosen["allow"] = (*self.allow, *allow)
         return Options(**chosen)
 
 

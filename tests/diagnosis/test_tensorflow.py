@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tests.diagnosis import tf1_clean, tf1_faults, tf2_clean, tf2_faults
-from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs
+from tests.diagnosis import tf1_clean, tf1_faults, tf2_clean, tf2_faults, tf_merges
+from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs, recorded
 from tests.diagnosis.test_torch import KINDS
 
 TF_KINDS = KINDS | {
@@ -43,3 +43,30 @@ def test_a_clean_session_is_not_accused(name):
 @pytest.mark.parametrize("name", programs(tf2_clean))
 def test_clean_eager_code_is_not_accused(name):
     assert_not_accused(tf2_clean, name)
+
+
+def _in_a_session(build):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        result = build()
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(result)
+
+
+@pytest.mark.parametrize("mode", ["eager", "session"])
+@pytest.mark.parametrize("name", programs(tf_merges))
+def test_a_legitimate_merge_is_not_accused(name, mode):
+    build = programs(tf_merges)[name]
+    run, error = recorded(build if mode == "eager" else lambda: _in_a_session(build))
+    assert error is None
+    assert len(run.nodes) > 1
+    assert [one.text for one in run.findings] == []
+
+
+def test_a_merge_that_is_a_fold_is_accused_in_both_modes():
+    """The test above can fail: 48 samples of 400 elements in rows of 160 are no legitimate merge."""
+
+    def fold():
+        return tf_merges._dense(tf.reshape(tf_merges._data(48, 20, 20, 1), [-1, 160]), 2)
+
+    for program in (fold, lambda: _in_a_session(fold)):
+        assert [one.kind for one in recorded(program)[0].findings] == ["silent_fold"]

@@ -299,3 +299,29 @@ def test_the_fixture_and_no_graphdebug_contradict_each_other(pytester):
     result.stdout.fnmatch_lines(
         ["the fixture graphdebug needs a recording, and this test is marked no_graphdebug"]
     )
+
+
+ALLOWING = """
+    import torch
+
+    def test_fails_elsewhere():
+        print(torch.log(torch.zeros(2)))
+        raise AssertionError("not about numbers")
+"""
+
+
+@pytest.mark.parametrize("ini", [False, True], ids=["option", "ini"])
+def test_what_is_allowed_is_not_reported_with_a_failing_test(pytester, ini):
+    pytester.makepyfile(test_allowing=ALLOWING)
+    if ini:
+        pytester.makeini("[pytest]\ngraphdebug_allow = log")
+    result = run(pytester, "--graphdebug", *([] if ini else ["--graphdebug-allow=log"]))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["graphdebug: nothing wrong was found in * recorded nodes"])
+
+
+def test_what_is_not_allowed_is_reported_with_a_failing_test(pytester):
+    pytester.makepyfile(test_allowing=ALLOWING)
+    run(pytester, "--graphdebug", "--graphdebug-allow=exp").stdout.fnmatch_lines(
+        ["graphdebug: log is not finite*"]
+    )

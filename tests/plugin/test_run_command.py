@@ -232,3 +232,13 @@ def test_a_fault_that_raises_nothing_is_told_at_the_end(
 def test_a_forked_child_that_ends_on_its_own_says_nothing_of_the_log(tmp_path: Path) -> None:
     _write(tmp_path, "import os\nif os.fork():\n    os.wait()")
     assert len(_run([*OURS, "prog.py"], tmp_path)[2]) == 1
+
+
+def test_what_the_command_line_allows_is_no_finding(tmp_path):
+    (tmp_path / "masked.py").write_text("import torch\nprint(torch.log(torch.zeros(2)))\n")
+    said = {}
+    for name, allow in {"without": [], "with": ["--allow", "log"]}.items():
+        command = [*OURS, *allow, "masked.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        said[name] = "graphdebug: log is not finite" in done.stderr
+    assert said == {"without": True, "with": False}

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from graphdebug.diagnosis import diagnose
 from graphdebug.loading import load
 from graphdebug.model.finding import Finding
 
@@ -17,13 +18,15 @@ __all__ = ["command"]
 @click.command()
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON (docs/findings.md).")
-def command(log: Path, *, as_json: bool) -> None:
+@click.option("--allow", multiple=True, metavar="PATTERN",
+              help="May give NaN or Inf: a function, op, module, node name or file.py:line.")  # fmt: skip
+def command(log: Path, allow: tuple[str, ...], *, as_json: bool) -> None:
     """Say what went wrong in LOG and on which line it was born.
 
     Example: graphdebug explain run.jsonl --json
     """
     run = load(log)
-    findings = run.findings
+    findings = diagnose(run, allow=allow) if allow else run.findings
     if as_json:
         shown = {"findings": [_whole(one) for one in findings]}
         click.echo(msgspec.json.format(msgspec.json.encode(shown)).decode())

@@ -19,16 +19,21 @@ __all__ = ["command"]
 @click.option("-o", "--output", "log", type=click.Path(path_type=Path), metavar="LOG",
               help="The log to write; default: <script>.graphdebug.jsonl here.")  # fmt: skip
 @click.option("--level", default="health", help="shapes, health (default), stats or values.")
+@click.option("--allow", multiple=True, metavar="PATTERN",
+              help="May give NaN or Inf: a function, op, module, node name or file.py:line.")  # fmt: skip
 @click.option("-m", "as_module", is_flag=True, help="PROGRAM is a module, as in python -m.")
 @click.argument("program")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(program: str, args: tuple[str, ...], log: Path | None, level: Level, *, as_module: bool) -> None:
+def command(
+    program: str, args: tuple[str, ...], log: Path | None, level: Level, allow: tuple[str, ...], *,
+    as_module: bool,
+) -> None:  # fmt: skip
     """Run PROGRAM with its ARGS under the recorder; it behaves and exits as without it.
 
     Example: graphdebug run -o run.jsonl train.py --epochs 2
     """
     target: Program = (Module if as_module else Script)(program, list(args))
-    recording = record(log or Path(f"{target.name}.graphdebug.jsonl"), level=level)
+    recording = record(log or Path(f"{target.name}.graphdebug.jsonl"), level=level, allow=allow)
     pid, error = os.getpid(), run(target, recording)
     where = ""
     if os.getpid() == pid:  # a forked child of the program may end here too: it has no log of its own

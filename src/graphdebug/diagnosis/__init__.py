@@ -19,9 +19,15 @@ _OF_VALUES = ("nonfinite", "divergence")
 """Findings that explain a failure which is about values: a check that raised, an assertion."""
 
 
-def diagnose(run: Run) -> Sequence[Finding]:
-    """Return what is wrong in `run`, the most certain finding first; empty where nothing is."""
-    return tuple(_findings(run))
+def diagnose(run: Run, *, allow: Sequence[str] = ()) -> Sequence[Finding]:
+    """Return what is wrong in `run`, the most certain finding first; empty where nothing is.
+
+    Args:
+        run: any run.
+        allow: patterns of nodes that may give NaN or Inf, beside those that `run` was recorded with.
+
+    """
+    return tuple(_findings(run, allow))
 
 
 def explain_failure(run: Run) -> Finding | None:
@@ -29,13 +35,13 @@ def explain_failure(run: Run) -> Finding | None:
     return next(_findings(run), None)
 
 
-def _findings(run: Run) -> Iterator[Finding]:
+def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
     evidence = Evidence(run)
     failure = _last_failure(run)
     first = explain(evidence, failure) if failure is not None else None
     if first is not None:
         yield first
-    scanned = Scan(evidence).over(run.events).findings(failure if first is None else None)
+    scanned = Scan(evidence, allow).over(run.events).findings(failure if first is None else None)
     if first is None and failure is not None and not any(one.kind in _OF_VALUES for one in scanned):
         first = unknown(evidence, failure)
         if first is not None:

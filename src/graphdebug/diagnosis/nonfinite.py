@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from graphdebug.diagnosis.causes import OVERFLOWING
 from graphdebug.model.event import Gradient, Node, Operand, TensorFact
+from graphdebug.model.patterns import matches
 
 __all__ = ["Birth", "NonfiniteWatch"]
 
@@ -26,6 +27,8 @@ class Birth:
     node: Node
     meant: bool
     """Whether the value is an infinity the user asked for."""
+    allowed: bool = False
+    """Whether the user has said that this node may give NaN or Inf."""
     data: Operand | None = None
     """The input that was not finite to begin with (data, weights), if that is what it is."""
     hidden_by: Node | None = None
@@ -37,9 +40,15 @@ class Birth:
 
 
 class NonfiniteWatch:
-    """Follows non-finite values through each step, and keeps the first birth that did harm."""
+    """Follows non-finite values through each step, and keeps the first birth that did harm.
 
-    def __init__(self) -> None:
+    Args:
+        allow: patterns of nodes that may give NaN or Inf.
+
+    """
+
+    def __init__(self, allow: Sequence[str] = ()) -> None:
+        self._allow = allow
         self.verdict: Birth | None = None
         self.skipped = 0
         """Steps whose gradients were not finite and that a loss scaler skipped."""
@@ -74,8 +83,9 @@ class NonfiniteWatch:
                 for birth in self._bad.get(seq, ()):
                     if not birth.meant or seq in self._nan:
                         birth.harms.add("end")
-            harmful = [one for one in self._births if one.harms and not self._scaler_skips(one)]
-            self.skipped += bool(self._scaled and not harmful and any(b.harms for b in self._births))
+            suspects = [one for one in self._births if not one.allowed]
+            harmful = [one for one in suspects if one.harms and not self._scaler_skips(one)]
+            self.skipped += bool(self._scaled and not harmful and any(one.harms for one in suspects))
             self.verdict = min(harmful, key=lambda one: one.node.seq, default=None)
         meant = {seq: births for seq, births in self._bad.items() if births and all(b.meant for b in births)}
         self._bad = meant if len(meant) < _MOST else {}
@@ -122,9 +132,10 @@ class NonfiniteWatch:
         if not births:
             data = next(iter(taken), None)
             meant = not has_nan and (node.family in _MEANT if data is None else _masks(data.fact))
-            births = [Birth(node, meant, data)]
+            allowed = matches(node, self._allow)
+            births = [Birth(node, meant or (allowed and not has_nan), allowed, data)]
         elif has_nan and all(b.meant for b in births) and not any(one.producer in self._nan for one in taken):
-            births = [Birth(node, False)]
+            births = [Birth(node, False, matches(node, self._allow))]
         else:
             for birth in births if has_nan else ():
                 if birth.became_nan is None and not _has_nan(birth.node):

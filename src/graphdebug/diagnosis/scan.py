@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from graphdebug.diagnosis import numbers
 from graphdebug.diagnosis.axes import AxisWatch
@@ -20,11 +20,19 @@ __all__ = ["Scan"]
 
 
 class Scan:
-    """Runs every watch over a stream of events."""
+    """Runs every watch over a stream of events.
 
-    def __init__(self, evidence: Evidence) -> None:
+    Args:
+        evidence: what the watches look at.
+        allow: patterns of nodes that may give NaN or Inf, beside those that the run was recorded with.
+
+    """
+
+    def __init__(self, evidence: Evidence, allow: Sequence[str] = ()) -> None:
         self._evidence = evidence
-        self.nonfinite = NonfiniteWatch()
+        start = evidence.run.start
+        recorded = start.options.get("allow", ()) if start is not None else ()
+        self.nonfinite = NonfiniteWatch((*recorded, *allow))
         self.losses = LossWatch()
         self.folds = FoldWatch(evidence)
         self.broadcasts = BroadcastWatch(evidence)
