@@ -201,3 +201,29 @@ def test_a_dataloader_with_workers_runs_under_the_recorder():
 
     run = recorded(program)
     assert sum(node.family == "linear" for node in run.nodes) == 2
+
+
+class WithLossInside(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x, labels):
+        loss_function = nn.CrossEntropyLoss()
+        self.late = nn.Identity() if not hasattr(self, "late") else self.late
+        return loss_function(self.late(self.fc(x)), labels) + nn.MSELoss()(x, x)
+
+
+def test_modules_made_in_forward_are_named_and_each_module_is_declared_once():
+    net = WithLossInside()
+    x, labels = torch.randn(4, 3), torch.randint(0, 2, (4,))
+
+    def program():
+        for _ in range(3):
+            net(x, labels).backward()
+
+    run = recorded(program)
+    modules = {node.function: node.module for node in run.nodes if node.phase == "forward"}
+    assert (modules["linear"], modules["nll_loss"], modules["mse_loss"]) == ("fc", "loss_function", "MSELoss")
+    names = [one.name for one in run.declarations]
+    assert sorted(names) == ["", "MSELoss", "fc", "late", "loss_function"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -38,18 +39,28 @@ class Modules:
         """Parameters and buffers: owner, origin, full name, and a lookup in the owner. No weak reference to the
         parameter itself: torch refuses to swap parameters that have one."""
         self._roots: set[str] = set()
+        self._declared: dict[str, Declaration] = {}
+        """By path, what was last said of a module there: it is said again only when it is another."""
         self.flattened: dict[str, tuple[int, int]] = {}
         """Flatten modules by path: the first and the last axis they join."""
 
     def path(self, module: Any, frame: FrameType | None) -> str:
         """Return the attribute path of a running module; a new tree is declared on the way."""
-        known = self._paths.get(id(module))
-        if known is not None and known[0]() is module:
-            return known[1]
-        root, name, made = self._root_of(module, frame)
-        self._register(root, name, made)
-        known = self._paths.get(id(module))
-        return known[1] if known is not None else ""
+        known = self._known(module)
+        if known is not None:
+            return known
+        outer = self._stack.outer_modules(frame)
+        if self._known(_bare(outer[0]) if outer else None) is None or _is_part(module, _bare(outer[0])):
+            root, name, made = self._root_of(module, frame)
+            self._roots.add(name)
+        else:  # made while another runs, as a loss in `forward`: no attribute leads to it
+            around = next((path for one in outer[-2::-1] if (path := self._known(one)) is not None), "")
+            root, name, made = module, self.variable_name(module, frame) or type(module).__name__, None
+            name = f"{around}.{name}" if around else name
+        events: list[Event] = []
+        self._walk(root, name, made, events, set())
+        self._sink.emit(events)
+        return self._known(module) or ""
 
     def name_of(self, tensor: torch.Tensor) -> tuple[Any, str, Callable[[], Any]] | None:
         """Return origin and name of a parameter or buffer of a known module, and the way back to it."""
@@ -94,7 +105,7 @@ class Modules:
         """The outermost running module, or the user's variable that contains it, with the root's name."""
         outer = self._stack.outer_modules(frame)
         root = outer[0] if outer else module
-        root = getattr(root, "_orig_mod", root)  # torch.compile's wrapper: its paths are those of what it wraps
+        root = _bare(root)
         found = self._variable(root, frame)
         if found is None:
             owner = self._owner(root, frame)
@@ -112,15 +123,14 @@ class Modules:
     def _owner(self, module: Any, frame: FrameType | None) -> tuple[Any, tuple[str, FrameType]] | None:
         for one in self._stack.user_frames(frame):
             for name, held in locals_of(one).items():
-                if isinstance(held, nn.Module) and any(part is module for part in held.modules()):
+                if isinstance(held, nn.Module) and _is_part(module, held):
                     return held, (name, one)
         return None
 
-    def _register(self, root: Any, name: str, made: _Made) -> None:
-        self._roots.add(name)
-        events: list[Event] = []
-        self._walk(root, name, made, events, set())
-        self._sink.emit(events)
+    def _known(self, module: Any) -> str | None:
+        """The path of a module seen before."""
+        known = self._paths.get(id(module))
+        return known[1] if known is not None and known[0]() is module else None
 
     def _walk(self, module: Any, path: str, made: _Made, events: list[Event], seen: set[int]) -> None:
         if id(module) in seen:
@@ -130,7 +140,10 @@ class Modules:
         if isinstance(module, nn.Flatten):
             self.flattened[path] = module.start_dim, module.end_dim
         tensors = self._own_tensors(module, path)
-        events.append(self._declare(module, path, made, tensors))
+        declared = self._declare(module, path, made, tensors)
+        if self._declared.get(path) != declared:
+            self._declared[path] = declared
+            events.append(msgspec.structs.replace(declared, seq=self._sink.next_seq()))
         for key, child in module._modules.items():
             if child is not None:
                 inner = f"{path}.{key}" if path else key
@@ -164,7 +177,7 @@ class Modules:
             if not key.startswith("_") and key != "training" and _is_plain(value)
         }
         return Declaration(
-            self._sink.next_seq(),
+            0,
             path,
             type(module).__name__,
             site,
@@ -172,6 +185,15 @@ class Modules:
             attributes,
             tensors,
         )
+
+
+def _bare(module: Any) -> Any:
+    """The module itself, not torch.compile's wrapper: its paths are those of what it wraps."""
+    return getattr(module, "_orig_mod", module)
+
+
+def _is_part(module: Any, root: Any) -> bool:
+    return any(part is module for part in root.modules())
 
 
 def _lookup(module: Any, table: str, key: str) -> Callable[[], Any]:

@@ -74,22 +74,23 @@ def _in_class(owner: type, name: str) -> tuple[str, ast.expr] | None:
         file = inspect.getsourcefile(owner)
     except TypeError:  # a builtin class
         return None
-    tree = tree_of(file) if file else None
-    if tree is None or file is None:
+    if file is None:
         return None
-    last = owner.__qualname__.rpartition(".")[2]
-    found = None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name == last:
-            for target, value in _assignments(node):
-                # of any name: not everyone calls it self
-                if (
-                    isinstance(target, ast.Attribute)
-                    and target.attr == name
-                    and isinstance(target.value, ast.Name)
-                ):
-                    found = file, value
-    return found
+    value = _attributes(file).get((owner.__qualname__.rpartition(".")[2], name))
+    return None if value is None else (file, value)
+
+
+@lru_cache(maxsize=256)
+def _attributes(file: str) -> dict[tuple[str, str], ast.expr]:
+    """What the classes of a file assign to their attributes, by class and attribute; the last one."""
+    tree = tree_of(file)
+    classes = [] if tree is None else [one for one in ast.walk(tree) if isinstance(one, ast.ClassDef)]
+    return {
+        (one.name, target.attr): value
+        for one in classes
+        for target, value in _assignments(one)
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)  # not everyone says self
+    }
 
 
 def _assignments(scope: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
