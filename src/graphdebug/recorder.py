@@ -10,8 +10,9 @@ import time
 import traceback
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from itertools import count, islice
 from typing import Literal, Protocol
 
 import msgspec
@@ -75,8 +76,13 @@ class Recorder:
         self._began = time.perf_counter()
         self._lock = threading.RLock()
         self._muted = self._warned = self._user_marks_steps = False
-        self.next_seq: Callable[[], int] = count().__next__
+        self._seqs = count()
+        self.next_seq: Callable[[], int] = self._seqs.__next__
         _alive.add(self)
+
+    def next_seqs(self, count: int) -> int:
+        """Take `count` numbers in a row, which no other thread can break; return the first."""
+        return deque(islice(self._seqs, count), maxlen=1)[0] - count + 1
 
     def now(self) -> float:
         """Seconds since the run started."""

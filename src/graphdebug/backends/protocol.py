@@ -43,6 +43,10 @@ class Sink(Protocol):
         """Take the next sequence number. Take it when the op runs, also if the event is built later."""
         ...
 
+    def next_seqs(self, count: int) -> int:
+        """Take `count` numbers that follow each other without gaps; return the first."""
+        ...
+
     def now(self) -> float:
         """Seconds since the run started."""
         ...

@@ -12,7 +12,7 @@ from graphdebug.backends.tensorflow.calls import CALLS
 from graphdebug.backends.tensorflow.leaves import GradientPlan
 from graphdebug.backends.tensorflow.plan import Execution, PlanInput, PlanNode
 from graphdebug.backends.tensorflow.probed import Probed
-from graphdebug.model.event import Event, Gradient, Node, Operand, Shape, Site, TensorFact
+from graphdebug.model.event import Gradient, Node, Operand, Shape, Site, TensorFact
 
 __all__ = ["NodeWriter", "RunFacts", "add_nodes"]
 
@@ -155,7 +155,7 @@ class NodeWriter:
         self._facts = facts
         self._run_site = run_site
         self._thread = thread
-        self.events: list[Event] = []
+        self.events: list[Node | Gradient] = []
 
     def for_facts(self, facts: RunFacts) -> NodeWriter:
         """Return a writer of the same events for the body of a function, which has its own facts."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -16,12 +18,23 @@ import numpy as np
 from graphdebug.backends.tensorflow.calls import CALLS, is_pure
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.grappler import changed_nodes, executions, optimised
+from graphdebug.backends.tensorflow.packs import CODES, ROOM, SMALL, Pack, Place, kernel
 from graphdebug.backends.tensorflow.plan import Execution, Plan, PlanNode
-from graphdebug.backends.tensorflow.probes import MEASURED, UNMEASURED_OPS, build_probe, decode, width
+from graphdebug.backends.tensorflow.probes import (
+    COUNTS,
+    FLOATS,
+    MEASURED,
+    UNMEASURED_OPS,
+    build_count,
+    build_probe,
+    decode,
+    decode_count,
+    width,
+)
 from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
 from graphdebug.model.event import Level, Shape, TensorFact
 
-__all__ = ["CallInput", "Measured", "Probed", "building", "probe_plan", "read_of"]
+__all__ = ["CallInput", "Measured", "Probed", "building", "probe_plan", "read_of", "shapes_key"]
 
 _SCOPE = "graphdebug"
 _build_lock = threading.RLock()
@@ -54,6 +67,8 @@ class Measured:
     dtype: str
     start: int
     width: int
+    counted: bool = False
+    """Whether only its non-finite elements are counted, its shape being known."""
 
 
 @dataclass(slots=True)
@@ -65,13 +80,23 @@ class Probed:
     execution: list[Execution]
     recorded: list[bool]
     """Which nodes the user wants to see."""
-    known: dict[tuple[int, int], TensorFact]
+    known: dict[Place, TensorFact]
     """Facts that no run changes: constants."""
     measured: list[Measured] = field(default_factory=list)
     staged: list[Measured] = field(default_factory=list)
     before: list[Measured] = field(default_factory=list)
     """Reads of reference variables that the run updates: seen before it, their memory is the variable's."""
     before_fetch: Any = None
+    packs: list[Pack] = field(default_factory=list)
+    """Tensors whose elements are fetched."""
+    known_shapes: list[Measured] = field(default_factory=list)
+    """Tensors whose shapes follow from the shapes of the feeds: what `shape_fetch` gives is held against them
+    in the first run with such feeds."""
+    shape_fetch: Any = None
+    distrusted: set[Place] = field(default_factory=set)
+    """Tensors whose shapes were not the inferred ones."""
+    local: bool = True
+    """Whether all runs in main memory: then large tensors may be fetched."""
     fetches: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     calls: dict[int, list[CallInput]] = field(default_factory=dict)
@@ -82,12 +107,16 @@ class Probed:
     """Reads of the variables that those functions use, to be run before the run itself."""
     unstage: Any = None
     staged_size: Any = None
-    last: Any = None
-    """The last run as a pattern for the next (`repeats.Repeat`), where this plan's runs can be alike."""
+    alike: dict[Any, Any] = field(default_factory=dict)
+    """A run as a pattern for those like it (`repeats.Repeat`), by what they have in common, where this plan's
+    runs can be alike."""
     broken: bool = False
     """A probe itself failed: this plan runs without any from now on."""
     verified: bool = False
     shapes: dict[Any, Mapping[str, Sequence[Shape | None]]] = field(default_factory=dict)
+    checked: set[Any] = field(default_factory=set)
+    """Shapes of feeds with which the inferred shapes have been found to be right."""
+    _looked_at: set[int] | None = None
 
     @property
     def idle(self) -> bool:
@@ -99,61 +128,94 @@ class Probed:
         """Whether each run executes the same nodes: no loop, branch or function in it."""
         return not self.staged and not self.calls and not any(_in_frame(node) for node in self.plan.nodes)
 
-    def numbers(self, fetched: Sequence[np.ndarray], before: np.ndarray | None) -> bytes:
-        """Return all that the probes gave as bytes, to compare runs by; empty at level `values`."""
-        if self.level == "values" or not self.measured:
-            return b""
-        return bytes(fetched[0].tobytes() + (b"" if before is None else before.tobytes()))
-
     def seen_as(self, node: PlanNode) -> Execution:
         """Return how `node` ran: `inferred` where it ran and its outputs were not seen."""
         execution = self.execution[node.index]
         if execution != "executed" or not node.static or (node.index, 0) in self.known:
             return execution
-        seen = any(one.node == node.index for one in (*self.measured, *self.before))
-        return "executed" if seen else "inferred"
+        if self._looked_at is None:
+            packed = [place for pack in self.packs for place, _ in pack.places]
+            probed = [one.node for one in (*self.measured, *self.before, *self.known_shapes)]
+            self._looked_at = {*packed, *probed}
+        return "executed" if node.index in self._looked_at else "inferred"
 
     def read(
         self, fetched: Sequence[np.ndarray], shapes: Mapping[str, Sequence[Shape | None]]
-    ) -> dict[tuple[int, int], TensorFact]:
+    ) -> dict[Place, TensorFact]:
         """Return the facts that the probes' fetches tell, by node index and output."""
         nodes, level = self.plan.nodes, self.level
-        if level != "values":
-            return self._decode(self.measured, fetched[0], shapes) if self.measured else {}
-        return {
-            (one.node, one.output): array_fact(
-                np.asarray(array), level, dtype=one.dtype, device=nodes[one.node].device
+        if level == "values":
+            return {
+                (one.node, one.output): array_fact(
+                    np.asarray(array), level, dtype=one.dtype, device=nodes[one.node].device
+                )
+                for one, array in zip(self.measured, fetched, strict=False)
+            }
+        found = {
+            (one.node, one.output): TensorFact(
+                _inferred(shapes, nodes[one.node], one.output), one.dtype, nodes[one.node].device
             )
-            for one, array in zip(self.measured, fetched, strict=False)
+            for one in self.known_shapes
         }
+        if self.measured:
+            found |= self.decode(self.measured, fetched[0], shapes)
+        devices = [node.device for node in nodes]
+        for pack in self.packs:
+            sizes = {place: self._sizes(shapes, place) for place in pack.places}
+            found |= pack.facts(fetched[pack.position], sizes, level, devices)
+        return found
 
-    def read_before(
-        self, numbers: np.ndarray, shapes: Mapping[str, Sequence[Shape | None]]
-    ) -> dict[tuple[int, int], TensorFact]:
-        """Return the facts that were seen before the run."""
-        return self._decode(self.before, numbers, shapes)
+    def wants_check(self, feeds: Mapping[Any, Shape]) -> bool:
+        """Whether the shapes inferred from feeds of these shapes have not been held against a run's yet."""
+        return self.shape_fetch is not None and shapes_key(feeds) not in self.checked
 
-    def _decode(
-        self, measured: Sequence[Measured], numbers: np.ndarray, shapes: Mapping[str, Sequence[Shape | None]]
-    ) -> dict[tuple[int, int], TensorFact]:
+    def check(self, numbers: np.ndarray, shapes: Mapping[str, Sequence[Shape | None]]) -> None:
+        """Hold the shapes that a run had against the inferred ones."""
+        for place, fact in self.decode(self.known_shapes, numbers, shapes, "shapes").items():
+            if fact.shape != _inferred(shapes, self.plan.nodes[place[0]], place[1]):
+                self.distrusted.add(place)
+
+    def counts(self, pack: Pack, shapes: Mapping[str, Sequence[Shape | None]]) -> bytes:
+        """Return the numbers of elements of a pack's tensors, as the kernel takes them."""
+        return array("q", [prod(self._sizes(shapes, place)) for place in pack.places]).tobytes()
+
+    def _sizes(self, shapes: Mapping[str, Sequence[Shape | None]], place: Place) -> tuple[int, ...]:
+        return tuple([size or 0 for size in _inferred(shapes, self.plan.nodes[place[0]], place[1]) or ()])
+
+    def decode(
+        self,
+        measured: Sequence[Measured],
+        numbers: np.ndarray,
+        shapes: Mapping[str, Sequence[Shape | None]],
+        level: Level | None = None,
+    ) -> dict[Place, TensorFact]:
+        """Return the facts that a vector of numbers tells of `measured`."""
         flat = numbers.tolist()
         found = {}
         for one in measured:
             node = self.plan.nodes[one.node]
             part = flat[one.start : one.start + one.width]
             known = _inferred(shapes, node, one.output)
-            found[one.node, one.output] = decode(part, self.level, one.dtype, node.device, known)
+            found[one.node, one.output] = (
+                decode_count(part, one.dtype, node.device, known) if one.counted
+                else decode(part, level or self.level, one.dtype, node.device, known)
+            )  # fmt: skip
         return found
 
     def inferred_shapes(self, feeds: Mapping[Any, Shape]) -> Mapping[str, Sequence[Shape | None]]:
         """Return the shapes of all nodes for feeds of these shapes (by ``Tensor.ref()``), inferred once."""
-        key = frozenset((id(ref.deref()), shape) for ref, shape in feeds.items())
+        key = shapes_key(feeds)
         if key not in self.shapes:
             if len(self.shapes) > 64:
                 self.shapes.clear()
             ops = [node.op for node in self.plan.nodes]
             self.shapes[key] = shapes_or_nothing(self.plan.graph, ops, feeds)
         return self.shapes[key]
+
+
+def shapes_key(feeds: Mapping[Any, Shape]) -> frozenset[Any]:
+    """Return what tells shapes of feeds (by ``Tensor.ref()``) from others."""
+    return frozenset((id(ref.deref()), shape) for ref, shape in feeds.items())
 
 
 def shapes_or_nothing(
@@ -167,7 +229,13 @@ def shapes_or_nothing(
 
 
 def probe_plan(
-    plan: Plan, level: Level, recorded: list[bool], feeds: Mapping[Any, Shape], config: Any
+    plan: Plan,
+    level: Level,
+    recorded: list[bool],
+    feeds: Mapping[Any, Shape],
+    config: Any,
+    distrusted: set[Place],
+    local: bool,
 ) -> Probed:
     """Put probes on the tensors of `plan` that TensorFlow's graph optimizer leaves in place.
 
@@ -177,10 +245,13 @@ def probe_plan(
         recorded: which nodes the user wants to see.
         feeds: shapes of this run's feeds; sizes of tensors decide how they are counted.
         config: the session's ConfigProto.
+        distrusted: tensors whose shapes can't be inferred.
+        local: whether all runs in main memory.
 
     """
     left = optimised(plan, config)
     probed = Probed(plan, level, executions(plan, left), recorded, _constants(plan, level))
+    probed.distrusted, probed.local = distrusted, local
     shapes = probed.inferred_shapes(feeds)
     refused: set[str] = set()
     with _build_lock, building(plan.graph):
@@ -190,7 +261,8 @@ def probe_plan(
                 if recorded[place[0].index] and place[0].op.name not in refused
             ]  # fmt: skip
             _put_probes(probed, places, shapes)
-            with_probes = optimised(plan, config, probed.fetches, probed.targets)
+            shape_fetch = [] if probed.shape_fetch is None else [probed.shape_fetch]
+            with_probes = optimised(plan, config, [*probed.fetches, *shape_fetch], probed.targets)
             changed = (
                 changed_nodes(left, with_probes) if left is not None and with_probes is not None else set()
             )
@@ -205,6 +277,7 @@ def _put_probes(probed: Probed, places: _Places, shapes: Mapping[str, Sequence[S
     """Make the fetches and targets that measure `places`, in place of those of an earlier trial."""
     probed.fetches, probed.targets, probed.reads = [], [], []
     probed.measured, probed.staged, probed.calls, probed.closed = [], [], {}, {}
+    probed.packs, probed.known_shapes, probed.shape_fetch = [], [], None
     shared = _sharing_updated_memory(probed.plan)
     outside = [place for place in places if not _in_frame(place[0])]
     early = [place for place in outside if place[0].index in shared]
@@ -272,30 +345,103 @@ def _add_fetched(probed: Probed, places: _Places, shapes: Mapping[str, Sequence[
             probed.measured.append(Measured(node.index, output, dtype_word(tensor.dtype), 0, 0))
             probed.fetches.append(tensor)
         return
-    probed.measured, packed = _pack(places, shapes, probed.level)
+    known = [place for place in places if _is_known(probed, place, shapes)]
+    probed.known_shapes, probed.shape_fetch = _pack(known, shapes, "shapes")
+    here, in_graph = _split(probed, places, {(node.index, output) for node, output, _ in known}, shapes)
+    probed.measured, packed = _pack(in_graph, shapes, probed.level, {id(tensor) for _, _, tensor in known})
     if packed is not None:
         probed.fetches.append(packed)
+    _add_packs(probed, here, shapes)
+
+
+def _is_known(
+    probed: Probed, place: tuple[PlanNode, int, Any], shapes: Mapping[str, Sequence[Shape | None]]
+) -> bool:
+    """Whether a tensor's shape follows from the shapes of the feeds."""
+    node, output, _ = place
+    shape = _inferred(shapes, node, output)
+    return shape is not None and None not in shape and (node.index, output) not in probed.distrusted
+
+
+def _split(
+    probed: Probed, places: _Places, known: set[Place], shapes: Mapping[str, Sequence[Shape | None]]
+) -> tuple[_Places, _Places]:
+    """Return what is fetched to be looked at here, and what is measured in the graph; others need neither."""
+    here: list[tuple[PlanNode, int, Any]] = []
+    in_graph: list[tuple[PlanNode, int, Any]] = []
+    room = ROOM if probed.local and probed.level != "health" else 0
+    for place in places:
+        node, output, tensor = place
+        dtype = dtype_word(tensor.dtype)
+        if (node.index, output) not in known:
+            in_graph.append(place)
+            continue
+        if probed.level == "shapes" or (probed.level == "health" and dtype not in FLOATS):
+            continue
+        elements = _elements(shapes, node, output) or 0
+        size = elements * tensor.dtype.size
+        if kernel is None or dtype not in CODES:
+            in_graph.append(place)
+        elif elements <= SMALL:
+            here.append(place)
+        elif size <= room and node.family != "copy":  # a variable's memory, held, is copied by its update
+            room -= size
+            here.append(place)
+        else:
+            in_graph.append(place)
+    return here, in_graph
+
+
+def _add_packs(probed: Probed, places: _Places, shapes: Mapping[str, Sequence[Shape | None]]) -> None:
+    """Fetch small tensors joined by dtype, the others as they are."""
+    import tensorflow as tf
+
+    joined: dict[str, list[tuple[PlanNode, int, Any]]] = {}
+    for node, output, tensor in places:
+        dtype = dtype_word(tensor.dtype)
+        if (_elements(shapes, node, output) or 0) <= SMALL:
+            joined.setdefault(dtype, []).append((node, output, tensor))
+        else:
+            probed.packs.append(Pack(dtype, len(probed.fetches), [(node.index, output)]))
+            probed.fetches.append(tensor)
+    for dtype, several in joined.items():
+        flat = [_once(tensor, "flat", lambda tensor: tf.reshape(tensor, [-1])) for _, _, tensor in several]
+        pack = Pack(dtype, len(probed.fetches), [(node.index, output) for node, output, _ in several])
+        probed.packs.append(pack)
+        probed.fetches.append(_joined(flat))
+
+
+def _elements(shapes: Mapping[str, Sequence[Shape | None]], node: PlanNode, output: int) -> int | None:
+    shape = _inferred(shapes, node, output)
+    return None if shape is None or None in shape else prod(size for size in shape if size is not None)
 
 
 def _pack(
-    places: _Places, shapes: Mapping[str, Sequence[Shape | None]], level: Level
+    places: _Places, shapes: Mapping[str, Sequence[Shape | None]], level: Level, known: Set[int] = frozenset()
 ) -> tuple[list[Measured], Any]:
-    """Probe some tensors; return where their numbers stand in one vector, and the vector (None if empty)."""
-    import tensorflow as tf
+    """Probe some tensors; return where their numbers stand in one vector, and the vector (None if empty).
 
+    Args:
+        places: what to probe.
+        shapes: as inferred.
+        level: how much to measure.
+        known: ids of the tensors whose shapes need not be measured.
+
+    """
     measured: list[Measured] = []
     parts, start = [], 0
     for node, output, tensor in places:
-        shape = _inferred(shapes, node, output)
-        elements = None if shape is None or None in shape else prod(size for size in shape if size is not None)
         dtype = dtype_word(tensor.dtype)
-        size = width(level, dtype)
-        parts.append(_probe_of(tensor, level, elements))
-        measured.append(Measured(node.index, output, dtype, start, size))
+        counted = level == "health" and id(tensor) in known
+        size = COUNTS if counted else width(level, dtype)
+        elements = _elements(shapes, node, output)
+        parts.append(
+            _once(tensor, "count", build_count) if counted
+            else _once(tensor, level, partial(build_probe, level=level, elements=elements, key=0))
+        )  # fmt: skip
+        measured.append(Measured(node.index, output, dtype, start, size, counted))
         start += size
-    if not parts:
-        return measured, None
-    return measured, parts[0] if len(parts) == 1 else tf.concat(parts, 0)
+    return measured, _joined(parts) if parts else None
 
 
 def _add_staged(probed: Probed, places: Sequence[tuple[PlanNode, int, Any]]) -> None:
@@ -361,16 +507,26 @@ def read_of(handle: Any) -> Any:
     return read
 
 
-def _probe_of(tensor: Any, level: Level, elements: int | None) -> Any:
-    """Return the probe of `tensor`, the one that its graph has already if there is one."""
+def _once(tensor: Any, what: str, build: Callable[[Any], Any]) -> Any:
+    """Return what `build` makes of `tensor`, the one that its graph has already if there is one."""
     known = _known_probes.setdefault(tensor.graph, {})
-    name = known.get((tensor.name, level))
+    name = known.get((tensor.name, what))
     if name is None:
         with tensor.graph.device(tensor.op.device or None):
-            probe = build_probe(tensor, level, elements, 0)
-        known[tensor.name, level] = probe.name
-        return probe
+            made = build(tensor)
+        known[tensor.name, what] = made.name
+        return made
     return tensor.graph.get_tensor_by_name(name)
+
+
+def _joined(vectors: Sequence[Any]) -> Any:
+    """Return vectors end to end, in one that their graph has already if there is one."""
+    import tensorflow as tf
+
+    if len(vectors) == 1:
+        return vectors[0]
+    what = "+".join(vector.name for vector in vectors[1:])
+    return _once(vectors[0], what, lambda _: tf.concat(vectors, 0))
 
 
 def _inferred(shapes: Mapping[str, Sequence[Shape | None]], node: PlanNode, output: int) -> Shape | None:

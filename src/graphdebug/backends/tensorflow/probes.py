@@ -15,7 +15,13 @@ from typing import Any
 from graphdebug.backends.tensorflow.facts import dtype_word
 from graphdebug.model.event import Level, Shape, Stats, TensorFact, number
 
-__all__ = ["MEASURED", "UNMEASURED_OPS", "build_probe", "decode", "width"]
+__all__ = [
+    "COUNTS", "FLOATS", "MEASURED", "UNMEASURED_OPS", "build_count", "build_probe", "decode", "decode_count",
+    "width",
+]  # fmt: skip
+
+COUNTS = 5
+"""Numbers that the count of one tensor's non-finite elements gives."""
 
 _CURT, _CONCISE, _SHAPE = 2, 3, 5
 _SIZES = 6
@@ -24,8 +30,9 @@ _SMALL = 4096
 _TRUSTED_VARIANCE = 1e-3
 """Least variance, relative to the mean square, that sums in float32 give to some digits."""
 
-_FLOATS = ("float16", "bfloat16", "float32", "float64")
-MEASURED = (*_FLOATS, "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+"""Words of the dtypes that have NaN and infinities."""
+MEASURED = (*FLOATS, "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 """dtypes that TensorFlow's debug op takes."""
 
 UNMEASURED_OPS = frozenset(
@@ -61,7 +68,7 @@ UNMEASURED_OPS = frozenset(
 
 def width(level: Level, dtype: str) -> int:
     """Return how many numbers the probe of one tensor gives."""
-    if dtype not in _FLOATS or level == "shapes":
+    if dtype not in FLOATS or level == "shapes":
         return 10 if level in ("shapes", "health") else 15
     return 15 if level == "health" else 20
 
@@ -80,12 +87,25 @@ def build_probe(tensor: Any, level: Level, elements: int | None, key: int) -> An
 
     dtype = dtype_word(tensor.dtype)
     parts = [_summary(tensor, _SHAPE, key)]
-    if dtype in _FLOATS and level != "shapes":
+    if dtype in FLOATS and level != "shapes":
         small = elements is not None and elements <= _SMALL
         parts.append(_summary(tensor, _CONCISE, key) if small else _count_if_needed(tensor, key))
     if level in ("stats", "values"):
         parts.append(_sums(tensor, dtype))
     return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
+
+
+def build_count(tensor: Any) -> Any:
+    """Add ops that count the non-finite elements of a tensor whose shape is known, as `COUNTS` numbers."""
+    return _count_if_needed(tensor, 0)
+
+
+def decode_count(numbers: Sequence[float], dtype: str, device: str, shape: Shape | None) -> TensorFact:
+    """Return the fact that such a count tells of a tensor of this shape."""
+    neg_inf, pos_inf, nan = (int(value) for value in numbers[2:5])
+    finite = neg_inf + pos_inf + nan == 0
+    stats = None if finite else Stats(nan=nan, pos_inf=pos_inf, neg_inf=neg_inf)
+    return TensorFact(shape, dtype, device, finite=finite, stats=stats)
 
 
 def _summary(tensor: Any, mode: int, key: int) -> Any:
@@ -135,7 +155,7 @@ def decode(numbers: Sequence[float], level: Level, dtype: str, device: str, know
     finite: bool | None = None
     neg_inf = pos_inf = nan = 0
     rest = 10
-    if dtype in _FLOATS:
+    if dtype in FLOATS:
         neg_inf, pos_inf, nan = (int(value) for value in numbers[12:15])
         finite = neg_inf + pos_inf + nan == 0
         rest = 15

@@ -1,125 +1,87 @@
-"""A run that is like the one before it: its events are made from the last ones, numbers and facts renewed.
-
-A training loop runs one plan again and again, and from step to step only sequence numbers and measured
-numbers change. Making events anew from the plan costs ten times as much.
-"""
+"""A run that is like one before it: which of its numbers are new, and the events that follow from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from graphdebug.backends.protocol import Sink
-from graphdebug.model.event import Event, Gradient, Node, Operand, TensorFact
+import msgspec
+import numpy as np
 
-__all__ = ["Repeat", "lean"]
+from graphdebug.backends.pattern import Pattern
+from graphdebug.backends.tensorflow.packs import Place
+from graphdebug.backends.tensorflow.probed import Measured, Probed
+from graphdebug.model.event import Gradient, Node, Shape, TensorFact
 
-_FIELDS = Node.__struct_fields__
-_node: Callable[..., Node] = Node
-_HEAD, _TAIL = _FIELDS[2 : _FIELDS.index("inputs")], _FIELDS[_FIELDS.index("forward") + 1 :]
-_Place = tuple[int, int]
-"""A measured tensor: node index and output."""
+__all__ = ["Repeat"]
 
-
-class _Row(NamedTuple):
-    """One node event of the last run, taken apart."""
-
-    head: tuple[Any, ...]
-    inputs: tuple[Operand, ...]
-    moving: bool
-    """Whether an input was made in the same run, so that its producer's number moves along."""
-    outputs: tuple[TensorFact, ...]
-    places: tuple[_Place | None, ...]
-    """Where each output was measured, if it was."""
-    forward: int | None
-    tail: tuple[Any, ...]
-
-
-def lean(facts: Mapping[Any, TensorFact]) -> tuple[Any, ...]:
-    """Return what of some facts an operand repeats: if it is the same, so are the operands."""
-    return tuple([(fact.shape, fact.finite) for fact in facts.values()])
+_encoder = msgspec.json.Encoder()
 
 
 class Repeat:
-    """The last run of a plan, as a pattern for the next.
+    """A run of a plan, as a pattern for those like it.
 
     Args:
-        events: what the last run gave: nodes, then gradients, numbered without gaps.
-        measured: the facts that were measured in it, by place.
-        signature: what has to be the same in a run like it.
-        numbers: what its probes gave.
+        probed: the plan.
+        shapes: inferred, of the run's feeds.
+        events: what the run gave: nodes, then gradients, numbered without gaps.
+        facts: what was measured in it, by place.
+        fetched: what its probes gave.
+        before: what was seen before the run.
 
     """
 
     def __init__(
-        self, events: Sequence[Event], measured: Mapping[_Place, TensorFact], signature: Any, numbers: bytes
+        self,
+        probed: Probed,
+        shapes: Mapping[str, Sequence[Shape | None]],
+        events: Sequence[Node | Gradient],
+        facts: Mapping[Place, TensorFact],
+        fetched: Sequence[Any],
+        before: Any,
     ) -> None:
-        place_of = {id(fact): place for place, fact in measured.items()}
-        self._first = events[0].seq
-        self._rows = [_row(event, place_of) for event in events if isinstance(event, Node)]
-        self._gradients = [
-            (event, place_of.get(id(event.fact))) for event in events if isinstance(event, Gradient)
-        ]
-        self._signature = signature
-        self._numbers = numbers
-        self._lean = lean(measured)
+        self._probed = probed
+        self._shapes = shapes
+        self._sums = probed.level == "stats"
+        self._counts = [probed.counts(pack, shapes) for pack in probed.packs] if self._sums else []
+        self._numbers = b"" if self._sums else _bytes(probed, fetched, before)
+        self._lean = {place: _lean(fact) for place, fact in facts.items()}
+        order = [(one.node, one.output) for one in (*probed.measured, *probed.before)]
+        order += [place for pack in probed.packs for place in pack.places]
+        texts = [(position, facts[place]) for position, place in enumerate(order)] if self._sums else ()
+        measured = {id(fact): position for position, fact in texts if fact.stats is not None}
+        self.pattern = Pattern(events, measured, places=len(texts))
 
-    def same_numbers(self, signature: Any, numbers: bytes) -> bool:
-        """Whether a run measured exactly what the last one did."""
-        return bool(numbers) and self._numbers == numbers and self._signature == signature
+    def texts(self, fetched: Sequence[Any], before: Any) -> Sequence[bytes] | None:
+        """Return the statistics of another run of the plan; None if it is not like this one."""
+        packs = self._probed.packs
+        if not self._sums:
+            alike = self._numbers == _bytes(self._probed, fetched, before) and all(
+                pack.all_finite(fetched[pack.position]) for pack in packs
+            )
+            return () if alike else None
+        found: list[bytes] = []
+        for measured, numbers in ((self._probed.measured, fetched[:1]), (self._probed.before, [before])):
+            if measured and not self._decoded(measured, numbers[0], found):
+                return None
+        for pack, counts in zip(packs, self._counts, strict=True):
+            some = pack.texts(fetched[pack.position], counts)
+            if some is None:
+                return None
+            found += some
+        return found
 
-    def is_like(self, signature: Any, measured: Mapping[_Place, TensorFact]) -> bool:
-        """Whether a run differs from the last in measured statistics at most."""
-        return bool(self._signature == signature and self._lean == lean(measured))
-
-    def events(self, sink: Sink, measured: Mapping[_Place, TensorFact] | None) -> list[Event] | None:
-        """Return the events of a run like the last, or None if its numbers are not in one row.
-
-        Args:
-            sink: gives sequence numbers.
-            measured: the new facts by place, or None where the numbers are the same as in the last run.
-
-        """
-        count = len(self._rows) + len(self._gradients)
-        seqs = [sink.next_seq() for _ in range(count)]
-        if seqs[-1] - seqs[0] != count - 1:
-            return None
-        shift, step = seqs[0] - self._first, sink.step
-        made: list[Event] = []
-        for seq, row in zip(seqs, self._rows, strict=False):
-            inputs = tuple([_moved(one, shift) for one in row.inputs]) if row.moving else row.inputs
-            outputs = row.outputs if measured is None else _renewed(row.outputs, row.places, measured)
-            forward = None if row.forward is None else row.forward + shift
-            made.append(_node(seq, step, *row.head, inputs, outputs, forward, *row.tail))
-        for seq, (one, place) in zip(seqs[len(self._rows) :], self._gradients, strict=True):
-            fact = one.fact if measured is None or place is None else measured[place]
-            node = None if one.node is None else one.node + shift
-            producer = None if one.producer is None else one.producer + shift
-            made.append(Gradient(seq, step, fact, one.name, node, one.output, producer, one.site))
-        return made
+    def _decoded(self, measured: Sequence[Measured], numbers: np.ndarray, found: list[bytes]) -> bool:
+        facts = self._probed.decode(measured, numbers, self._shapes)
+        found += [b"{}" if fact.stats is None else _encoder.encode(fact.stats) for fact in facts.values()]
+        return all(_lean(fact) == self._lean[place] for place, fact in facts.items())
 
 
-def _row(event: Node, place_of: Mapping[int, _Place]) -> _Row:
-    return _Row(
-        tuple(getattr(event, name) for name in _HEAD),
-        event.inputs,
-        any(one.producer is not None for one in event.inputs),
-        event.outputs,
-        tuple(place_of.get(id(fact)) for fact in event.outputs),
-        event.forward,
-        tuple(getattr(event, name) for name in _TAIL),
-    )
+def _lean(fact: TensorFact) -> tuple[Any, ...]:
+    """Return what of a fact an operand repeats: if it is the same, so are the operands."""
+    return fact.shape, fact.finite, fact.stats is None
 
 
-def _moved(one: Operand, shift: int) -> Operand:
-    if one.producer is None:
-        return one
-    return Operand(one.fact, one.origin, one.producer + shift, one.output, one.name, one.role)
-
-
-def _renewed(
-    outputs: tuple[TensorFact, ...], places: tuple[_Place | None, ...], measured: Mapping[_Place, TensorFact]
-) -> tuple[TensorFact, ...]:
-    return tuple(
-        [fact if place is None else measured[place] for fact, place in zip(outputs, places, strict=True)]
-    )
+def _bytes(probed: Probed, fetched: Sequence[Any], before: Any) -> bytes:
+    numbers = fetched[0].tobytes() if probed.measured else b""
+    return bytes(numbers if before is None else numbers + before.tobytes())

@@ -23,10 +23,11 @@ from graphdebug.backends.tensorflow.declarations import Declarations
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.gradients import plan_gradients
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
+from graphdebug.backends.tensorflow.packs import CODES, Place, kernel
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
-from graphdebug.backends.tensorflow.probed import Probed, probe_plan
+from graphdebug.backends.tensorflow.probed import Probed, probe_plan, shapes_key
 from graphdebug.backends.tensorflow.probes import decode
-from graphdebug.backends.tensorflow.repeats import Repeat, lean
+from graphdebug.backends.tensorflow.repeats import Repeat
 from graphdebug.model.event import Event, Level, Notice, Shape, Site, TensorFact
 from graphdebug.options import Options
 
@@ -36,6 +37,9 @@ _CACHE = "_graphdebug"
 """Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
 
 
+_KINDS = 64
+"""Kinds of runs of a plan that are kept as patterns."""
+_FLOAT_CODES = {"f": CODES["float32"], "d": CODES["float64"], "e": CODES["float16"]}
 _RETVAL = re.compile(r"\{\{node _retval_\S*_(\d+)\}\}|Retval\[(\d+)\] does not have value")
 """How the runtime names a fetch, by its position."""
 _TENSORFLOW = f"{os.sep}tensorflow{os.sep}python{os.sep}"
@@ -58,6 +62,12 @@ class RunCall:
     """Values of `Probed.reads` before the run, where they could be read."""
     before: Any = None
     """Numbers of `Probed.before_fetch`, likewise."""
+    kind: Any = None
+    """What it has in common with runs like it."""
+    like: Repeat | None = None
+    """An earlier run like it."""
+    checks: bool = False
+    """Whether the shapes that it had are fetched, to be held against the inferred ones."""
 
     @property
     def feed_shapes(self) -> dict[Any, Shape]:
@@ -71,7 +81,7 @@ class RunCall:
             return False
         frame = self.frame
         while frame is not None and _TENSORFLOW in frame.f_code.co_filename:
-            if os.path.basename(frame.f_code.co_filename) in _HOUSEKEEPING:
+            if frame.f_code.co_filename.endswith(_HOUSEKEEPING):
                 return False
             frame = frame.f_back
         return True
@@ -82,6 +92,8 @@ class _GraphCache:
     """What is kept of one graph while it is recorded."""
 
     plans: dict[Any, Probed] = field(default_factory=dict)
+    distrusted: dict[Any, set[Place]] = field(default_factory=dict)
+    """Tensors of a plan whose shapes were not the inferred ones."""
     bodies: Bodies | None = None
 
 
@@ -113,7 +125,12 @@ class Runs:
             return None
         with self._lock:
             probed = self._probed(call)
-        return None if probed.broken or probed.idle else probed
+        if probed.broken or probed.idle:
+            return None
+        call.kind = self._kind(call)
+        call.like = probed.alike.get(call.kind)
+        call.checks = call.like is None and probed.wants_check(call.feed_shapes)
+        return probed
 
     def execute(
         self, run: Callable[..., Any], call: RunCall, probed: Probed | None, options: Any, metadata: Any
@@ -127,6 +144,8 @@ class Runs:
             found = run(call.session, None, call.targets, call.fetches, call.feeds, options, metadata)
             return list(found)
         fetches, targets = [*call.fetches, *probed.fetches], [*call.targets, *probed.targets]
+        if call.checks:
+            fetches.append(probed.shape_fetch)
         if probed.verified or options is not None or metadata is not None:
             return list(run(call.session, None, targets, fetches, call.feeds, options, metadata))
         probed.verified = True
@@ -160,32 +179,49 @@ class Runs:
     def _events(
         self, run: Callable[..., Any], call: RunCall, probed: Probed, extra: Sequence[Any]
     ) -> Sequence[Event]:
-        """Return the events of a finished run, made from the last ones where it was like the last run."""
-        shapes = probed.inferred_shapes(call.feed_shapes)
-        feeds = self.feed_facts(call)
-        signature = (id(shapes), lean(feeds), self.run_site(call), call.thread)
-        numbers = probed.numbers(extra, call.before)
-        last: Repeat | None = probed.last
-        if last is not None and last.same_numbers(signature, numbers):
-            made = last.events(self._sink, None)
-            if made is not None:
-                return made
+        """Return the events of a finished run, made from those of a run like it if there was one."""
+        texts = None if call.like is None else call.like.texts(extra, call.before)
+        if texts is not None and call.like is not None:
+            pattern = call.like.pattern
+            return pattern.again(self._sink.next_seqs(pattern.size), self._sink.step, texts)
+        feed_shapes = call.feed_shapes
+        shapes = probed.inferred_shapes(feed_shapes)
+        if call.checks and not self._checked(call, probed, extra[-1], shapes):
+            shapes = {}
         measured = probed.read(extra, shapes)
         if call.before is not None:
-            measured |= probed.read_before(call.before, shapes)
-        if last is not None and last.is_like(signature, measured):
-            made = last.events(self._sink, measured)
-            if made is not None:
-                return made
-        facts = RunFacts(probed, dict(measured), feeds, shapes)
+            measured |= probed.decode(probed.before, call.before, shapes)
+        facts = RunFacts(probed, dict(measured), self.feed_facts(call), shapes)
         writer = self.writer(call, facts)
         opener = self._opener(call, probed, facts, extra, writer)
         add_nodes(writer, facts, staged_records(run, call.session, probed, self._level), opener)
         writer.add_gradients(plan_gradients(probed.plan, self._options.gradients))
         events = writer.events
-        if events and probed.repeats and events[-1].seq - events[0].seq == len(events) - 1:
-            probed.last = Repeat(events, measured, signature, numbers)
+        if shapes and events and probed.repeats and events[-1].seq - events[0].seq == len(events) - 1:
+            if len(probed.alike) >= _KINDS:
+                probed.alike.clear()
+            probed.alike[call.kind] = Repeat(probed, shapes, events, measured, extra, call.before)
         return events
+
+    def _checked(self, call: RunCall, probed: Probed, numbers: np.ndarray, shapes: Any) -> bool:
+        """Whether the shapes of a run were the inferred ones; if not, the next run is probed otherwise."""
+        probed.check(numbers, shapes)
+        if not probed.distrusted:
+            probed.checked.add(shapes_key(call.feed_shapes))
+            return True
+        with self._lock:
+            cache = self._cache(call.session.graph)
+            for key in [key for key, one in cache.plans.items() if one is probed]:
+                cache.distrusted[key] = probed.distrusted
+                del cache.plans[key]
+        return False
+
+    def _kind(self, call: RunCall) -> Any:
+        """Return what has to be the same in a run like `call`: the line, the thread, what is known of feeds."""
+        position = self._sink.sites.position(call.frame)
+        look = self._level != "shapes"
+        feeds = [(value.shape, look and _finite(value)) for value in map(np.asarray, call.feeds.values())]
+        return position, call.thread, tuple(feeds)
 
     def bodies(self, graph: Any) -> Bodies:
         """Return the functions of `graph`."""
@@ -270,7 +306,10 @@ class Runs:
             plan = self._plan(call)
             self._declarations.tell([node.op for node in plan.nodes], feeds)
             config = getattr(call.session, "_config", None)
-            found = plans[key] = probe_plan(plan, self._level, self._selected(plan), call.feed_shapes, config)
+            distrusted = self._cache(call.session.graph).distrusted.get(key, set())
+            found = plans[key] = probe_plan(
+                plan, self._level, self._selected(plan), call.feed_shapes, config, distrusted, _is_local(call)
+            )
             self._sink.emit([
                 Notice(self._sink.next_seq(), "blind", f"the inside of {name} was not recorded: {why}")
                 for name, why in found.closed.items()
@@ -300,6 +339,20 @@ class Runs:
             )
 
         return [wanted(node) for node in plan.nodes]
+
+
+def _is_local(call: RunCall) -> bool:
+    """Whether the session computes in this process's main memory, so that fetching a tensor copies nothing."""
+    session = call.session
+    return not session.sess_str and all(one.device_type == "CPU" for one in session.list_devices())
+
+
+def _finite(value: np.ndarray) -> bool | None:
+    """Whether a fed array is finite; None where it can't be otherwise."""
+    code = _FLOAT_CODES.get(value.dtype.char)
+    if code is None or kernel is None or not value.flags.c_contiguous:
+        return array_fact(value, "health").finite
+    return bool(kernel.all_finite(value, code))
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
