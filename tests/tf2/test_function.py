@@ -142,23 +142,6 @@ def test_twenty_steps_are_bit_identical_and_the_function_is_untouched_after():
         assert not {"DebugNumericSummaryV2", "Stage", "L2Loss"} & set(names)
 
 
-def test_a_compiled_function_is_said_to_be_unseen_and_listed():
-    @tf.function(jit_compile=True)
-    def double(x):
-        return tf.exp(x) * 2.0
-
-    x = tf.ones([2, 2])
-    with graphdebug.record() as run:
-        double(x)
-    assert [node.op for node in run.step(0).nodes] == ["Exp", "Mul"]
-    assert {node.execution for node in run.step(0).nodes} == {"inferred"}
-    notice = next(one for one in run.notices if one.topic == "blind")
-    assert notice.text.endswith(
-        "is compiled by XLA (jit_compile=True): its ops are listed with inferred shapes, "
-        "their values are not seen; jit_compile=False shows them"
-    )
-
-
 W = tf.Variable([0.0, 4.0], name="w")
 
 

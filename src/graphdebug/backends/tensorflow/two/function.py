@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -14,6 +14,7 @@ from tensorflow.python.eager import context
 from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
 
 from graphdebug.backends.tensorflow.messages import node_name
+from graphdebug.backends.tensorflow.two.compiled import Compiled
 from graphdebug.backends.tensorflow.two.failing import Call, Failing
 from graphdebug.backends.tensorflow.two.ledger import Made, Recent
 from graphdebug.backends.tensorflow.two.observer import Observer
@@ -22,7 +23,7 @@ from graphdebug.backends.tensorflow.two.plan import Plan
 from graphdebug.backends.tensorflow.two.planning import plan_function
 from graphdebug.backends.tensorflow.two.playing import Records, Run
 from graphdebug.backends.tensorflow.two.replaying import Replay
-from graphdebug.model.event import Notice
+from graphdebug.model.event import Notice, TensorFact
 from graphdebug.model.site import Position
 
 __all__ = ["watch_functions"]
@@ -86,6 +87,9 @@ class _Functions:
         position = self._sink.sites.position(sys._getframe(3))
         began = self._sink.now()
         made = self._quietly("reading arguments", lambda: [self._observer.made(one) for one in inputs])
+        compiled = None
+        if plan.compiled and self._observer.level != "shapes":
+            compiled = self._quietly("reading variables", lambda: self._apart(lambda: Compiled(self._observer, plan, inputs)))
         try:
             outputs = original(runtime, plan.name.encode(), inputs, count + plan.extras) or []
         except Exception as error:
@@ -100,11 +104,18 @@ class _Functions:
                 "reading a failed function", lambda: self._raised(failed, plan, inputs, made or [], position)
             )
             raise
+        users, extras = list(outputs[:count]), list(outputs[count:])
+        seen: Any = None
+        if compiled is not None:
+            given = compiled
+            seen = self._quietly(
+                "computing a compiled function again",
+                lambda: self._apart(lambda: given.facts(users, lambda: self._kept(plan))),
+            )
         if plan.kept:
             self._quietly("dropping what was kept", lambda: self._drop(plan))
-        users, extras = list(outputs[:count]), list(outputs[count:])
         self._quietly(
-            "recording a function", lambda: self._play(plan, made or [], users, extras, position, began)
+            "recording a function", lambda: self._play(plan, made or [], users, extras, position, began, seen)
         )
         if self._observer.ended is not None:
             self._observer.ended(sys._getframe(3), users)
@@ -112,14 +123,14 @@ class _Functions:
 
     def _play(
         self, plan: Plan, arguments: Sequence[Made], outputs: Sequence[Any], extras: Sequence[Any],
-        position: Position | None, began: float,
+        position: Position | None, began: float, seen: Mapping[int, Sequence[TensorFact]] | None,
     ) -> None:  # fmt: skip
         floats = next((one.numpy() for one in extras if one.dtype == tf.float32), np.zeros(0, np.float32))
         ints = next((one.numpy() for one in extras if one.dtype == tf.int64), np.zeros(0, np.int64))
         site = None if position is None else self._sink.sites.resolve(position)
         forward = next((run for one in arguments if (run := self._runs.get(one.seq or -1))), None)
         run = Run(self._observer, site, began, forward)
-        results = run.play(plan, Records(floats, ints, self._staged), arguments)
+        results = run.play(plan, Records(floats, ints, self._staged), arguments, seen)
         for tensor, made in zip(outputs, results, strict=False):
             self._observer.ledger.made[tensor._id] = made
             if made.seq is not None:
@@ -134,6 +145,19 @@ class _Functions:
             if not found:
                 raise RuntimeError(f"nothing was put aside under {key}")
             return [one.numpy() for one in found]
+        finally:
+            state.busy = False
+
+    def _kept(self, plan: Plan) -> dict[int, Sequence[Any]]:
+        """Take what was kept of the ops that give something else when they run again."""
+        return {index: _unstaged(key, dtypes) for index, (key, dtypes) in plan.kept.items()}
+
+    def _apart(self, work: Callable[[], Any]) -> Any:
+        """Run ops of our own, which are not recorded."""
+        state = self._observer.ledger.state
+        state.busy = True
+        try:
+            return work()
         finally:
             state.busy = False
 
@@ -179,8 +203,7 @@ class _Functions:
         state = self._observer.ledger.state
         state.busy = True
         try:
-            kept = {index: _unstaged(key, dtypes) for index, (key, dtypes) in plan.kept.items()}
-            replay = Replay(plan, inputs, kept)
+            replay = Replay(plan, inputs, self._kept(plan))
             outer, index = path[0]
             reached = replay.reach(outer.entries[index])
             found = {at: tensors for at, tensors in replay.tensors.items() if tensors}
@@ -215,13 +238,18 @@ class _Functions:
             state.busy = False
         self._plans[name] = plan
         if plan.compiled:
-            self._tell_compiled(name.decode(), plan)
+            self._tell_compiled(plan)
         return plan
 
-    def _tell_compiled(self, name: str, plan: Plan) -> None:
+    def _tell_compiled(self, plan: Plan) -> None:
+        how = "if what it gives is not finite, it is computed once more op by op"
+        if self._observer.level in ("stats", "values"):
+            how = "their numbers come from computing it once more op by op"
+        if self._observer.level == "shapes":
+            how = "their numbers are not looked at"
         text = (
-            f"{name} is compiled by XLA (jit_compile=True): its ops are listed with inferred shapes, "
-            "their values are not seen; jit_compile=False shows them"
+            f"{plan.title} is compiled by XLA (jit_compile=True) and can't be looked into: its ops are listed with "
+            f"inferred shapes; {how}; jit_compile=False shows all that runs"
         )
         site = next((entry.sites[0] for entry in plan.entries if entry.sites), None)
         self._observer.emit(Notice(self._sink.next_seq(), "blind", text, site))

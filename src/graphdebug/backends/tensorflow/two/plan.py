@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -116,6 +117,11 @@ class Plan:
     added: list[str] = field(default_factory=list)
     """Names of the functions made for this plan."""
     _expected: list[list[TensorFact]] | None = None
+
+    @property
+    def title(self) -> str:
+        """What the user calls the function: ``step`` for ``__inference_step_42``."""
+        return re.sub(r"^__(?:inference|forward|backward)_|_\d+(?:_graphdebug_\d+)?$", "", self.name)
 
     def expected(self, level: Level) -> list[list[TensorFact]]:
         """Return the facts of all entries if nothing is wrong, which is nearly always."""

@@ -117,9 +117,22 @@ class Run:
         self._round = 0
         """Iterations of the loop being played that have been played: a backward loop goes from the last one on."""
 
-    def play(self, plan: Plan, records: Records, arguments: Sequence[Made]) -> list[Made]:
-        """Emit the nodes of one run of `plan`, and return where its outputs came from."""
+    def play(
+        self, plan: Plan, records: Records, arguments: Sequence[Made],
+        seen: Mapping[int, Sequence[TensorFact]] | None = None,
+    ) -> list[Made]:  # fmt: skip
+        """Emit the nodes of one run of `plan`, and return where its outputs came from.
+
+        Args:
+            plan: what ran.
+            records: what it handed out.
+            arguments: what it was called with.
+            seen: outputs that were seen otherwise, by entry.
+
+        """
         facts = _Facts(plan, records, self._observer.level)
+        for index, outputs in (seen or {}).items():
+            facts.of[index] = list(outputs)
         made: list[list[Made]] = []
         for index, entry in enumerate(plan.entries):
             inputs = [_resolve(ref, made, arguments) for ref, _ in entry.inputs]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import tensorflow as tf
@@ -21,10 +23,15 @@ class Replay:
         arguments: the tensors it was called with.
         kept: outputs of ops that can't be run again (an iterator's batch, random numbers), kept from the run
             that raised.
+        variables: values of variables as they were before, by the number of their argument; others are read now.
 
     """
 
-    def __init__(self, plan: Plan, arguments: Sequence[Any], kept: Mapping[int, Sequence[Any]]) -> None:
+    def __init__(
+        self, plan: Plan, arguments: Sequence[Any], kept: Mapping[int, Sequence[Any]],
+        variables: Mapping[int, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self._variables = variables or {}
         self._plan = plan
         self._arguments = arguments
         self.tensors: dict[int, Sequence[Any]] = dict(kept)
@@ -35,6 +42,13 @@ class Replay:
         """Compute all that `entry` reads and return it, None for what can't be."""
         return [self._value(ref, entry, position) for position, (ref, _) in enumerate(entry.inputs)]
 
+    def everything(self) -> None:
+        """Compute all that can be computed without writing a variable."""
+        for index, entry in enumerate(self._plan.entries):
+            if index not in self.tensors and entry.family != "assign":
+                self.tensors[index] = ()
+                self.tensors[index] = self._run(entry)
+
     def _value(self, ref: Ref, reader: Entry, position: int) -> Any:
         source = reader.source.inputs[position]
         if ref.kind == "known":
@@ -43,7 +57,8 @@ class Replay:
         if ref.kind == "argument":
             value = self._arguments[ref.at] if ref.at < len(self._arguments) else None
             if value is not None and value.dtype == tf.resource and source.dtype != tf.resource:
-                return tf.raw_ops.ReadVariableOp(resource=value, dtype=source.dtype)
+                before = self._variables.get(ref.at)
+                return tf.raw_ops.ReadVariableOp(resource=value, dtype=source.dtype) if before is None else before
             return value
         if ref.at not in self.tensors:
             self.tensors[ref.at] = ()
@@ -84,4 +99,13 @@ def _keywords(op: Any, inputs: Sequence[Any]) -> dict[str, Any]:
     for attribute in op.op_def.attr:
         if attribute.name not in inferred:
             keywords[attribute.name] = op.get_attr(attribute.name)
-    return keywords
+    renamed = _renamed(op.type, tuple(keywords))
+    return {renamed.get(name, name): value for name, value in keywords.items()}
+
+
+@lru_cache(maxsize=1024)
+def _renamed(op_type: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the arguments that ``tf.raw_ops`` calls otherwise than the op does: ``axis`` for ``reduction_indices``."""
+    parameters = [name for name in inspect.signature(getattr(tf.raw_ops, op_type)).parameters if name != "name"]
+    unknown = [name for name in names if name not in parameters]
+    return dict(zip(unknown, [name for name in parameters if name not in names], strict=False))
