@@ -60,7 +60,6 @@ def _torch_state() -> dict[str, Any]:
             (torch.autograd, "backward"),
             (torch.autograd, "grad"),
             (torch.autograd, "_engine_run_backward"),
-            (torch.jit, "trace_module"),
             (threading.Thread, "start"),
         )
         if hasattr(owner, name)

@@ -75,6 +75,18 @@ def channels_last():
     return torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last).mul(2)
 
 
+def nested(layout):
+    return torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=layout)
+
+
+class Named(torch.Tensor):
+    """A subclass of the user's own that only sees functions."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
 SPECIAL = {
     "fp8": (lambda: torch.ones(4).to(torch.float8_e4m3fn).clone(), "float8_e4m3fn", True, ""),
     "complex": (lambda: torch.ones(4, dtype=torch.complex64).clone(), "complex64", True, ""),
@@ -82,17 +94,29 @@ SPECIAL = {
     "zero-dim": (lambda: torch.tensor(2.0).clone(), "float32", True, ""),
     "channels last": (channels_last, "float32", True, ""),
     "transposed": (lambda: torch.randn(3, 4).t().mul(2), "float32", True, ""),
-    "coo": (lambda: torch.eye(3).to_sparse().mul(2), "float32", None, "sparse_coo tensor"),
-    "csr": (lambda: torch.eye(3).to_sparse_csr().mul(2), "float32", None, "sparse_csr tensor"),
+    "coo": (lambda: torch.eye(3).to_sparse().mul(2), "float32", True, ""),
+    "csr": (lambda: torch.eye(3).to_sparse_csr().mul(2), "float32", True, ""),
+    "csc": (lambda: torch.eye(3).to_sparse_csc().clone(), "float32", True, ""),
+    "bsr": (lambda: torch.eye(4).to_sparse_bsr((2, 2)).clone(), "float32", True, ""),
+    "bsc": (lambda: torch.eye(4).to_sparse_bsc((2, 2)).clone(), "float32", True, ""),
+    "sparse integers": (lambda: torch.eye(3, dtype=torch.int64).to_sparse().clone(), "int64", True, ""),
+    "uint16": (lambda: torch.ones(3, dtype=torch.uint16).clone(), "uint16", True, ""),
+    "uint64": (lambda: torch.ones(3, dtype=torch.uint64).clone(), "uint64", True, ""),
+    "bits": (lambda: torch.zeros(4, dtype=torch.uint8).view(torch.bits8).clone(), "bits8", None, "bits8"),
+    "zeros of autograd": (lambda: torch._efficientzerotensor((3,)).clone(), "float32", True, ""),
     "meta": (lambda: torch.ones(3, device="meta").mul(2), "float32", None, "meta tensor has no data"),
     "mkldnn": (lambda: torch.ones(2, 3).to_mkldnn().relu(), "float32", None, "mkldnn tensor"),
     "quantized": (
         lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8).clone(),
         "quint8", None, "quantized tensor",
     ),
-    "nested": (
-        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]).clone(), "float32", None, "nested",
+    "nested": (lambda: nested(torch.strided).clone(), "float32", True, ""),
+    "jagged": (lambda: nested(torch.jagged).mul(2), "float32", True, ""),
+    "masked": (
+        lambda: torch.masked.masked_tensor(torch.ones(2), torch.tensor([True, False])).mul(2),
+        "float32", None, "tensor subclass MaskedTensor",
     ),
+    "function subclass": (lambda: torch.ones(2).as_subclass(Named).mul(2), "float32", True, ""),
     "inference": (lambda: torch.inference_mode()(torch.ones)(3), "float32", True, ""),
 }  # fmt: skip
 
@@ -105,6 +129,48 @@ def test_special_kinds(name):
     assert (fact.dtype, fact.finite) == (dtype, finite)
     assert reason in fact.unchecked
     assert bool(reason) == bool(fact.unchecked)
+
+
+SMALL = [
+    torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz, torch.float8_e8m0fnu,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [*SMALL, torch.complex32, torch.complex64, torch.complex128])
+def test_a_nan_of_every_small_and_complex_type_is_seen_at_every_level(dtype):
+    bad, good = (torch.tensor([1.0, value]).to(dtype) for value in (math.nan, 2.0))
+    for level in ("health", "stats", "values"):
+        assert last(bad.clone, level).finite is False
+        assert last(good.clone, level).finite is True
+    assert last(bad.clone).stats.nan == 1
+
+
+BROKEN = torch.tensor([[1.0, math.nan], [0.0, 2.0]])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "make",
+    [
+        BROKEN.to_sparse, BROKEN.to_sparse_csr, BROKEN.to_sparse_csc, lambda: BROKEN.to_sparse_bsr((1, 1)),
+        lambda: BROKEN.to_sparse_bsc((1, 1)),
+        lambda: torch.nested.nested_tensor([BROKEN[0], BROKEN[1, :1]]),
+        lambda: torch.nested.nested_tensor([BROKEN[0], BROKEN[1, :1]], layout=torch.jagged),
+    ],
+    ids=["coo", "csr", "csc", "bsr", "bsc", "nested", "jagged"],
+)  # fmt: skip
+def test_a_nan_in_what_a_sparse_or_nested_tensor_stores_is_seen(make):
+    broken = make()
+    for level in ("health", "stats", "values"):
+        assert last(broken.clone, level).finite is False
+    assert last(broken.clone).stats.nan == 1
+
+
+def test_a_sparse_tensor_has_the_counts_and_the_norm_of_all_its_elements():
+    stats = last(torch.tensor([[3.0, 0.0], [0.0, 4.0]]).to_sparse().clone).stats
+    assert (stats.zero, stats.l2, stats.mean) == (2, 5.0, None)
+    twice = torch.sparse_coo_tensor([[0, 0]], [3.0, 4.0], (2,))
+    assert last(twice.clone).stats.l2 is None, "one place is stored twice: its sum is not known"
 
 
 def test_fake_tensors_are_recorded_by_shape():

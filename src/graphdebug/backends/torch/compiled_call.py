@@ -88,6 +88,9 @@ class GraphCall:
         known = [(argument, trace) for argument, trace in traces if trace is not None]
         call = Call(op, op.defaults | step.values, [trace[4].shape for _, trace in known])
         execution = self.executions[index]
+        own = tuple((self.forward or self).runs_at)  # of a library's code: where it was called
+        if step.site is not None:
+            own = (step.site, *step.callers, *self.runs_at)
         return Node(
             self.seqs[index],
             self.step,
@@ -100,9 +103,9 @@ class GraphCall:
             step.name,
             ".".join(filter(None, (self.prefix, step.module))),
             op.overload,
-            step.site,
+            own[0] if own else None,
             self.runs_at[0] if self.runs_at else None,
-            (*step.callers, *self.runs_at),
+            own[1:],
             tuple([operand_of(op, argument, trace) for argument, trace in known]),
             tuple([self._fact(index, output, key) for output, key in enumerate(self.keys[index])]),
             self._forward_seq(step),

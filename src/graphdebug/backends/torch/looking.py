@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from graphdebug.backends.torch.facts import CODES, Kind, Look, Valued
+from graphdebug.backends.torch.stored import is_sparse, stored_in
 from graphdebug.model.event import Number, Stats, number
 
 _kernel: Any
@@ -22,6 +23,8 @@ __all__ = ["Looker", "looker", "stats_of", "unreadable"]
 Looker = Callable[[torch.Tensor, Kind], Look]
 _LAST_FLOAT = 3
 """The kernel's numbers up to this one are of floating point types."""
+_UNSIGNED = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.float64}
+"""Types that the kernel and most of torch's own operations can't read, and those that hold their values."""
 _INLINE = 64
 """Elements of a tensor that are kept at level values; a larger one is sampled to as many."""
 
@@ -59,6 +62,8 @@ def _values(tensor: torch.Tensor, kind: Kind) -> Look:
     if isinstance(stats, str):
         return stats
     with torch._C._DisableTorchDispatch():
+        if is_sparse(tensor) or stored_in(tensor) is not None or tensor._is_zerotensor():
+            return stats
         return Valued(stats if isinstance(stats, Stats) else None, sample(tensor))
 
 
@@ -78,7 +83,11 @@ def _look_carefully(tensor: torch.Tensor, *, stats: bool) -> Look:
     """Look at a tensor of any sort; what can't be looked at gives the reason, never an error."""
     with torch._C._DisableTorchDispatch(), torch.no_grad():
         try:
-            reason = unreadable(tensor)
+            held = stored_in(tensor)
+            reason = unreadable(tensor if held is None else held)
+            if reason is None and held is not None and is_sparse(tensor):
+                return _look_at_sparse(tensor, held, stats=stats)
+            tensor = tensor if held is None else held
             return _look_in_torch(tensor, stats=stats) if reason is None else reason or None
         except (RuntimeError, NotImplementedError, ValueError) as error:
             return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
@@ -92,6 +101,8 @@ def _look_in_torch(tensor: torch.Tensor, *, stats: bool) -> Look:
         return _look_at_complex(values, stats=stats)
     if values.dtype.itemsize == 1 and values.dtype.is_floating_point:
         values = values.float()
+    if values.dtype in _UNSIGNED:
+        return stats_of(values.to(_UNSIGNED[values.dtype])) if stats else None
     if values.dtype not in CODES:
         return f"{values.dtype} elements can't be read".removeprefix("torch.")
     if not stats:
@@ -112,6 +123,17 @@ def _look_at_complex(values: torch.Tensor, *, stats: bool) -> Look:
     whole = stats_of(parts)
     zero = int((values == 0).sum())
     return Stats(whole.nan, whole.pos_inf, whole.neg_inf, zero, l2=whole.l2)
+
+
+def _look_at_sparse(tensor: torch.Tensor, held: torch.Tensor, *, stats: bool) -> Look:
+    """What is not stored is zero: that leaves the counts and, where no place is stored twice, the norm."""
+    look = _look_in_torch(held.contiguous(), stats=stats)
+    if not isinstance(look, Stats):
+        return look
+    if tensor.layout is torch.sparse_coo and not tensor.is_coalesced():
+        return Stats(look.nan, look.pos_inf, look.neg_inf)
+    zero = tensor.numel() - held.numel() + look.zero
+    return Stats(look.nan, look.pos_inf, look.neg_inf, zero, l2=look.l2)
 
 
 def unreadable(tensor: torch.Tensor) -> str | None:

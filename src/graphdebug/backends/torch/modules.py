@@ -49,6 +49,7 @@ class Modules:
         known = self._known(module)
         if known is not None:
             return known
+        module = _bare(module)
         outer = self._stack.outer_modules(frame)
         if self._known(_bare(outer[0]) if outer else None) is None or _is_part(module, _bare(outer[0])):
             root, name, made = self._root_of(module, frame)

@@ -22,19 +22,21 @@ class Tracing:
 
     def __init__(self, recorder: EagerRecorder) -> None:
         self._recorder = recorder
-        self._patched: list[tuple[Any, str, Any]] = []
+        self._patched: list[tuple[Any, str, Any, Any]] = []
         for owner, name in ((_trace, "_trace_impl"), (_trace, "trace_module"), (torch.jit, "trace_module")):
             plain = getattr(owner, name)
-            self._patched.append((owner, name, plain))
-            setattr(owner, name, self._aside(plain))
+            ours = self._aside(plain)
+            self._patched.append((owner, name, plain, ours))
+            setattr(owner, name, ours)
 
     def drain(self) -> None:
         """Nothing is held back here."""
 
     def detach(self) -> None:
-        """Put torch's functions back."""
-        for owner, name, plain in self._patched:
-            setattr(owner, name, plain)
+        """Put torch's functions back, but for one that was wrapped since: dynamo does that when imported."""
+        for owner, name, plain, ours in self._patched:
+            if getattr(owner, name) is ours:
+                setattr(owner, name, plain)
 
     def _aside(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(plain)
