@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Reading", "node_name", "read_message", "shapes_in"]
+__all__ = ["Reading", "node_name", "python_frames", "read_message", "shapes_in"]
 
 _LIST = re.compile(r"(?<!\w)\[((?:\d+,)*\d+)\]")
+_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
 _NODE = re.compile(r"\{\{node ([^}]*)\}\}")
 
 
@@ -29,6 +30,11 @@ def node_name(message: str) -> str:
 def shapes_in(message: str) -> list[tuple[int, ...]]:
     """Return the shapes that a message of the runtime gives as ``[8,4]``, in order."""
     return [tuple(int(size) for size in found.split(",") if size) for found in _LIST.findall(message)]
+
+
+def python_frames(message: str) -> list[tuple[str, int, str]]:
+    """Return file, line and function of the traceback of a Python function of the user's that an op has called."""
+    return [(file, int(line), name) for file, line, name in _FRAME.findall(message)]
 
 
 def read_message(message: str) -> Reading:

@@ -9,6 +9,7 @@ from graphdebug.backends.tensorflow.two.eager import watch_ops
 from graphdebug.backends.tensorflow.two.failing import Failing, watch_errors
 from graphdebug.backends.tensorflow.two.function import watch_functions
 from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.two.retracing import watch_tracing
 from graphdebug.backends.tensorflow.two.tape import watch_tape
 from graphdebug.backends.tensorflow.two.watching import watch_values
@@ -21,9 +22,10 @@ __all__ = ["attach"]
 def attach(sink: Sink, options: Options) -> Attachment:
     """Watch eager ops, gradient tapes and functions from now on."""
     observer = Observer(sink, options)
-    failing = Failing(observer)
+    pipelines = Pipelines(observer)
+    failing = Failing(observer, pipelines)
     watch_values(observer, failing)
-    restores = [watch_errors(failing, observer), watch_ops(observer), watch_tape(observer)]
+    restores = [watch_errors(failing, observer), watch_ops(observer, pipelines), watch_tape(observer)]
     restores.append(watch_tracing(observer))
     restores.append(watch_functions(observer, failing))
     return _Two(observer, failing, restores)

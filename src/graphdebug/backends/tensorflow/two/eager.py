@@ -17,6 +17,7 @@ from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.two.handles import name_of_handle, variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
+from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.vocabulary import Word, word
 from graphdebug.model.event import Family, Node, Operand, Origin, TensorFact
 
@@ -28,9 +29,9 @@ _SILENT = frozenset({"ReadVariableOp", "VarIsInitializedOp", "NoOp", "VarHandleO
 _MAIN_THREAD = threading.main_thread().ident
 
 
-def watch_ops(observer: Observer) -> Callable[[], None]:
+def watch_ops(observer: Observer, pipelines: Pipelines) -> Callable[[], None]:
     """Record every eager op from now on; return the way back."""
-    ops = _Ops(observer)
+    ops = _Ops(observer, pipelines)
 
     # TensorFlow gives op_name and graph by keyword
     def seen(
@@ -55,8 +56,9 @@ def watch_ops(observer: Observer) -> Callable[[], None]:
 class _Ops:
     """Eager ops as they run."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, pipelines: Pipelines) -> None:
         self._observer = observer
+        self._pipelines = pipelines
         self._ledger = observer.ledger
         self._sink = observer.sink
         self._context = context.context()
@@ -89,6 +91,8 @@ class _Ops:
         self, op_type: str, inputs: Sequence[Any], attrs: Sequence[Any], outputs: Sequence[Any]
     ) -> None:
         observer, name = self._observer, word(op_type)
+        if op_type == "MakeIterator":
+            self._pipelines.iterated(inputs[1], sys._getframe(4))
         seq = self._sink.next_seq()
         frame = sys._getframe(4)
         made = tuple([self._made(op_type, index, one, frame) for index, one in enumerate(inputs)])

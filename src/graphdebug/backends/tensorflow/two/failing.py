@@ -17,9 +17,10 @@ from tensorflow.python.eager import core
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.converted import is_converted
 from graphdebug.backends.tensorflow.facts import elements_of, static_fact
-from graphdebug.backends.tensorflow.messages import read_message
+from graphdebug.backends.tensorflow.messages import python_frames, read_message
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.two.planning import read_graph
 from graphdebug.backends.tensorflow.two.playing import Records, Run
 from graphdebug.backends.tensorflow.vocabulary import Word, word
@@ -68,11 +69,12 @@ class Call(NamedTuple):
 class Failing:
     """The exceptions of this recording and the calls that raised them."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, pipelines: Pipelines) -> None:
         self._observer = observer
         self._sink = observer.sink
         self._calls: deque[tuple[BaseException, Call]] = deque(maxlen=8)
         self._told: deque[tuple[BaseException, Failure]] = deque(maxlen=8)
+        self._pipelines = pipelines
 
     def keep(self, error: BaseException, call: Call) -> None:
         """Remember which call raised `error`."""
@@ -81,6 +83,18 @@ class Failing:
     def keep_told(self, error: BaseException, failure: Failure) -> None:
         """Remember an exception of ours, with all that is to be said of it."""
         self._told.append((error, failure))
+
+    def of_data(self, message: str, frame: FrameType | None) -> Call | None:
+        """Return the op of a function of tf.data that the runtime's message is about, if it is about one."""
+        found = self._pipelines.failing(message, frame)
+        if found is None:
+            return None
+        entry, made, seq = found
+        operands = [one.operand(role) for one, (_, role) in zip(made, entry.inputs, strict=True)]
+        return Call(
+            entry.op, operands, entry.attributes, "function", "forward", None, entry.name, entry.module, entry.sites,
+            seq, message,
+        )  # fmt: skip
 
     def of(self, error: BaseException) -> Failure | None:
         """Return what is known of `error`, or None if it is none of TensorFlow's."""
@@ -97,23 +111,30 @@ class Failing:
         call = call or self._python_call(error) or Call("", (), {}, "eager", "forward")
         named = word(call.op) if call.op else None
         message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
+        inner = self._python_frames(message)
+        message = message.partition("\nTraceback (most recent call last)")[0].strip() if inner else message
         reading = read_message(message)
         kind = type(error).__name__
         is_op_error = isinstance(error, tf.errors.OpError)
-        seq = self._sink.next_seq()
+        seq, sites = self._sink.next_seq(), [*inner[:1], *call.sites]
         return Failure(
             seq, self._sink.step,
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
             category="memory" if kind == "ResourceExhaustedError" else reading.category, detail=reading.detail,
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
-            function=named.function if named else "", family=named.family if named else "other",
+            function=inner[0].function if inner else named.function if named else "", family=named.family if named else "other",
             name=call.name, module=call.module,
-            site=call.sites[0] if call.sites else frames[-1] if frames else None,
-            run_site=frames[-1] if frames and call.sites and call.mode == "function" else None,
-            frames=frames,
+            site=sites[0] if sites else frames[-1] if frames else None,
+            run_site=frames[-1] if frames and sites and call.mode == "function" else None,
+            frames=(*frames, *reversed(inner)),
             operands=self._sink.save(seq, call.operands, [elements_of(one) for one in call.tensors]),
             attributes=dict(call.attributes), node=call.node,
         )  # fmt: skip
+
+    def _python_frames(self, message: str) -> list[Site]:
+        """Return the user's frames, innermost first, of a Python function of theirs that an op has called."""
+        sites = self._sink.sites
+        return [sites.at(*one) for one in reversed(python_frames(message)) if sites.is_user(one[0])]
 
     def _frames(self, error: BaseException) -> tuple[Site, ...]:
         """Return the user's frames, outermost first, with those of converted code as the user wrote them."""
@@ -192,7 +213,7 @@ def watch_errors(failing: Failing, observer: Observer) -> Callable[[], None]:
         error = original(status)
         if not observer.ledger.state.busy:
             try:
-                call = _eager_call(observer, sys._getframe(1))
+                call = failing.of_data(str(error), sys._getframe(1)) or _eager_call(observer, sys._getframe(1))
                 if call is not None:
                     failing.keep(error, call)
             except Exception as trouble:

@@ -194,6 +194,10 @@ class _Functions:
     ) -> None:  # fmt: skip
         """Find the op that raised, and what it was given."""
         message = str(getattr(error, "message", error))
+        of_data = self._failing.of_data(message, None)
+        if of_data is not None:
+            self._failing.keep(error, of_data)
+            return
         node, functions = plain_path(node_name(message)), re.findall(r"\{\{function_node (\S+)\}\}", message)
         path = plan.find(lambda entry: entry.name == node) or plan.find(
             lambda entry: entry.source.name == node and entry.home in functions

@@ -11,8 +11,9 @@ from tensorflow.python.util import tf_decorator
 
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.model.event import Notice
+from graphdebug.model.site import SiteFinder
 
-__all__ = ["watch_tracing"]
+__all__ = ["user_code", "watch_tracing"]
 
 
 def watch_tracing(observer: Observer) -> Callable[[], None]:
@@ -45,7 +46,7 @@ def _tell(observer: Observer, function_type: Any, options: Any) -> None:
     if not changes:
         return  # TensorFlow traces a function that makes variables twice
     function = tf_decorator.unwrap(options.python_function)[1]
-    code = _user_code(function, observer)
+    code = user_code(function, observer.sink.sites)
     site = None
     if code is not None:
         site = observer.sink.sites.at(code.co_filename, code.co_firstlineno, code.co_name)
@@ -60,11 +61,11 @@ def _tell(observer: Observer, function_type: Any, options: Any) -> None:
     observer.emit(Notice(observer.sink.next_seq(), "retrace", text, site, detail))
 
 
-def _user_code(function: Any, observer: Observer) -> CodeType | None:
+def user_code(function: Any, sites: SiteFinder) -> CodeType | None:
     """Return the code of the user's function, which TensorFlow and Keras wrap in functions of their own."""
     for _ in range(8):
         code = getattr(function, "__code__", None)
-        if code is not None and observer.sink.sites.is_user(code.co_filename):
+        if code is not None and sites.is_user(code.co_filename):
             return code  # type: ignore[no-any-return] # a function's code
         inner = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
         function = getattr(function, "__wrapped__", None) or next((one for one in inner if callable(one)), None)
