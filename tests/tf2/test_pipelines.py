@@ -28,7 +28,7 @@ def logs(x):
 def wrong(x):
     width = tf.cast(x, tf.int32) + 5
     row = tf.stack([x, x])
-    return tf.reshape(row, [width])
+    return tf.reshape(row, [width, 2])
 
 
 def read(x):
@@ -77,7 +77,7 @@ def failed(work):
 def test_a_failing_op_of_a_map_function_has_its_line_and_what_led_to_it(consumer):
     run, failure = failed(lambda: consumer(batches(wrong)))
     assert (failure.category, failure.op, failure.mode) == ("shape", "Reshape", "function")
-    assert line_of(failure.site) == "return tf.reshape(row, [width])"
+    assert line_of(failure.site) == "return tf.reshape(row, [width, 2])"
     assert line_of(run.producer(failure.operands[0]).site) == "row = tf.stack([x, x])"
 
 
@@ -96,7 +96,7 @@ def test_a_nan_of_a_map_function_is_named_at_its_likeliest_line(consumer):
 def test_an_iterator_made_before_the_block_is_read_when_it_fails():
     iterator = iter(batches(wrong))
     _, failure = failed(lambda: next(iterator))
-    assert line_of(failure.site) == "return tf.reshape(row, [width])"
+    assert line_of(failure.site) == "return tf.reshape(row, [width, 2])"
 
 
 def test_an_assertion_in_a_map_function_is_told_by_its_own_words():
