@@ -31,6 +31,10 @@ def wrong(x):
     return tf.reshape(row, [width, 2])
 
 
+def flat(x):
+    return tf.reshape(x, [-1])[0]
+
+
 def read(x):
     row = np.asarray(x)
     return row.reshape(7)
@@ -54,7 +58,7 @@ def consume(dataset):
 def fit(dataset, eagerly):
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=eagerly)
-    model.fit(dataset.map(lambda x: (tf.reshape(x, [-1, 1]), tf.reshape(x, [-1, 1]))), verbose=0)
+    model.fit(dataset.map(lambda x: (tf.expand_dims(x, 1), tf.expand_dims(x, 1))), verbose=0)
 
 
 CONSUMERS = pytest.mark.parametrize(
@@ -91,6 +95,12 @@ def test_a_nan_of_a_map_function_is_named_at_its_likeliest_line(consumer):
     notice = next(one for one in run.notices if one.topic == "blind")
     assert "tf.data runs logs (test_pipelines.py:" in notice.text
     assert "out of sight" in notice.text
+
+
+def test_of_two_map_functions_with_the_same_op_the_failing_one_is_named():
+    for dataset in (batches(wrong).map(flat), tf.data.Dataset.range(3).map(flat).map(wrong)):
+        _, failure = failed(lambda dataset=dataset: consume(dataset))
+        assert line_of(failure.site) == "return tf.reshape(row, [width, 2])"
 
 
 def test_an_iterator_made_before_the_block_is_read_when_it_fails():

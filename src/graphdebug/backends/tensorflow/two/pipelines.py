@@ -25,6 +25,8 @@ from graphdebug.model.event import Node, Notice, Site
 __all__ = ["Pipelines", "named_in"]
 
 _OF_DATA = re.compile(r"user-defined function passed to|\[Op:IteratorGetNext|IteratorGetNext")
+_PLACE = re.compile(r"transformation with iterator: (\S+?):\s")
+_MAPS = re.compile(r"::(?:Parallel)?Map(?:V2)?(?=::|\[|$)")
 _FUNCTION = re.compile(r"\{\{function_node (\S+)\}\}")
 
 
@@ -60,12 +62,18 @@ class Pipelines:
             return None
         above = _dataset_above(frame)
         datasets = [*self._told, *([above] if above is not None and above not in self._told else [])]
-        graphs = {id(one): one for dataset in datasets for one in _graphs(dataset)}
-        found = [(plan, path) for one in graphs.values() for plan, path in self._named(one, message)]
+        graphs = {id(one): (one, maps) for dataset in datasets for one, maps in _graphs(dataset)}
+        found = [
+            (plan, path, maps) for one, maps in graphs.values() for plan, path in self._named(one, message)
+        ]  # fmt: skip
+        place = _PLACE.search(message)
+        if len(found) > 1 and place is not None:  # which of the maps, counted from the last one
+            number = len(_MAPS.findall(place.group(1)))
+            found = [one for one in found if one[2] == number]
         if len(found) != 1:
             return None
-        (plan, path), run = found[0], self._run()
-        return run.raised(path, self._arguments(plan, ()), {})
+        graph, path, _ = found[0]
+        return self._run().raised(path, self._arguments(graph, ()), {})
 
     def _named(self, graph: Any, message: str) -> Iterator[tuple[Any, Any]]:
         plan, _ = read_graph(self._observer, graph)
@@ -140,11 +148,13 @@ def named_in(message: str, name: str, function: str) -> bool:
     return named == name and (not tags or not function or tags[-1] in (function, "")) or named.endswith(f"/{name}")
 
 
-def _graphs(dataset: Any) -> Iterator[Any]:
+def _graphs(dataset: Any, maps: int = 0) -> Iterator[tuple[Any, int]]:
+    """Yield the graphs of a dataset's functions, each with the number of maps that come after it, its own included."""
+    maps += type(dataset).__name__.endswith(("_MapDataset", "ParallelMapDataset"))
     for source in dataset._inputs():
-        yield from _graphs(source)
+        yield from _graphs(source, maps)
     for wrapper in dataset._functions():
-        yield wrapper.function.graph
+        yield wrapper.function.graph, maps
 
 
 def _dataset_above(frame: FrameType | None) -> Any:
