@@ -104,7 +104,9 @@ def test_the_birth_after_an_allowed_one_is_still_named():
     with graphdebug.record(allow=["log"]) as run:
         in_torch()
         print(torch.sqrt(torch.tensor([-1.0])))
-    assert [one.text.splitlines()[0].split(",")[0] for one in run.findings] == ["graphdebug: sqrt is not finite"]
+    assert [one.text.splitlines()[0].split(",")[0] for one in run.findings] == [
+        "graphdebug: sqrt is not finite"
+    ]
 
 
 def test_what_is_allowed_stands_in_the_log(tmp_path):

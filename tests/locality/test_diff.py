@@ -1,6 +1,8 @@
 """Two recorded runs of real programs, and the first node in which they differ."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,8 +64,10 @@ def diff(*args: object) -> tuple[int, str]:
 
 def test_the_same_program_run_twice_has_no_difference(base, tmp_path):
     code, said = diff(base, recorded(tmp_path / "again.jsonl"))
-    nodes = len(graphdebug.load(base).nodes)
-    assert (code, said) == (0, f"no difference in {nodes} aligned nodes of 2 steps\n")
+    assert code == 0
+    aligned = int(said.removeprefix("no difference in ").split()[0])
+    assert said == f"no difference in {aligned} aligned nodes of 2 steps\n"
+    assert 0.7 * len(graphdebug.load(base).nodes) < aligned
 
 
 def test_more_steps_in_one_run_are_no_difference(base, tmp_path):
@@ -190,3 +194,158 @@ def test_the_same_network_is_aligned_across_frameworks(tmp_path):
     assert other is not None
     assert (other.what, other.a.function, other.b.function) == ("shape", "conv2d", "conv2d")
     assert (other.found_a, other.found_b) == ("2x4x6x6", "2x12x12x4")
+
+
+PROGRAM = """\
+import torch
+from torch import nn
+
+torch.manual_seed({seed})
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+{declared}        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x))
+{called}        return self.fc(x.mean((2, 3)))
+
+
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr={lr})
+for step in range({steps}):
+    torch.manual_seed(100 + step)
+    loss = net(torch.rand(2, 1, 8, 8)).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+PLAIN = {"seed": 0, "declared": "", "called": "", "lr": 0.1, "steps": 3}
+
+
+def ran(folder: Path, name: str, **changes: object) -> Path:
+    """The log of one version of the program, run by itself as a user does."""
+    place = folder / name
+    place.mkdir()
+    (place / "train.py").write_text(PROGRAM.format(**PLAIN | changes))
+    command = [str(Path(sys.executable).with_name("graphdebug")), "run", "--level", "stats", "train.py"]
+    subprocess.run(command, cwd=place, check=True, capture_output=True)
+    return place / "train.graphdebug.jsonl"
+
+
+def test_versions_of_one_program(tmp_path):
+    """Each version is a process of its own; what differs first is what was edited, and no more."""
+    base = ran(tmp_path, "base")
+    inserted = {"declared": "        self.norm = nn.BatchNorm2d(4)\n", "called": "        x = self.norm(x)\n"}
+    silent = {"declared": "        self.note = 'a line more'\n\n", "called": "        # a comment\n\n"}
+    versions = {
+        "longer": {"steps": 5},
+        "lines": silent,
+        "layer": inserted,
+        "rate": {"lr": 0.2},
+        "seed": {"seed": 1},
+    }
+    results = {name: compare(graphdebug.load(base), graphdebug.load(ran(tmp_path, name, **change)))
+               for name, change in versions.items()}  # fmt: skip
+    assert results["longer"].same
+    assert results["longer"].steps == 3
+    assert results["lines"].same
+    assert not results["lines"].only_a
+    assert not results["lines"].only_b
+
+    layer = results["layer"]
+    assert {one.function for one in layer.only_b if one.phase == "forward"} >= {"batch_norm"}
+    assert layer.difference is not None
+    assert (layer.difference.what, layer.difference.a.function) == ("value", "mean")  # the first after it
+
+    rate = results["rate"].difference
+    assert rate is not None
+    assert (rate.what, rate.a.phase, rate.a.step) == ("value", "optimizer", 0)
+
+    seed = results["seed"].difference
+    assert seed is not None
+    assert (seed.what, seed.a.function, seed.a.family) == ("value", "uniform", "random")
+    assert seed.found_a.split()[0] == seed.found_b.split()[0] == "min"
+
+
+def seeded(path: Path, step) -> Path:
+    """The log of two steps on the same data."""
+    torch.manual_seed(0)
+    data = [torch.rand(4, 6) for _ in range(2)]
+    with graphdebug.record(path, level="stats") as run:
+        for x in data:
+            step(x)
+            run.step()
+    return path
+
+
+def two_layers(dtype: torch.dtype = torch.float32) -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype)
+
+
+def test_a_compiled_run_is_aligned_with_the_eager_one(tmp_path):
+    def trained(net):
+        def step(x):
+            net.zero_grad()
+            net(x).square().mean().backward()
+
+        return step
+
+    eager = graphdebug.load(seeded(tmp_path / "eager.jsonl", trained(two_layers())))
+    compiled = trained(torch.compile(two_layers(), backend="aot_eager"))
+    same = compare(eager, graphdebug.load(seeded(tmp_path / "compiled.jsonl", compiled)))
+    assert same.same
+    assert same.aligned >= 12
+    other = two_layers()
+    with torch.no_grad():
+        other[2].weight[0, 0] += 0.5
+    different = trained(torch.compile(other, backend="aot_eager"))
+    found = compare(eager, graphdebug.load(seeded(tmp_path / "other.jsonl", different))).difference
+    assert found is not None
+    assert (found.what, found.a.function, found.a.module, found.b.mode) == ("value", "linear", "2", "compiled")
+
+
+def test_half_precision_is_a_dtype_that_differs_or_is_compared_as_coarsely_as_it_is(tmp_path):
+    def evaluated(net, dtype):
+        return lambda x: net(x.to(dtype)).tanh()
+
+    whole = seeded(tmp_path / "float32.jsonl", evaluated(two_layers(), torch.float32))
+    half = seeded(tmp_path / "bfloat16.jsonl", evaluated(two_layers(torch.bfloat16), torch.bfloat16))
+    found = compare(graphdebug.load(whole), graphdebug.load(half)).difference
+    assert found is not None
+    assert (found.what, found.found_a, found.found_b) == ("dtype", "float32", "bfloat16")
+    code, said = diff(whole, half, "--across-dtypes")
+    assert (code, said.startswith("no difference in ")) == (0, True), said
+    wrong = two_layers(torch.bfloat16)
+    with torch.no_grad():
+        wrong[0].bias[:] = 2
+    other = seeded(tmp_path / "wrong.jsonl", evaluated(wrong, torch.bfloat16))
+    code, said = diff(whole, other, "--across-dtypes")
+    assert code == 1
+    assert said.startswith("first difference: value of linear")
+
+
+def test_the_same_weights_give_no_difference_across_frameworks(tmp_path):
+    tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+    net = two_layers()
+    kernels = [tf.Variable(net[at].weight.detach().numpy().T) for at in (0, 2)]
+    biases = [tf.Variable(net[at].bias.detach().numpy()) for at in (0, 2)]
+
+    def in_tensorflow(x, kernels=kernels):
+        hidden = tf.tanh(tf.matmul(x.numpy(), kernels[0]) + biases[0])
+        return tf.matmul(hidden, kernels[1]) + biases[1]
+
+    torch_log = seeded(tmp_path / "torch.jsonl", net)
+    code, said = diff(torch_log, seeded(tmp_path / "tf.jsonl", in_tensorflow), "--rtol", "1e-4")
+    assert code == 0, said
+    other = [kernels[0], tf.Variable(kernels[1] * 1.5)]
+    found = compare(
+        graphdebug.load(torch_log),
+        graphdebug.load(seeded(tmp_path / "other.jsonl", lambda x: in_tensorflow(x, other))),
+    ).difference
+    assert found is not None
+    assert (found.what, found.a.function, found.a.module, found.b.function) == ("value", "linear", "2", "add")

@@ -21,16 +21,19 @@ __all__ = ["command"]
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--rtol", type=click.FloatRange(min=0), help="Relative tolerance; default by dtype.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Absolute tolerance; default by dtype.")
+@click.option("--across-dtypes", is_flag=True,
+              help="Compare values of different float dtypes, as far as the coarser one allows.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, a: Path, b: Path, rtol: float | None, atol: float | None, *, as_json: bool
-) -> None:
+    ctx: click.Context, a: Path, b: Path, rtol: float | None, atol: float | None, *, across_dtypes: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Name the first node in which the runs A and B differ. Exits 0 if none does, 1 if one does.
 
     Example: graphdebug diff monday.jsonl today.jsonl
     """
-    result = compare(load(a), load(b), Tolerance(rtol, atol))
+    result = compare(load(a), load(b), Tolerance(rtol, atol, across_dtypes))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_as_json(result))).decode())
     else:

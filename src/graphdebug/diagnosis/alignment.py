@@ -20,6 +20,8 @@ _Key = Callable[[Node], Hashable]
 
 _LOOKAHEAD = 4
 """So many steps of the second run are tried for a step of the first: a TF1 session counts its init as one."""
+_PLUMBING = ("detach", "alias", "identity", "constant", "empty", "new_empty")
+"""Functions that a mode or version has more or fewer of without computing anything else."""
 _CORE = ("conv", "pool", "linear", "matmul", "reshape", "cat", "softmax", "loss", "norm", "upsample", "dropout")
 _SIMILAR = 0.4
 """Two steps are of one kind if they share this part of their ops."""
@@ -41,9 +43,14 @@ def align(a: Sequence[Node], b: Sequence[Node]) -> list[Pair]:
     """Return the nodes of one step of two runs side by side, in order.
 
     Nodes are matched where module, line and op agree; what is left between two matches is matched by module
-    and op (the file was edited), then by op alone (another framework names modules otherwise).
+    and op (the file was edited), then by op alone (another framework names modules otherwise). Nodes that
+    compute nothing (a detached view, an empty tensor) are left out.
     """
-    return list(_align(a, b, _KEYS))
+    return list(_align([n for n in a if _computes(n)], [n for n in b if _computes(n)], _KEYS))
+
+
+def _computes(node: Node) -> bool:
+    return node.function not in _PLUMBING and node.family not in ("control", "check")
 
 
 def _align(a: Sequence[Node], b: Sequence[Node], keys: Sequence[_Key]) -> Iterator[Pair]:
@@ -82,7 +89,7 @@ def _op_alone(node: Node) -> Hashable:
 
 
 def _family(node: Node) -> Hashable:
-    return node.phase, node.family if node.family in _CORE else node.function
+    return node.phase, _kind(node) if node.family in _CORE else node.function
 
 
 _KEYS: tuple[_Key, ...] = (_whole, _without_line, _op_alone, _family)
@@ -90,8 +97,13 @@ _KEYS: tuple[_Key, ...] = (_whole, _without_line, _op_alone, _family)
 
 def _signature(nodes: Sequence[Node]) -> Counter[str]:
     """Count the ops that make a step what it is; frameworks differ in views, constants and biases."""
-    core = Counter(node.family for node in nodes if node.phase == "forward" and node.family in _CORE)
+    core = Counter(_kind(node) for node in nodes if node.phase == "forward" and node.family in _CORE)
     return Counter[str](core) or Counter(node.function for node in nodes)
+
+
+def _kind(node: Node) -> str:
+    """Return the family; a linear layer and a matrix product are one, whatever a framework makes of it."""
+    return "matmul" if node.family == "linear" else node.family
 
 
 def _similarity(a: Counter[str], b: Counter[str]) -> float:

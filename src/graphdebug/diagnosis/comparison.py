@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,6 +26,8 @@ class Tolerance:
 
     relative: float | None = None
     absolute: float | None = None
+    across_dtypes: bool = False
+    """Compare values of different dtypes, as far as the coarser one allows, instead of naming the dtypes."""
 
     def allows(self, a: float, b: float, scale: float, dtype: str) -> bool:
         """Whether `a` and `b`, of tensors with elements up to `scale`, count as equal."""
@@ -77,12 +79,15 @@ def compare(a: Run, b: Run, tolerance: Tolerance = Tolerance()) -> Comparison:
     result = Comparison()
     for step_a, step_b in paired_steps(a, b):
         result.steps += 1
-        for one, other in align(a.step(step_a).nodes, b.step(step_b).nodes):
+        nodes_a, nodes_b = a.step(step_a).nodes, b.step(step_b).nodes
+        for one, other in align(nodes_a, nodes_b):
             if one is None or other is None:
                 result.only_a += [one] if one is not None else []
                 result.only_b += [other] if other is not None else []
                 continue
             result.aligned += 1
+            if _has_bias(one) != _has_bias(other):  # one framework's layer is two nodes in the other
+                one, other = _biased(one, nodes_a), _biased(other, nodes_b)
             result.difference = _differ(one, other, tolerance)
             if result.difference is not None:
                 return result
@@ -118,18 +123,21 @@ def _facts_differ(
 ) -> tuple[What, str, str] | None:
     if not _same_shape(a.shape, b.shape, permuted=permuted):
         return "shape", _shape(a.shape), _shape(b.shape)
-    if a.dtype != b.dtype:
+    if a.dtype != b.dtype and not (tolerance.across_dtypes and "float" in a.dtype and "float" in b.dtype):
         return "dtype", a.dtype, b.dtype
+    dtype = max(a.dtype, b.dtype, key=lambda one: _TOLERANCES.get(one, _FLOAT32))
     if a.finite is not None and b.finite is not None and a.finite != b.finite:
         return "finite", _finite(a), _finite(b)
     if a.values and b.values and len(a.values) == len(b.values) and not permuted:
-        return _values_differ(a, b, tolerance)
+        return _values_differ(a, b, dtype, tolerance)
     if a.stats is not None and b.stats is not None:
-        return _stats_differ(a.stats, b.stats, a.dtype, tolerance)
+        return _stats_differ(a.stats, b.stats, dtype, tolerance)
     return None
 
 
-def _values_differ(a: TensorFact, b: TensorFact, tolerance: Tolerance) -> tuple[What, str, str] | None:
+def _values_differ(
+    a: TensorFact, b: TensorFact, dtype: str, tolerance: Tolerance
+) -> tuple[What, str, str] | None:
     for index, (one, other) in enumerate(zip(a.values, b.values, strict=True)):
         try:
             x, y = float(one), float(other)
@@ -137,7 +145,7 @@ def _values_differ(a: TensorFact, b: TensorFact, tolerance: Tolerance) -> tuple[
             if one != other:
                 return "value", f"[{index}] {one}", f"[{index}] {other}"
             continue
-        if not tolerance.allows(x, y, abs(y), a.dtype):
+        if not tolerance.allows(x, y, abs(y), dtype):
             return "value", f"[{index}] {x:.9g}", f"[{index}] {y:.9g}"
     return None
 
@@ -155,6 +163,18 @@ def _stats_differ(a: Stats, b: Stats, dtype: str, tolerance: Tolerance) -> tuple
         if not tolerance.allows(_float(one), _float(other), size, dtype):
             return "value", f"{word} {_float(one):.9g}", f"{word} {_float(other):.9g}"
     return None
+
+
+def _has_bias(node: Node) -> bool:
+    return any(one.role == "bias" for one in node.inputs)
+
+
+def _biased(node: Node, nodes: Sequence[Node]) -> Node:
+    """Return the node after `node` that adds a bias to its output, if `node` has none itself."""
+    if _has_bias(node) or node.family not in ("linear", "matmul", "conv"):
+        return node
+    takers = [one for one in nodes if any(operand.producer == node.seq for operand in one.inputs)]
+    return takers[0] if takers and takers[0].function in ("add", "bias_add") else node
 
 
 def _may_be_permuted(a: Node, b: Node) -> bool:
