@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+from graphdebug.diagnosis.confidence import measured
 from graphdebug.diagnosis.provenance import Provenance
 from graphdebug.diagnosis.report import compose
 from graphdebug.diagnosis.source import SourceText
@@ -69,7 +70,10 @@ class Evidence:
         evidence: Sequence[int] = (),
         fits: Sequence[int | None] = (),
     ) -> Finding:
-        """Return a finding with its report written; candidates on one line count once."""
+        """Return a finding with its report written; candidates on one line count once.
+
+        `confidence` is the strength of the evidence; the finding states the share measured for it.
+        """
         lines = distinct(candidates)
         text = compose(
             self.run, self.source, what=what, candidates=lines, failed=failed, when=when, body=body,
@@ -77,7 +81,8 @@ class Evidence:
         )  # fmt: skip
         return Finding(
             kind=kind, site=lines[0].site if lines else None, text=text, candidates=tuple(lines),
-            operands=tuple(operands), evidence=tuple(evidence), confidence=confidence, fits=tuple(fits),
+            operands=tuple(operands), evidence=tuple(evidence), fits=tuple(fits),
+            confidence=measured(confidence),
         )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class Result(msgspec.Struct, frozen=True):
     """Exit codes by column; -9 where the program was killed for taking too long."""
     findings: tuple[str, ...]
     """graphdebug's findings as ``kind at line``."""
+    confidence: float | None
+    """Confidence of its first finding."""
     false_alarms: tuple[str, ...]
     """Findings on the clean twin: there should be none."""
     twin_returncode: int
@@ -138,6 +140,7 @@ def _run_pair(pair: Pair, folder: Path, hosts: _Hosts) -> Result:
         columns=_measured(runs, script, text, recorded),
         returncodes={column: run.returncode for column, run in runs.items()},
         findings=tuple(_brief(recorded)),
+        confidence=next((one.confidence for one in recorded.findings), None) if recorded is not None else None,
         false_alarms=tuple(_brief(_load(twin_log))),
         twin_returncode=twin_run.returncode,
         seconds=round(sum(run.seconds for run in (*runs.values(), twin_run)), 3),

@@ -1,0 +1,31 @@
+"""Confidence: how often findings that rest on evidence of one strength named the true line first, as measured.
+
+A rule says how strong its evidence is; a finding states the share that was measured for that strength.
+benchmarks/calibration.py prints where the shares come from, docs/findings.md says it in words.
+"""
+
+from __future__ import annotations
+
+__all__ = ["STRENGTHS", "measured", "strength_of"]
+
+STRENGTHS = (
+    ("a guess", 0.0, 0.3),
+    ("the failing line", 0.5, 0.64),
+    ("one piece of evidence", 0.7, 0.81),
+    ("several that agree", 0.8, 0.83),
+    ("conclusive", 0.9, 0.93),
+)
+"""Evidence in words, its least strength as rules state it, the share of findings that named the true line.
+
+The shares are (right + 1) / (all + 2) over the first results on programs that no rule had been tuned to
+(benchmarks/first_results.json). No finding of the first class was among them: its share is judged."""
+
+
+def measured(strength: float) -> float:
+    """Return the share that was measured for evidence of this strength."""
+    return next(share for _, least, share in reversed(STRENGTHS) if strength >= least)
+
+
+def strength_of(confidence: float) -> str:
+    """Return in words what a finding that states `confidence` rests on."""
+    return min(STRENGTHS, key=lambda one: abs(one[2] - confidence))[0]
