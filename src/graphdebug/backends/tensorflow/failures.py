@@ -72,6 +72,8 @@ class Failures:
 
     def flush(self) -> None:
         """Emit the failures of errors that the user has caught."""
+        if not self._pending:
+            return
         told = [failure for _, failure in self._pending if not failure.error.endswith(_ENDS)]
         self._pending.clear()
         self._sink.emit(told)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from operator import itemgetter
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from graphdebug.backends.tensorflow.repeats import Repeat
 from graphdebug.model.event import Event, Level, Notice, Shape, Site, TensorFact
 from graphdebug.options import Options
 
-__all__ = ["RunCall", "Runs", "staged_records"]
+__all__ = ["RunCall", "Runs", "is_step", "staged_records"]
 
 _CACHE = "_graphdebug"
 """Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
@@ -45,6 +45,8 @@ _RETVAL = re.compile(r"\{\{node _retval_\S*_(\d+)\}\}|Retval\[(\d+)\] does not h
 _TENSORFLOW = f"{os.sep}tensorflow{os.sep}python{os.sep}"
 _HOUSEKEEPING = ("session_manager.py", "saver.py", "basic_session_run_hooks.py")
 """Modules of TensorFlow that run things for a training loop's sake."""
+_OTHER, _FRAMEWORK, _KEEPING_HOUSE = 0, 1, 2
+_kinds_of_code: dict[CodeType, int] = {}
 
 
 @dataclass(slots=True)
@@ -74,17 +76,25 @@ class RunCall:
         """Shapes of the fed arrays by ``Tensor.ref()``."""
         return {ref: tuple(np.shape(value)) for ref, value in self.feeds.items()}
 
-    @property
-    def is_step(self) -> bool:
-        """Whether it is a step of the user's, not one that fills a queue, initializes, saves or restores."""
-        if not self.fetches and all("Enqueue" in op.type or "QueueClose" in op.type for op in self.targets):
-            return False
-        frame = self.frame
-        while frame is not None and _TENSORFLOW in frame.f_code.co_filename:
-            if frame.f_code.co_filename.endswith(_HOUSEKEEPING):
-                return False
-            frame = frame.f_back
-        return True
+
+def is_step(fetches: Sequence[Any], targets: Sequence[Any], frame: FrameType | None) -> bool:
+    """Whether a run is a step of the user's, not one that fills a queue, initializes, saves or restores."""
+    if not fetches and all("Enqueue" in op.type or "QueueClose" in op.type for op in targets):
+        return False
+    while frame is not None:
+        kind = _kinds_of_code.get(frame.f_code)
+        if kind is None:
+            kind = _kinds_of_code[frame.f_code] = _kind_of_file(frame.f_code.co_filename)
+        if kind != _FRAMEWORK:
+            return kind == _OTHER
+        frame = frame.f_back
+    return True
+
+
+def _kind_of_file(filename: str) -> int:
+    if _TENSORFLOW not in filename:
+        return _OTHER
+    return _KEEPING_HOUSE if filename.endswith(_HOUSEKEEPING) else _FRAMEWORK
 
 
 @dataclass(slots=True)
@@ -92,6 +102,10 @@ class _GraphCache:
     """What is kept of one graph while it is recorded."""
 
     plans: dict[Any, Probed] = field(default_factory=dict)
+    routes: dict[Any, Probed] = field(default_factory=dict)
+    """The same plans, by what is quicker to make of a call."""
+    idle: set[Any] = field(default_factory=set)
+    """Fetches and targets that need no node that the user wants to see, whatever is fed."""
     distrusted: dict[Any, set[Place]] = field(default_factory=dict)
     """Tensors of a plan whose shapes were not the inferred ones."""
     bodies: Bodies | None = None
@@ -119,12 +133,23 @@ class Runs:
                 if cache.bodies is not None:
                     cache.bodies.close()
 
+    def passes(self, session: Any, fetches: Sequence[Any], targets: Sequence[Any]) -> bool:
+        """Whether nothing of this call is to be recorded, as is known at once."""
+        if not self._sink.recording:
+            return True
+        cache = getattr(session.graph, _CACHE, None)
+        return cache is not None and bool(cache.idle) and _roots(fetches, targets) in cache.idle
+
     def prepare(self, call: RunCall) -> Probed | None:
         """Return what to run in place of `call`, or None to run it as it is."""
         if not self._sink.recording:
             return None
-        with self._lock:
-            probed = self._probed(call)
+        cache: _GraphCache | None = getattr(call.session.graph, _CACHE, None)
+        route = (_roots(call.fetches, call.targets), tuple([id(ref.deref()) for ref in call.feeds]))
+        probed = None if cache is None else cache.routes.get(route)
+        if probed is None:
+            with self._lock:
+                probed = self._cache(call.session.graph).routes[route] = self._probed(call)
         if probed.broken or probed.idle:
             return None
         call.kind = self._kind(call)
@@ -172,7 +197,7 @@ class Runs:
         if probed is not None:
             written = self._events(run, call, probed, extra)
             self._sink.emit(written)
-        if call.is_step:
+        if is_step(call.fetches, call.targets, call.frame):
             self._sink.advance_step()
         return written
 
@@ -214,6 +239,7 @@ class Runs:
             for key in [key for key, one in cache.plans.items() if one is probed]:
                 cache.distrusted[key] = probed.distrusted
                 del cache.plans[key]
+            cache.routes.clear()
         return False
 
     def _kind(self, call: RunCall) -> Any:
@@ -307,6 +333,8 @@ class Runs:
             self._declarations.tell([node.op for node in plan.nodes], feeds)
             config = getattr(call.session, "_config", None)
             distrusted = self._cache(call.session.graph).distrusted.get(key, set())
+            if self._is_idle(call, plan):
+                self._cache(call.session.graph).idle.add(_roots(call.fetches, call.targets))
             found = plans[key] = probe_plan(
                 plan, self._level, self._selected(plan), call.feed_shapes, config, distrusted, _is_local(call)
             )
@@ -328,6 +356,13 @@ class Runs:
         feeds = [ref.deref() for ref in call.feeds]
         return make_plan(call.session.graph, call.fetches, call.targets, feeds, self._sink.sites)
 
+    def _is_idle(self, call: RunCall, plan: Plan) -> bool:
+        """Whether the filters leave nothing of a call, whatever is fed: what feeds cut off counts too."""
+        if self._options.phases or any(self._selected(plan)):
+            return False
+        uncut = make_plan(call.session.graph, call.fetches, call.targets, [], self._sink.sites)
+        return not any(self._selected(uncut))
+
     def _selected(self, plan: Plan) -> list[bool]:
         options = self._options
 
@@ -339,6 +374,10 @@ class Runs:
             )
 
         return [wanted(node) for node in plan.nodes]
+
+
+def _roots(fetches: Sequence[Any], targets: Sequence[Any]) -> Any:
+    return *map(id, fetches), None, *map(id, targets)
 
 
 def _is_local(call: RunCall) -> bool:

@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tensorflow.python.framework import errors_impl
+
 from graphdebug.backends.protocol import Attachment, Sink
 from graphdebug.backends.tensorflow.breakpoints import Breakpoint
 from graphdebug.backends.tensorflow.failures import Failures
 from graphdebug.backends.tensorflow.misuse import watch_building
 from graphdebug.backends.tensorflow.numerics import first_nonfinite, numerics_error, numerics_failure
 from graphdebug.backends.tensorflow.patches import Patches
-from graphdebug.backends.tensorflow.runs import RunCall, Runs
+from graphdebug.backends.tensorflow.runs import RunCall, Runs, is_step
 from graphdebug.model.event import Event, Failure
 from graphdebug.options import Options
 
@@ -28,6 +30,13 @@ def attach(sink: Sink, options: Options) -> Attachment:
     return _Sessions(sink, options)
 
 
+class _Thread(threading.local):
+    """What one thread is doing."""
+
+    inside = False
+    """Whether it is in a run that is being watched, or in one of our own."""
+
+
 class _Sessions:
     """The sessions of the process, watched."""
 
@@ -35,7 +44,7 @@ class _Sessions:
         self._sink = sink
         self._runs = Runs(sink, options)
         self._failures = Failures(sink, options)
-        self._thread = threading.local()
+        self._thread = _Thread()
         self._breakpoint = Breakpoint(options.break_on, sink.sites)
         self._check = options.tf_debugging
         self._main = threading.get_ident()
@@ -66,8 +75,10 @@ class _Sessions:
         def _do_run(
             self: Any, handle: Any, target_list: Any, fetch_list: Any, feed_dict: Any, *rest: Any
         ) -> Any:
-            if not watch._attached or watch._inside:
+            if not watch._attached or watch._thread.inside:
                 return do_run(self, handle, target_list, fetch_list, feed_dict, *rest)
+            if handle is None and watch._runs.passes(self, fetch_list, target_list):
+                return watch._pass(do_run, self, target_list, fetch_list, feed_dict, *rest)
             call = RunCall(self, fetch_list, target_list, feed_dict, sys._getframe(1), watch._thread_number())
             if handle is not None:
                 return watch._watch_partial(do_run, handle, call, *rest)
@@ -76,7 +87,7 @@ class _Sessions:
         def _call_tf_sessionrun(
             self: Any, options: Any, feed_dict: Any, fetch_list: Any, target_list: Any, run_metadata: Any
         ) -> Any:
-            if not watch._attached or watch._inside or feed_dict:
+            if not watch._attached or watch._thread.inside or feed_dict:
                 return call_run(self, options, feed_dict, fetch_list, target_list, run_metadata)
             tensors = [self.graph._get_tensor_by_tf_output(output) for output in fetch_list]
             ops = [self.graph._get_operation_by_tf_operation(op) for op in target_list]
@@ -86,19 +97,30 @@ class _Sessions:
         do_run = self._patches.put(BaseSession, "_do_run", _do_run)
         call_run = self._patches.put(BaseSession, "_call_tf_sessionrun", _call_tf_sessionrun)
 
-    @property
-    def _inside(self) -> bool:
-        """Whether this thread is in a run that is being watched, or in one of our own."""
-        return getattr(self._thread, "inside", False)
-
     def _thread_number(self) -> int:
         here = threading.get_ident()
         return 0 if here == self._main else here
 
+    def _pass(
+        self, run: Run, session: Any, targets: Sequence[Any], fetches: Sequence[Any], feeds: Any, *rest: Any
+    ) -> Any:
+        """Run what the user asked for, of which nothing is to be recorded but a failure."""
+        self._thread.inside = True
+        try:
+            self._failures.flush()
+            results = run(session, None, targets, fetches, feeds, *rest)
+            if is_step(fetches, targets, sys._getframe(2)):
+                self._sink.advance_step()
+            return results
+        except errors_impl.OpError as error:
+            call = RunCall(session, fetches, targets, feeds, sys._getframe(2), self._thread_number())
+            self._guard("reading a failed run", self._failures.of_run, error, call, self._runs, run, None)
+            raise
+        finally:
+            self._thread.inside = False
+
     def _watch(self, run: Run, call: RunCall, options: Any = None, metadata: Any = None) -> Any:
         """Run what the user asked for, with probes beside it, and record it."""
-        from tensorflow.python.framework import errors_impl
-
         self._thread.inside = True
         try:
             self._failures.flush()
