@@ -38,6 +38,8 @@ class Report:
     differences: list[str] = field(default_factory=list)
     under_any_mode: set[str] = field(default_factory=set)
     """Ops that torch itself computes differently under a dispatch mode that does nothing."""
+    not_repeatable: set[str] = field(default_factory=set)
+    """Ops that gave another result when run plainly again and again."""
 
     def differ(self, op, dtype, what):
         self.differences.append(
@@ -80,14 +82,23 @@ def _sweep_dtype(op, dtype, samples, report):
         seen = _outcome(op, sample, backward, graphdebug.record(level="stats"))
         if not _same(plain, again):
             report.counts["not repeatable without us either"] += 1
+            report.not_repeatable.add(f"{op.name} {sample.kwargs.get('driver', '')}".strip())
         elif "empty" in op.name and isinstance(plain[0], list) and isinstance(seen[0], list):
             report.counts["memory that is not written yet"] += 1
         elif not _same(plain, seen):
             if _same(seen, _outcome(op, sample, backward, Bare())):
                 report.counts["different under any dispatch mode, alike under an empty one"] += 1
                 report.under_any_mode.add(op.name)
+            elif not _repeats(op, sample, backward, plain):
+                report.counts["not repeatable without us either"] += 1
+                report.not_repeatable.add(f"{op.name} {sample.kwargs.get('driver', '')}".strip())
             else:
                 report.differ(op, dtype, f"{_shown(plain)} plain, {_shown(seen)} recorded")
+
+
+def _repeats(op, sample, backward, plain, times=200):
+    """Whether plain runs give the same again and again; linalg.lstsq with LAPACK's gelsy does not."""
+    return all(_same(plain, _outcome(op, sample, backward)) for _ in range(times))
 
 
 def _outcome(op, sample, backward, under=None):
@@ -214,6 +225,8 @@ def main(argv=None):
         ", ".join(f"{count} {what}" for what, count in report.counts.items()),
         f"in {time.perf_counter() - began:.0f} s",
     )
+    print("not repeatable:", ", ".join(sorted(report.not_repeatable)) or "none")
+    print("different under any mode:", ", ".join(sorted(report.under_any_mode)) or "none")
     print(f"{len(report.differences)} differences")
     return bool(report.differences)
 
