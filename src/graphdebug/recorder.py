@@ -19,7 +19,18 @@ import msgspec
 
 from graphdebug.backends.protocol import Elements
 from graphdebug.errors import GraphDebugWarning
-from graphdebug.model.event import End, Event, Notice, Operand, Phase, Source, ToolError
+from graphdebug.model.batch import Batch
+from graphdebug.model.event import (
+    End,
+    Event,
+    Gradient,
+    Node,
+    Notice,
+    Operand,
+    Phase,
+    Source,
+    ToolError,
+)
 from graphdebug.model.site import SiteFinder
 
 __all__ = ["Log", "Recorder"]
@@ -77,6 +88,8 @@ class Recorder:
         self._lock = threading.RLock()
         self._muted = self._warned = self._user_marks_steps = False
         self._seqs = count()
+        self.others: list[Event] = []
+        """The events that are neither nodes nor gradients: few, and what an explanation begins with."""
         self.next_seq: Callable[[], int] = self._seqs.__next__
         _alive.add(self)
 
@@ -94,6 +107,8 @@ class Recorder:
             return
         with self._lock:
             self.written += len(events)
+            if type(events) is not Batch:
+                self.others += [one for one in events if type(one) is not Node and type(one) is not Gradient]
             self._try(lambda: self._log.write(events))
 
     def save(

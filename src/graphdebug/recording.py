@@ -27,6 +27,8 @@ from graphdebug.showing import SHOWING
 
 __all__ = ["Recording", "record"]
 
+_LARGE = 16 << 20
+"""Bytes of a log that takes a noticeable time to index."""
 _OWN_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 
 
@@ -274,6 +276,16 @@ class Recording(Run):
         if _active:
             _active[-1]._attach_all()
 
+    def _as_just_written(self) -> Run:
+        """Return this run; where its log is large, one that answers at once, without reading all of it."""
+        if self.path is None or self._recorder is None or self.options.keep_last is not None:
+            return self
+        if not self.path.exists() or self.path.stat().st_size < _LARGE:
+            return self
+        from graphdebug.log.seeking import SeekingLog
+
+        return Run(SeekingLog(self.path, self._recorder.others))
+
     def _explain(self, error: BaseException) -> None:
         """Add the first finding to the exception as a note, once however many recordings it leaves."""
         if any(note.startswith("graphdebug:") for note in getattr(error, "__notes__", ())):
@@ -281,7 +293,7 @@ class Recording(Run):
         try:
             from graphdebug.diagnosis import explain_failure
 
-            finding = explain_failure(self)
+            finding = explain_failure(self._as_just_written())
         except Exception as trouble:
             if self._recorder is not None:
                 self._recorder.warn(f"graphdebug could not explain this ({type(trouble).__name__}: {trouble})")

@@ -8,13 +8,15 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.failing import explain, unknown
 from graphdebug.diagnosis.ranks import compare_ranks
 from graphdebug.diagnosis.scan import Scan
-from graphdebug.model.event import Failure
+from graphdebug.model.event import Event, Failure
 from graphdebug.model.finding import Finding
 from graphdebug.model.run import Run
 
 __all__ = ["diagnose", "explain_failure"]
 
 
+_TAIL = 50_000
+"""Last events of a run that are looked at while the user waits for the report: half a second."""
 _OF_VALUES = ("nonfinite", "divergence")
 """Findings that explain a failure which is about values: a check that raised, an assertion."""
 
@@ -31,8 +33,16 @@ def diagnose(run: Run, *, allow: Sequence[str] = ()) -> Sequence[Finding]:
 
 
 def explain_failure(run: Run) -> Finding | None:
-    """Return the first finding: that of the exception which ended `run`, without looking at all its steps."""
-    return next(_findings(run), None)
+    """Return what explains the exception that ended `run`, the first of its findings.
+
+    Of a long run that failed of an exception of the program's own, only the last `_TAIL` events are looked at:
+    the user is waiting. `diagnose` looks at all.
+    """
+    failure, evidence = _last_failure(run), Evidence(run)
+    tail = run.store.tail(_TAIL)
+    if failure is None or len(tail) < _TAIL:
+        return next(_findings(run), None)
+    return explain(evidence, failure) or _of_values(evidence, failure, tail) or unknown(evidence, failure)
 
 
 def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
@@ -41,6 +51,11 @@ def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
     first = explain(evidence, failure) if failure is not None else None
     if first is not None:
         yield first
+    if first is None and failure is not None:
+        tail = run.store.tail(_TAIL)
+        first = _of_values(evidence, failure, tail, allow) if len(tail) == _TAIL else None
+        if first is not None:
+            yield first
     scanned = Scan(evidence, allow).over(run.events).findings(failure if first is None else None)
     if first is None and failure is not None and not any(one.kind in _OF_VALUES for one in scanned):
         first = unknown(evidence, failure)
@@ -50,6 +65,18 @@ def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
         if first is None or not _same(first, found):
             yield found
     yield from compare_ranks(evidence)
+
+
+def _of_values(
+    evidence: Evidence, failure: Failure, tail: Sequence[Event], allow: Sequence[str] = ()
+) -> Finding | None:
+    """Return the NaN or Inf that was born in the last events; None where it came in from before them."""
+    steps = (at for at, one in enumerate(tail) if getattr(one, "step", None) != getattr(tail[0], "step", None))
+    scan = Scan(evidence, allow).over(tail[next(steps, 0) :])
+    born = scan.nonfinite.verdict
+    if born is None or (born.data is not None and evidence.provenance.stored(born.data) is not None):
+        return None
+    return scan.value(failure)
 
 
 def _last_failure(run: Run) -> Failure | None:

@@ -32,14 +32,27 @@ class Evidence:
         """The steps that have nodes, rising."""
         return self.run.steps
 
+    @property
+    def _every(self) -> int:
+        """Which of the steps were recorded: every how many."""
+        start = self.run.start
+        return int(start.options.get("every", 1)) if start is not None else 1
+
     def before(self, seq: int, step: int) -> Iterator[Node]:
         """Yield the nodes before `seq`, the latest first, from `step` back over some steps."""
-        start = self.run.start
-        every = int(start.options.get("every", 1)) if start is not None else 1
-        for number in range(step, max(step - _STEPS_BACK * every, 0) - 1, -1):  # listing all steps is slow
+        for number in range(
+            step, max(step - _STEPS_BACK * self._every, 0) - 1, -1
+        ):  # listing all steps is slow
             for node in reversed(self.run.step(number).nodes):
                 if node.seq < seq:
                     yield node
+
+    def last_of_phase(self, phase: str, step: int) -> Iterator[Node]:
+        """Yield the first node of `phase` in `step` and in each of some steps before it, the latest first."""
+        for number in range(step, max(step - _STEPS_BACK * self._every, 0) - 1, -1):
+            found = next((one for one in self.run.step(number).nodes if one.phase == phase), None)
+            if found is not None:
+                yield found
 
     def good_call(self, failure: Failure) -> Node | None:
         """Return the last node that did at the failing line what the failure did, and succeeded."""

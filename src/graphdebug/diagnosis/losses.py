@@ -69,6 +69,8 @@ class LossWatch:
             if len(series) < 2 or series[0][1] == 0:
                 continue
             growth = abs(series[-1][1] / series[0][1])
-            if growth >= 10 and (best is None or growth > best[0]):
+            last = [abs(value) for _, value in series[1:]][-3:]
+            stays = min(last) >= 3 * abs(series[0][1])  # a small loss that goes up and down does not
+            if growth >= 10 and stays and (best is None or growth > best[0]):
                 best = growth, self._sites[key], series
         return best[1:] if best is not None else None

@@ -116,9 +116,10 @@ def _divergence(
     evidence: Evidence, birth: Birth, node: Node, line: Site, losses: LossWatch, failure: Failure | None
 ) -> Finding:
     fact = node.outputs[0]
+    went = "overflowed" if node.function in OVERFLOWING else "was not finite"
     body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
     return evidence.finding(
-        "divergence", what=f"training diverged until {node.function} overflowed",
+        "divergence", what=f"training diverged until {node.function} {went}",
         candidates=[Candidate(line, "step", "the step size"), *made_by(node, "what overflowed")],
         confidence=0.75, failed=failure.site if failure is not None else node.site,
         when=f"step {node.step}", body=[text for text in body if text.strip()] + _story(birth),
@@ -144,9 +145,8 @@ def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
 
 def optimizer_line(evidence: Evidence, step: int) -> Site | None:
     """Return the line that made the optimizer: its assignment in the source, else where it steps."""
-    for number in [one for one in reversed(evidence.steps) if one <= step][:2]:
-        node = next((one for one in evidence.run.step(number).nodes if one.phase == "optimizer"), None)
-        if node is None or node.site is None:
+    for node in evidence.last_of_phase("optimizer", step):
+        if node.site is None:
             continue
         text = evidence.source.line(node.site)
         fitting, called = _FITTING.search(text), _STEPPING.search(text)

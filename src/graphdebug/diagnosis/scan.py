@@ -72,11 +72,15 @@ class Scan:
         runaway = numbers.runaway(self._evidence, self.losses)
         return [*([runaway] if runaway is not None else []), *self.gradients.findings()]
 
+    def value(self, failure: Failure | None = None) -> Finding | None:
+        """Return the finding for the NaN or Inf that did harm first."""
+        verdict = self.nonfinite.verdict
+        return numbers.born(self._evidence, verdict, self.losses, failure) if verdict is not None else None
+
     def findings(self, failure: Failure | None = None) -> list[Finding]:
         """Return what the watches found, the most certain first."""
-        found: list[Finding] = []
-        if self.nonfinite.verdict is not None:
-            found.append(numbers.born(self._evidence, self.nonfinite.verdict, self.losses, failure))
+        value = self.value(failure)
+        found = [value] if value is not None else []
         for watch in (self.folds, self.broadcasts, self.axes, self.integers):
             found += watch.findings()
         if self.nonfinite.verdict is None:

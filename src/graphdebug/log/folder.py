@@ -69,6 +69,10 @@ class LogFolder:
         """All events, those of a rank in the order they were written."""
         return self._merged(lambda file: file.events())
 
+    def tail(self, count: int) -> Sequence[Event]:
+        """The last `count` events, in order."""
+        return self.events()[-count:]
+
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, those of a rank in order."""
         return self._merged(lambda file: file.of_kind(kind))

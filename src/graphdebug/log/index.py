@@ -17,7 +17,7 @@ import msgspec
 
 from graphdebug.log.codec import KINDS, decode
 
-__all__ = ["CORRUPT", "UNREADABLE", "LineIndex"]
+__all__ = ["CORRUPT", "HEAD", "UNREADABLE", "LineIndex"]
 
 UNREADABLE = 255
 """The kind of a line that is not an event."""
@@ -30,7 +30,8 @@ _LONGEST = 256 << 20
 _PREFIX = len('{"event":"node')
 _CODES = {f'{{"event":"{tag}"'.encode()[:_PREFIX]: code for code, tag in enumerate(KINDS)}
 _CODE_OF_TAG = {tag: code for code, tag in enumerate(KINDS)}
-_HEAD = re.compile(rb'\s*\{"event": ?"\w+", ?"seq": ?(-?\d{1,18})(?!\d)(?:, ?"step": ?(-?\d{1,18})(?!\d))?')
+HEAD = re.compile(rb'\s*\{"event": ?"\w+", ?"seq": ?(-?\d{1,18})(?!\d)(?:, ?"step": ?(-?\d{1,18})(?!\d))?')
+"""The beginning of a line: its sequence number, and its step if it has one."""
 
 
 class LineIndex:
@@ -220,7 +221,7 @@ class _Block:
     def __init__(self, first: int, lines: Sequence[bytes]) -> None:
         self.first = first
         self.count = len(lines)
-        heads = [head for line in (*lines[:8], lines[-1]) if (head := _HEAD.match(line))]
+        heads = [head for line in (*lines[:8], lines[-1]) if (head := HEAD.match(line))]
         self.first_seq = int(heads[0][1]) if heads else _NONE
         self.first_step = next((int(head[2]) for head in heads if head[2]), _NONE)
         self._heads: tuple[array[int], array[int]] | None = None
@@ -242,7 +243,7 @@ class _Block:
 
     def _parsed(self, index: LineIndex) -> tuple[array[int], array[int]]:
         if self._heads is None:
-            heads = [_HEAD.match(line) for line in index.block(self.first, self.count)]
+            heads = [HEAD.match(line) for line in index.block(self.first, self.count)]
             seqs = array("q", [int(head[1]) if head else _NONE for head in heads])
             steps = array("q", [int(head[2]) if head and head[2] else _NONE for head in heads])
             self._heads = seqs, steps

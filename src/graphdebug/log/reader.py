@@ -82,6 +82,10 @@ class LogFile:
             return _Lines(self, range(len(kinds)))
         return _Lines(self, [number for number, kind in enumerate(kinds) if kind < CORRUPT])
 
+    def tail(self, count: int) -> Sequence[Event]:
+        """The last `count` events, in order."""
+        return self.events()[-count:]
+
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, in order."""
         return _Lines(self, self._index.of_kind(_tag(kind)))

@@ -40,6 +40,10 @@ class EventStore(Protocol):
         """All events, in the order they were written."""
         ...
 
+    def tail(self, count: int) -> Sequence[Event]:
+        """The last `count` events, in order."""
+        ...
+
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, in order."""
         ...
@@ -99,6 +103,10 @@ class MemoryStore:
     def events(self) -> Sequence[Event]:
         """All events, in the order they were written."""
         return self._events
+
+    def tail(self, count: int) -> Sequence[Event]:
+        """The last `count` events, in order."""
+        return self._events[-count:]
 
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, in order."""

@@ -1,0 +1,134 @@
+"""SeekingLog: a large log just written, read by bisection: who waits for a report can't wait for an index."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar, cast
+
+import msgspec
+
+from graphdebug.log.codec import decode
+from graphdebug.log.index import HEAD
+from graphdebug.log.reader import LogFile
+from graphdebug.model.event import Event, Gradient, Node
+from graphdebug.model.run import MemoryStore
+
+__all__ = ["SeekingLog"]
+
+E = TypeVar("E", bound=Event)
+
+_BLOCK = 1 << 20
+_NEAR = 1 << 16
+"""Bytes down to which an offset is bisected."""
+_ONE_OF_MANY = (b'{"event":"node"', b'{"event":"gradient"')
+_MANY = (Node, Gradient)
+
+
+class SeekingLog:
+    """An `EventStore` of a log whose sequence numbers and steps rise, as one process writes them.
+
+    Args:
+        path: the log.
+        others: its events that are neither nodes nor gradients, which the recorder remembers.
+
+    """
+
+    def __init__(self, path: Path, others: Sequence[Event]) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+        self.damage: Sequence[str] = ()
+        self._others = MemoryStore(others)
+        self._size = path.stat().st_size
+
+    @cached_property
+    def _whole(self) -> LogFile:
+        """The log as read in whole, for questions that can't be answered otherwise."""
+        return LogFile(self.path)
+
+    def events(self) -> Sequence[Event]:
+        """All events, in the order they were written."""
+        return self._whole.events()
+
+    def tail(self, count: int) -> Sequence[Event]:
+        """The last `count` events, in order."""
+        blocks: list[bytes] = []
+        start, lines = self._size, 0
+        while start > 0 and lines <= count:
+            start, stop = max(0, start - _BLOCK), start
+            blocks.append(self._read(start, stop - start))
+            lines += blocks[-1].count(b"\n")
+        text = b"".join(reversed(blocks)).splitlines()
+        return [decode(line) for line in text[-count:]]
+
+    def of_kind(self, kind: type[E]) -> Sequence[E]:
+        """The events of one kind, in order."""
+        return self._whole.of_kind(kind) if kind in _MANY else self._others.of_kind(kind)
+
+    def of_step(self, kind: type[E], step: int) -> Sequence[E]:
+        """The events of one kind and one step, in order."""
+        if kind not in _MANY:
+            return self._others.of_step(kind, step)
+        found: list[Event] = []
+        for first, lines in self._blocks(max(0, self._bisect(2, step) - _BLOCK)):
+            at = [line for line in lines if (head := HEAD.match(line)) and head[2] and int(head[2]) == step]
+            found += [decode(line) for line in at]
+            if not at and first is not None and first > step:
+                break
+        return cast("list[E]", [one for one in found if type(one) is kind])
+
+    def by_seq(self, seq: int) -> Event | None:
+        """The event with this sequence number, or None."""
+        other = self._others.by_seq(seq)
+        if other is not None:
+            return other
+        start = max(0, self._bisect(1, seq) - _BLOCK)  # a batch is written later than it was numbered
+        for line in self._read(start, 3 * _BLOCK).split(b"\n"):
+            head = HEAD.match(line)
+            if head and int(head[1]) == seq:
+                try:
+                    return decode(line)
+                except msgspec.DecodeError:  # longer than what was read
+                    return self._whole.by_seq(seq)
+        return None
+
+    def steps(self) -> Sequence[int]:
+        """The steps that have nodes, rising."""
+        return self._whole.steps()
+
+    def rank_of(self, seq: int) -> int | None:
+        """The rank that recorded this log, or None where there are no ranks."""
+        return self._others.rank_of(seq)
+
+    def _bisect(self, group: int, wanted: int) -> int:
+        """Return an offset close before the first line whose number (1: seq, 2: step) is `wanted` or more."""
+        return _NEAR * max(0, bisect_left(range(self._size // _NEAR), wanted, key=self._number_at(group)) - 1)
+
+    def _number_at(self, group: int) -> Callable[[int], int]:
+        def number(block: int) -> int:
+            """Return the number of the first line that has one, from a block of the file on."""
+            for at in range(block * _NEAR, self._size, _NEAR):
+                for line in self._read(at, _NEAR).split(b"\n")[1:]:
+                    head = HEAD.match(line) if line.startswith(_ONE_OF_MANY) else None
+                    if head and head[group]:
+                        return int(head[group])
+            return 1 << 62
+
+        return number
+
+    def _blocks(self, start: int) -> Iterator[tuple[int | None, list[bytes]]]:
+        """Yield the lines from `start` on, a block at a time, with the step that each block begins with."""
+        rest = b""
+        while start < self._size:
+            lines = (rest + self._read(start, _BLOCK)).split(b"\n")
+            start, rest = start + _BLOCK, lines.pop()
+            heads = (head for line in lines if (head := HEAD.match(line)) and head[2])
+            yield next((int(head[2]) for head in heads), None), lines
+
+    def _read(self, start: int, length: int) -> bytes:
+        return os.pread(self._file, length, start)
