@@ -96,15 +96,20 @@ class Failing:
             return None
         call = call or self._python_call(error) or Call("", (), {}, "eager", "forward")
         named = word(call.op) if call.op else None
+        if "No gradients provided" in str(error):
+            call = self._cut_off(call)
         message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
         reading = read_message(message)
         kind = type(error).__name__
         is_op_error = isinstance(error, tf.errors.OpError)
+        category = reading.category
+        if category == "other" and isinstance(error, TypeError | ValueError):
+            category = "argument"  # refused in Python: it is about what a call was given
         seq = self._sink.next_seq()
         return Failure(
             seq, self._sink.step,
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
-            category="memory" if kind == "ResourceExhaustedError" else reading.category, detail=reading.detail,
+            category="memory" if kind == "ResourceExhaustedError" else category, detail=reading.detail,
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
             function=named.function if named else "", family=named.family if named else "other",
             name=call.name, module=call.module,
@@ -114,6 +119,14 @@ class Failing:
             operands=self._sink.save(seq, call.operands, [elements_of(one) for one in call.tensors]),
             attributes=dict(call.attributes), node=call.node,
         )  # fmt: skip
+
+    def _cut_off(self, call: Call) -> Call:
+        """Return the call with the target of the gradients that reached no variable as its operand."""
+        target = self._observer.unreached() if self._observer.unreached is not None else None
+        if target is None:
+            return call
+        began = {"recorded_after": self._observer.tape_began} if hasattr(target, "_numpy_internal") else {}
+        return call._replace(operands=self._operands([("loss", target)], word("")), attributes=began)
 
     def _frames(self, error: BaseException) -> tuple[Site, ...]:
         """Return the user's frames, outermost first, with those of converted code as the user wrote them."""
