@@ -55,6 +55,7 @@ class Arguments:
             frames: the frames around it, outermost first.
 
         """
+        frames = self._with_callers(frames)
         for position in range(len(frames) - 1, -1, -1):
             frame = frames[position]
             if (
@@ -100,6 +101,21 @@ class Arguments:
                     return Site(file=frames[position - 1].file, line=outer.lineno), True
                 value = outer
         return None
+
+    def _with_callers(self, frames: Sequence[Site]) -> Sequence[Site]:
+        """Return the frames with those outside that can only be one: the function is called in one place."""
+        for _ in range(3):
+            tree = self._source.tree(frames[0].file) if frames else None
+            around = _function_around(tree, frames[0].line) if tree is not None else None
+            if tree is None or around is None:
+                break
+            calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and _called(one) == around.name]
+            if len(calls) != 1 or around.lineno <= calls[0].lineno <= (around.end_lineno or 0):
+                break
+            at = calls[0]
+            place = Site(frames[0].file, at.lineno, at.col_offset, at.end_lineno or 0, at.end_col_offset or -1)
+            frames = [place, *frames]
+        return frames
 
     def _passed(self, name: str, inner: Site, outer: Site) -> ast.expr | None:
         """Return what the call at `outer` gave for the parameter `name` of the function around `inner`."""

@@ -31,7 +31,7 @@ class AxisWatch:
         self._found: list[Finding] = []
 
     def see(self, node: Node) -> None:
-        """Look at one node, a few times for each line and function; at arithmetic, of which a line has more, often."""
+        """Look at one node, a few times for each line and function; at arithmetic more often."""
         arithmetic = node.family == "elementwise"
         if node.phase != "forward" or not node.inputs or (arithmetic and node.function not in ("div", "sub")):
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from graphdebug.diagnosis.account import call, made_by, operand_origin
+from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shape import when
 from graphdebug.diagnosis.words import label, shape_words
@@ -26,6 +26,8 @@ def explain_device(evidence: Evidence, failure: Failure) -> Finding:
 
 
 def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[TensorFact], str]) -> Finding:
+    if not failure.operands and failure.detail.get("found") == "object":
+        return _objects(evidence, failure)
     odd = _odd_one(evidence, failure, read)
     candidates = _turned(evidence, failure, odd, read) if odd is not None else []
     labels = odd is not None and failure.family == "loss" and _is_target(failure, odd)
@@ -51,6 +53,18 @@ def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[Tens
         kind, what=f"{what} {failure.function or failure.op or 'a call'}",
         candidates=[*candidates, *call(failure)], confidence=0.8 if candidates else 0.5, failed=failure.site,
         when=when(failure), body=body, tries=tries, operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _objects(evidence: Evidence, failure: Failure) -> Finding:
+    """Data that is no array of numbers: rows of unequal length, text, or None among them."""
+    given, labels = (trained_on(evidence, failure, role) for role in ("input", "labels"))
+    return evidence.finding(
+        "dtype_mismatch", what="an array of objects was given where numbers are needed",
+        candidates=[*given, *call(failure), *labels],
+        confidence=0.65, failed=failure.site, when=when(failure),
+        body=["  an array has dtype object where its rows differ in length, or hold text or None"],
+        tries=["pad the rows to one length", "encode text as numbers"], evidence=(failure.seq,),
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ class Failing:
         if call is None:
             call = next((found for one in chain if (found := self._being_made(one)) is not None), None)
         frames = self._frames(error)
-        if call is None and not _is_tensorflow(error):
+        if call is None and not self._is_tensorflow(error):
             return None
         call = call or self._python_call(error) or Call("", (), {}, "eager", "forward")
         named = word(call.op) if call.op else None
@@ -127,6 +127,15 @@ class Failing:
             return call
         began = {"recorded_after": self._observer.tape_began} if hasattr(target, "_numpy_internal") else {}
         return call._replace(operands=self._operands([("loss", target)], word("")), attributes=began)
+
+    def _is_tensorflow(self, error: BaseException) -> bool:
+        """Whether TensorFlow or Keras raised `error`, or a library that they called with what they were given."""
+        if isinstance(error, tf.errors.OpError):
+            return True
+        files = [frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]
+        users = [at for at, file in enumerate(files) if self._sink.sites.is_user(file)]
+        called = files[users[-1] + 1 :][:1] if users else []
+        return any(word in file for file in (*files[-1:], *called) for word in _OWN)
 
     def _frames(self, error: BaseException) -> tuple[Site, ...]:
         """Return the user's frames, outermost first, with those of converted code as the user wrote them."""
@@ -349,8 +358,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__  # type: ignore[assignment] # ends the loop
 
 
-def _is_tensorflow(error: BaseException) -> bool:
-    if isinstance(error, tf.errors.OpError):
-        return True
-    last = next(reversed([frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]), "")
-    return "/tensorflow/python/" in last or "/keras/src/" in last or "__autograph_generated_file" in last
+_OWN = ("/tensorflow/python/", "/keras/src/", "__autograph_generated_file")
+"""What is in the file names of TensorFlow's and Keras's own code."""
