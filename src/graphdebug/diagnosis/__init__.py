@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.failing import explain, unknown
+from graphdebug.diagnosis.misuse import unreached
 from graphdebug.diagnosis.ranks import compare_ranks
 from graphdebug.diagnosis.scan import Scan
 from graphdebug.model.event import Event, Failure
@@ -64,6 +65,9 @@ def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
     for found in scanned:
         if first is None or not _same(first, found):
             yield found
+    cut = unreached(evidence) if failure is None or failure.category != "no_gradient" else None
+    if cut is not None:
+        yield cut
     yield from compare_ranks(evidence)
 
 

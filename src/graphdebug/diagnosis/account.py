@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, Sizes
 from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Failure, Node, Operand
+from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate
 
-__all__ = ["Account", "call", "data_entry", "made_by", "named_layer", "operand_origin"]
+__all__ = [
+    "Account", "call", "compiled_with", "data_entry", "made_by", "named_layer", "operand_origin", "sized_by",
+    "told_by", "trained_on",
+]  # fmt: skip
+
+_TRAINING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|evaluate|predict|train_on_batch|test_on_batch)\(")
+"""The call that runs a compiled model; the first group is the model."""
 
 
 @dataclass
@@ -60,3 +67,52 @@ def operand_origin(evidence: Evidence, operand: Operand, failure: Failure, why: 
         return []
     declared = evidence.provenance.stored(operand) is not None or operand.origin in ("feed", "variable")
     return [Candidate(site, "declaration" if declared else "origin", why, operand.name)]
+
+
+def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
+    """Return the line that asked for `node`: its own, or the declaration of the layer that it only calls.
+
+    A softmax that a layer was declared with runs on the line that calls the whole model.
+    """
+    spoken = evidence.source.line(node.site).lower().replace("_", "")
+    declared = evidence.provenance.declared(node.module) if node.module else None
+    if declared is None or declared.site is None or node.function.replace("_", "") in spoken:
+        return made_by(node, why)
+    layer = named_layer(evidence, node.module)
+    return [Candidate(declared.site, "declaration", f"declares {layer}", node.module), *made_by(node, why)]
+
+
+def compiled_with(evidence: Evidence, site: Site | None) -> list[Candidate]:
+    """Return the line that told a model its loss, where `site` trains or judges a compiled model."""
+    called = _TRAINING.search(evidence.source.line(site))
+    if called is None or site is None:
+        return []
+    line = evidence.source.method_line(called[1], "compile", site)
+    return [Candidate(line, "declaration", "sets the loss")] if line is not None else []
+
+
+def trained_on(evidence: Evidence, failure: Failure, role: str) -> list[Candidate]:
+    """Return where a call that trains a compiled model got its inputs or labels, by their role."""
+    site = failure.frames[-1] if failure.frames else failure.site
+    if site is None or _TRAINING.search(evidence.source.line(site)) is None:
+        return []
+    given = Operand(TensorFact(None, ""), role=role)
+    line = evidence.provenance.arguments.made_at(given, failure.frames or (site,))
+    return [Candidate(line, "input", f"makes the {role}", "")] if line is not None else []
+
+
+def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None, why: str) -> list[Candidate]:
+    """Return a declaration's line and the one that set the size it is about.
+
+    A size that a helper function was called with comes first: the helper makes any size.
+    """
+    if declared is None or declared.site is None:
+        return []
+    own = [Candidate(declared.site, "declaration", why, declared.name)]
+    frames = [*reversed(declared.callers), declared.site]
+    found = evidence.provenance.arguments.sized(frames, size) if size is not None else None
+    if found is None:
+        return own
+    site, passed = found
+    setter = [Candidate(site, "declaration", f"sets the {size}", declared.name)]
+    return [*setter, *own] if passed else [*own, *setter]

@@ -11,7 +11,7 @@ from graphdebug.model.event import Operand, Site
 __all__ = ["Arguments"]
 
 _WORDS = {
-    "labels": ("labels", "target", "y_true"),
+    "labels": ("labels", "target", "y_true", "y"),
     "logits": ("logits", "input", "y_pred"),
     "input": ("input", "inputs", "x", "features", "value", "values"),
     "weight": ("weight", "filters", "filter"),
@@ -55,6 +55,7 @@ class Arguments:
             frames: the frames around it, outermost first.
 
         """
+        frames = self._with_callers(frames)
         for position in range(len(frames) - 1, -1, -1):
             frame = frames[position]
             if (
@@ -78,6 +79,43 @@ class Arguments:
         """Return the line that made `operand`, as the call in the innermost frame names it."""
         value = self.given(frames[-1], operand, function) if frames else None
         return self.born(value, frames) if value is not None else None
+
+    def sized(self, frames: Sequence[Site], size: int) -> tuple[Site, bool] | None:
+        """Return the line that gave a name used in the innermost call the value `size`, and whether it was
+        passed to the function around that call.
+        """
+        tree = self._source.tree(frames[-1].file) if frames else None
+        for name in _names_used(tree, frames[-1].line) if tree is not None else ():
+            value: ast.expr = ast.Name(name)
+            for position in range(len(frames) - 1, -1, -1):
+                if not isinstance(value, ast.Name):
+                    break
+                passed = position < len(frames) - 1
+                made, given = self._source.assigned(value.id, frames[position])
+                if made is not None:
+                    return (made, passed) if _is_number(given, size) else None
+                outer = self._passed(value.id, frames[position], frames[position - 1]) if position else None
+                if outer is None:
+                    break
+                if _is_number(outer, size):
+                    return Site(file=frames[position - 1].file, line=outer.lineno), True
+                value = outer
+        return None
+
+    def _with_callers(self, frames: Sequence[Site]) -> Sequence[Site]:
+        """Return the frames with those outside that can only be one: the function is called in one place."""
+        for _ in range(3):
+            tree = self._source.tree(frames[0].file) if frames else None
+            around = _function_around(tree, frames[0].line) if tree is not None else None
+            if tree is None or around is None:
+                break
+            calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and _called(one) == around.name]
+            if len(calls) != 1 or around.lineno <= calls[0].lineno <= (around.end_lineno or 0):
+                break
+            at = calls[0]
+            place = Site(frames[0].file, at.lineno, at.col_offset, at.end_lineno or 0, at.end_col_offset or -1)
+            frames = [place, *frames]
+        return frames
 
     def _passed(self, name: str, inner: Site, outer: Site) -> ast.expr | None:
         """Return what the call at `outer` gave for the parameter `name` of the function around `inner`."""
@@ -125,3 +163,17 @@ def _calls_on(tree: ast.Module, line: int) -> Iterator[ast.Call | ast.BinOp]:
 
 def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _names_used(tree: ast.Module, line: int) -> list[str]:
+    """Return the names that are read on `line`, in the order of the text."""
+    names = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.lineno == line and isinstance(node.ctx, ast.Load)
+    ]
+    return list(dict.fromkeys(one.id for one in sorted(names, key=lambda node: node.col_offset)))
+
+
+def _is_number(value: ast.expr | None, size: int) -> bool:
+    return isinstance(value, ast.Constant) and type(value.value) is int and value.value == size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphdebug.diagnosis.account import made_by
+from graphdebug.diagnosis.account import compiled_with, made_by, told_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.softmaxes import softmax_of
 from graphdebug.diagnosis.words import shape_words
@@ -12,6 +12,9 @@ from graphdebug.model.event import Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["AxisWatch"]
+
+_A_LINE = 3
+"""Nodes of one function that are judged of one line: the argmax of prediction and target stand together."""
 
 _ARITHMETIC = 8
 """Divisions and differences of one line that are looked at for a softmax spelled out."""
@@ -28,13 +31,13 @@ class AxisWatch:
         self._found: list[Finding] = []
 
     def see(self, node: Node) -> None:
-        """Look at one node, once for each line and function; at arithmetic, of which a line has more, often."""
+        """Look at one node, a few times for each line and function; at arithmetic more often."""
         arithmetic = node.family == "elementwise"
         if node.phase != "forward" or not node.inputs or (arithmetic and node.function not in ("div", "sub")):
             return
         key = (node.site, node.function)
         times = self._judged.get(key, 0)
-        if times >= (_ARITHMETIC if arithmetic else 1) or len(self._judged) > 10_000:
+        if times >= (_ARITHMETIC if arithmetic else _A_LINE) or len(self._judged) > 10_000:
             return
         self._judged[key] = times + 1
         softmax = softmax_of(self._evidence.provenance, node)
@@ -49,6 +52,7 @@ class AxisWatch:
         elif node.function in ("cross_entropy", "sparse_cross_entropy", "bce_with_logits"):
             logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
             self._twice(node, logits, node.function)
+            self._halved(node, logits)
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""
@@ -97,8 +101,12 @@ class AxisWatch:
             return
         if len(before.outputs[0].shape or ()) != 2 and function == "log_softmax":
             return
-        candidates = [*made_by(before, f"the {activation}"), *made_by(node, f"the {function}")]
-        self._found.append(
+        candidates = [
+            *told_by(self._evidence, before, f"the {activation}"),
+            *compiled_with(self._evidence, node.site),
+            *made_by(node, f"the {function}"),
+        ]
+        self._keep(
             self._evidence.finding(
                 "double_activation",
                 what=f"{function} of what already went through {activation}",
@@ -115,6 +123,39 @@ class AxisWatch:
                 evidence=(node.seq, before.seq),
             )
         )
+
+    def _halved(self, node: Node, operand: Operand) -> None:
+        """A loss on logits was given what went through a ReLU: no score can be negative."""
+        before = self._evidence.provenance.node(self._evidence.provenance.unchanged(operand).producer)
+        shape = operand.fact.shape or ()
+        if before is None or before.function != "relu" or before.site is None or len(shape) != 2:
+            return
+        if shape[-1] == 1 or not before.inputs or self._layer(before.inputs[0]) is None:
+            return
+        callers = [Candidate(one, "caller", "the call of it") for one in before.callers[:1]]
+        lines = [*told_by(self._evidence, before, "the relu"), *callers]
+        self._keep(
+            self._evidence.finding(
+                "double_activation",
+                what=f"the logits of {node.function} went through a relu",
+                candidates=[*lines, *made_by(node, f"the {node.function}")],
+                failed=node.site,
+                confidence=0.65,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=[
+                    f"  {node.function} takes logits of both signs; the relu makes every negative one 0",
+                    "  where the scores of all classes are 0, no gradient passes and nothing is learnt",
+                ],
+                tries=["leave the relu out of the last layer"],
+                operands=(operand,),
+                evidence=(node.seq, before.seq),
+            )
+        )
+
+    def _keep(self, finding: Finding) -> None:
+        """Keep one finding of a kind for each line."""
+        if all((one.kind, one.site) != (finding.kind, finding.site) for one in self._found):
+            self._found.append(finding)
 
     def _layer(self, operand: Operand) -> Node | None:
         """Return the layer with weights that gave `operand`, at most a bias and an activation before."""
@@ -138,11 +179,11 @@ class AxisWatch:
         self, node: Node, layer: Node, what: str, body: str, tries: Sequence[str], confidence: float
     ) -> None:
         self._judged[node.site, node.function] = _ARITHMETIC
-        candidates = made_by(node, f"the {what.partition(' ')[0]}")
+        candidates = told_by(self._evidence, node, f"the {what.partition(' ')[0]}")
         declared = self._evidence.provenance.declared(layer.module) if layer.module else None
         if declared is not None and declared.site is not None:
             candidates.append(Candidate(declared.site, "declaration", f"declares {layer.module}", layer.module))
-        self._found.append(
+        self._keep(
             self._evidence.finding(
                 "wrong_axis",
                 what=what,

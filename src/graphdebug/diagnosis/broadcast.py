@@ -91,10 +91,11 @@ class BroadcastWatch:
 
     def _has_weights(self, operand: Operand) -> bool:
         provenance = self._evidence.provenance
-        _, links = provenance.way(operand)
-        return any(
+        root, links = provenance.way(operand)
+        first = provenance.node(root.producer)  # a product of a constant and a weight has no data to follow
+        return provenance.stored(root) is not None or any(
             provenance.stored(one) is not None
-            for node, _ in links
+            for node in (*([first] if first is not None else []), *(node for node, _ in links))
             if node.family in ("linear", "matmul", "conv", "elementwise")
             for one in node.inputs
         )

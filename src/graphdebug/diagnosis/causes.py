@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphdebug.model.event import Node, Stats, TensorFact
 
-__all__ = ["OVERFLOWING", "came_out", "derivative", "reason", "risk", "ways_out"]
+__all__ = ["OVERFLOWING", "came_out", "derivative", "only_grows", "reason", "risk", "ways_out"]
 
 OVERFLOWING = frozenset(
     {"linear", "matmul", "bmm", "einsum", "conv1d", "conv2d", "conv3d", "add", "sub", "mul", "square", "sum",
@@ -92,13 +92,13 @@ _ALIKE = {"log2": "log", "log10": "log", "log_softmax": "softmax", "var": "std",
 def reason(node: Node) -> str:
     """Say why a forward node of finite inputs gave what it gave."""
     function, kinds = node.function.removesuffix("_backward"), _kinds(node)
-    known = _FORWARD.get(function, {})
+    known = {} if only_grows(node) else _FORWARD.get(function, {})
     for kind in kinds:
         if kind in known:
             return known[kind]
     if "inf" in known and "-inf" in kinds:
         return known["inf"]
-    if function in OVERFLOWING and kinds and kinds[0] != "nan":
+    if only_grows(node) and (kinds[:1] != ["nan"] or function == "pow"):
         return f"{function} overflowed {node.outputs[0].dtype}: its values have grown too large"
     return ""
 
@@ -113,9 +113,19 @@ def ways_out(function: str) -> list[str]:
     return list(_TRIES.get(_ALIKE.get(function, function), ()))
 
 
+def only_grows(node: Node) -> bool:
+    """Whether finite inputs can only overflow here, not leave a domain: sums and products, whole powers."""
+    function, power = node.function.removesuffix("_backward"), node.attributes.get("exponent")
+    if function == "pow":
+        return isinstance(power, int | float) and power >= 1 and float(power).is_integer()
+    return function in OVERFLOWING
+
+
 def risk(node: Node) -> int:
     """Return how readily an op makes a non-finite number of finite ones: 2 by its domain, 1 by overflow."""
     function = node.function.removesuffix("_backward")
+    if only_grows(node):
+        return 1
     return 2 if function in _FORWARD or function in _BACKWARD else 1 if function in OVERFLOWING else 0
 
 

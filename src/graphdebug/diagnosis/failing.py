@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphdebug.diagnosis import inplace, misuse, mixups, shape, targets
+from graphdebug.diagnosis import inplace, misuse, mixups, refusals, shape, targets
 from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import shorten
@@ -24,6 +24,10 @@ _RULES: dict[str, Rule] = {
     "leaf_inplace": inplace.explain_leaf,
     "index": targets.explain,
     "feed_shape": misuse.explain_feed,
+    "argument": refusals.explain_argument,
+    "tensor_fed": refusals.explain_fed_tensor,
+    "inner_graph": refusals.explain_inner,
+    "checkpoint": refusals.explain_checkpoint,
 }
 
 

@@ -6,7 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, operand_origin
+from graphdebug.diagnosis.account import (
+    Account,
+    call,
+    compiled_with,
+    data_entry,
+    made_by,
+    named_layer,
+    operand_origin,
+    trained_on,
+)
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, spatial_axes
 from graphdebug.diagnosis.words import node_name, shape_words
@@ -121,7 +130,15 @@ def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         images = _two_ways(evidence, failure, guess, target, axis)
         if images is not None:
             return images
-    entry = operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    return _unlike(evidence, failure, guess, target)
+
+
+def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account:
+    """A prediction and a target of different shapes, neither of them turned nor resized."""
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    entry = trained_on(evidence, failure, "labels")
+    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    chosen = compiled_with(evidence, failure.frames[-1] if failure.frames else failure.site)
     made = operand_origin(evidence, guess, failure, f"makes {shape_words(a)}")
     layer = _last_layer(evidence, guess)
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
@@ -129,25 +146,49 @@ def _labels(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
         lines = [*entry, *call(failure)] if b[-1] == 1 else [*call(failure), *entry]
         return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
+    left = _left_over(evidence, guess, target)
+    if left:
+        body.append("without its dimensions of size 1 the prediction would fit")
+        return Account([*left, *call(failure), *entry], body, ["squeeze them, or do not keep them"],
+                       kind=_TARGET, confidence=0.75)  # fmt: skip
     if len(a) == len(b) + 1 and a[:1] == b[:1] and failure.function in ("mse_loss", "bce", "bce_with_logits"):
         body.append("class numbers against one score a class: this loss wants both in one shape")
-        return Account([*entry, *call(failure)], body, ["one-hot the target"],
-                       kind=_TARGET, confidence=0.7)  # fmt: skip
-    if len(a) == len(b) and a[:1] == b[:1] and a[-1:] != b[-1:]:
-        body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
-        shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
-        if failure.function in ("cross_entropy", "nll_loss", "sparse_cross_entropy") and not shares:
-            return Account([*entry, *call(failure), *layer], body, ["give class numbers, one for each sample"],
-                           kind=_TARGET, confidence=0.75)  # fmt: skip
-        return Account([*layer, *entry, *call(failure)], body, [f"make the last layer give {b[-1]}"],
+        return Account([*chosen, *entry, *call(failure)], body, ["one-hot the target"],
                        kind=_TARGET, confidence=0.7)  # fmt: skip
     if a[:1] != b[:1]:
         body.append(f"{a[0] if a else 1} rows against {b[0] if b else 1} targets")
-        return Account(
-            [*_batch_change(evidence, guess), *entry, *made, *call(failure)], body, [], confidence=0.7
-        )
-    tries = ["drop the last dimension of the target"] if b[-1:] == (1,) else ["give one class number a sample"]
-    return Account([*entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
+        lines = [*_batch_change(evidence, guess), *entry, *made, *call(failure)]
+        return Account(lines, body, [], confidence=0.7)
+    if len(a) == len(b) and a[-1:] != b[-1:]:
+        body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
+        shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
+        if failure.function in ("cross_entropy", "nll_loss", "sparse_cross_entropy") and not shares:
+            lines = [*chosen, *entry, *call(failure), *layer]
+            return Account(lines, body, ["give class numbers, one for each sample"],
+                           kind=_TARGET, confidence=0.75)  # fmt: skip
+        return Account([*layer, *entry, *call(failure)], body, [f"make the last layer give {b[-1]}"],
+                       kind=_TARGET, confidence=0.7)  # fmt: skip
+    tries = ["give one class number a sample"]
+    if b[-1:] == (1,):
+        tries = ["drop the last dimension of the target"]
+    elif failure.function == "cross_entropy" and len(a) == len(b) + 1:
+        tries = ["take the loss for class numbers (sparse), or one-hot the target"]
+    return Account([*chosen, *entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
+
+
+def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Candidate]:
+    """Return the node that left dimensions of size 1 in a prediction which would fit without them."""
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    wanted = len(b) + 1 if "int" in target.fact.dtype else len(b)
+    whole = [size for size in a[1:] if size != 1]
+    if len(a) <= wanted or len(a) < 3 or 1 + len(whole) != wanted:
+        return []
+    for node, through in reversed(evidence.provenance.way(guess)[1]):
+        before = node.inputs[through].fact.shape or ()
+        ones = sum(size == 1 for size in before[1:])
+        if node.outputs and ones < sum(size == 1 for size in (node.outputs[0].shape or ())[1:]):
+            return made_by(node, f"the {node.function} leaves dimensions of size 1")
+    return []
 
 
 def _not_probabilities(evidence: Evidence, failure: Failure, guess: Operand) -> Account | None:

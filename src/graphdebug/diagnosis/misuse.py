@@ -7,14 +7,16 @@ from math import prod
 
 from graphdebug.diagnosis.account import call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.geometry import Link
 from graphdebug.diagnosis.shape import when
 from graphdebug.diagnosis.words import place, shape_words
-from graphdebug.model.event import Declaration, Failure, Node, Operand, Site
+from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain", "explain_feed"]
+__all__ = ["explain", "explain_feed", "unreached"]
 
 _CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
+_SOURCES = ("fill", "random", "placeholder", "assign")
 _WHAT = {
     "backward_twice": "backward ran twice through one graph",
     "no_gradient": "backward has no way to any parameter",
@@ -140,7 +142,7 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
     if loss.fact.shape is not None and any(size != 1 for size in loss.fact.shape):
         body = [f"  backward starts from a scalar; this tensor is {shape_words(loss.fact.shape)}"]
         return call(failure, "the call of backward"), [*body, "  take its mean or sum first"]
-    root, links = evidence.provenance.way(loss)
+    root, links = _way_through_indices(evidence, loss)
     for node, _ in reversed(links):
         cuts = node.function in _CUTS
         integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
@@ -149,12 +151,104 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
     swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
     if swapped is not None:
         body = ["  what was computed from the weights came in as its labels; labels get no gradient"]
-        return made_by(swapped, "labels and logits are swapped"), body
+        return made_by(swapped, "labels and logits are swapped"), [*body, "  try: swap the two arguments"]
+    learns = [node for node, _ in links if _stores(evidence, node)]
+    began = failure.attributes.get("recorded_after")
+    early = [node for node in learns if isinstance(began, int) and node.seq < began]
+    if early:
+        body = ["  it was computed before the tape was opened: the tape does not know how"]
+        return made_by(early[-1], f"the {early[-1].function} is not on the tape"), body
+    gone = None if learns else _taken_out(evidence, failure, links)
+    if gone is not None:
+        body = [f"  what {gone.function} gave goes on without its history (numpy(), item(), a new tensor)"]
+        back = _came_back(evidence, links, gone)
+        return [*back, *made_by(gone, f"the {gone.function} leaves the graph")], body
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
         return made_by(node_of_root, "makes a new tensor without history"), []
     taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
     return [*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], []
+
+
+def _way_through_indices(evidence: Evidence, loss: Operand) -> tuple[Operand, list[Link]]:
+    """Return the way of `loss`, followed also where what was computed became a mere index (one-hot, gather)."""
+    root, links = evidence.provenance.way(loss)
+    for _ in range(4):
+        made = evidence.provenance.node(root.producer)
+        through = next(
+            (i for i, one in enumerate(made.inputs) if one.role == "index" and one.producer is not None)
+            if made is not None
+            else iter(()),
+            None,
+        )
+        if made is None or through is None:
+            break
+        root, before = evidence.provenance.way(made.inputs[through])
+        links = [*before, (made, through), *links]
+    return root, links
+
+
+def _came_back(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Candidate]:
+    """Return the line that gave the plain tensor which has the values of `gone`."""
+    for node, _ in links:
+        frames = [*reversed(node.callers), *([node.site] if node.site is not None else [])]
+        for one in node.inputs:
+            if one.producer is None and one.fact.shape == gone.outputs[0].shape:
+                site = evidence.provenance.arguments.made_at(one, frames, node.function)
+                if site is not None:
+                    return [Candidate(site, "origin", "goes on as a plain tensor", one.name)]
+    return []
+
+
+def _stores(evidence: Evidence, node: Node) -> bool:
+    """Whether a weight goes into `node`."""
+    return any(evidence.provenance.stored(one) is not None for one in node.inputs)
+
+
+def _taken_out(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> Node | None:
+    """Return the node whose values came back on the way as a plain tensor: computed from weights, taken by
+    nothing, and alike in shape and dtype.
+    """
+    plain = {
+        (one.fact.shape, one.fact.dtype)
+        for node, _ in links
+        for one in node.inputs
+        if one.producer is None and one.fact.shape and evidence.provenance.stored(one) is None
+    }
+    taken: set[int | None] = set()
+    for node in evidence.before(failure.seq, failure.step):
+        fits = bool(node.outputs) and (node.outputs[0].shape, node.outputs[0].dtype) in plain
+        if fits and node.phase == "forward" and node.seq not in taken and node.family not in _SOURCES:
+            way = [*(one for one, _ in evidence.provenance.way(node.inputs[0])[1]), node] if node.inputs else []
+            if any(_stores(evidence, one) for one in way):
+                return node
+        taken.update(one.producer for one in node.inputs)
+    return None
+
+
+def unreached(evidence: Evidence) -> Finding | None:
+    """Return the finding for gradients that were asked for and are None, where no exception said so."""
+    told = next((one for one in evidence.run.notices if one.topic == "no_gradient"), None)
+    if told is None or told.site is None:
+        return None
+    target = evidence.provenance.node(told.detail.get("target"))
+    loss = (Operand(target.outputs[0], producer=target.seq),) if target is not None and target.outputs else ()
+    asked = Failure(
+        told.seq, target.step if target is not None else 0, "", told.text, "no_gradient", site=told.site,
+        operands=loss, attributes={"recorded_after": told.detail.get("recorded_after")},
+    )  # fmt: skip
+    sources = told.detail.get("sources") or []
+    named, body = ([], []) if not any(sources) else _no_gradient(evidence, asked)
+    if not any(sources):
+        given = evidence.provenance.arguments.made_at(Operand(TensorFact(None, ""), role="b"), (told.site,))
+        named = [Candidate(given, "input", "no variable, and not watched")] if given is not None else []
+        body = ["  it is asked for by a plain tensor: a tape follows only variables, and what is watched"]
+    tries = ["make it a variable, or watch it: tape.watch(x)"] if not any(sources) else _TRIES["no_gradient"]
+    return evidence.finding(
+        "no_gradient", what="a gradient is None: nothing leads from the target to what it was asked by",
+        candidates=[*named, *call(asked, "asks for it")], confidence=0.7, failed=told.site,
+        when=f"step {asked.step}", body=body, tries=tries, operands=loss, evidence=(told.seq,),
+    )  # fmt: skip
 
 
 def _labels_learn(evidence: Evidence, loss: Node) -> bool:
@@ -195,7 +289,14 @@ def _initializes(evidence: Evidence, group: Node) -> bool:
 
 
 def _unfed(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
-    return _declared_by(evidence, failure, str(failure.detail.get("placeholder", "")))
+    name = str(failure.detail.get("placeholder", ""))
+    candidates, body = _declared_by(evidence, failure, name)
+    variable = str(failure.detail.get("initializes", ""))
+    declared = evidence.provenance.declared(variable) if variable else None
+    if declared is None or declared.site is None:
+        return candidates, body
+    body = [f"  the initial value of {variable} is computed from {name or 'it'}, and initializers are not fed"]
+    return [Candidate(declared.site, "declaration", f"declares {variable}", variable), *candidates], body
 
 
 def _declared_by(evidence: Evidence, failure: Failure, name: str) -> tuple[list[Candidate], list[str]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from graphdebug.diagnosis.account import call, made_by, operand_origin
+from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shape import when
 from graphdebug.diagnosis.words import label, shape_words
@@ -26,6 +26,8 @@ def explain_device(evidence: Evidence, failure: Failure) -> Finding:
 
 
 def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[TensorFact], str]) -> Finding:
+    if not failure.operands and failure.detail.get("found") == "object":
+        return _objects(evidence, failure)
     odd = _odd_one(evidence, failure, read)
     candidates = _turned(evidence, failure, odd, read) if odd is not None else []
     labels = odd is not None and failure.family == "loss" and _is_target(failure, odd)
@@ -54,6 +56,18 @@ def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[Tens
     )  # fmt: skip
 
 
+def _objects(evidence: Evidence, failure: Failure) -> Finding:
+    """Data that is no array of numbers: rows of unequal length, text, or None among them."""
+    given, labels = (trained_on(evidence, failure, role) for role in ("input", "labels"))
+    return evidence.finding(
+        "dtype_mismatch", what="an array of objects was given where numbers are needed",
+        candidates=[*given, *call(failure), *labels],
+        confidence=0.65, failed=failure.site, when=when(failure),
+        body=["  an array has dtype object where its rows differ in length, or hold text or None"],
+        tries=["pad the rows to one length", "encode text as numbers"], evidence=(failure.seq,),
+    )  # fmt: skip
+
+
 def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], str]) -> Operand | None:
     """Return the operand to blame: a target first, never a weight that other weights agree with."""
     operands = [one for one in failure.operands if read(one.fact)]
@@ -67,7 +81,8 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
     weights = [read(one.fact) for one in operands if evidence.provenance.stored(one) is not None]
     if weights and data:
         usual = Counter(weights).most_common(1)[0][0]
-        return next((one for one in data if read(one.fact) != usual), data[0])
+        alone = _outvoted_weight(evidence, operands, usual, read)
+        return alone or next((one for one in data if read(one.fact) != usual), data[0])
     counts = Counter(read(one.fact) for one in operands)
     if len(counts) < 2:
         return operands[0]
@@ -75,6 +90,22 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
     lonely = [one for one in operands if counts[read(one.fact)] == fewest]
     default = [one for one in lonely if read(one.fact) in ("float64", "int64", "int32", "uint8", "bool")]
     return (default or lonely)[-1]
+
+
+def _outvoted_weight(
+    evidence: Evidence, operands: Sequence[Operand], usual: str, read: Callable[[TensorFact], str]
+) -> Operand | None:
+    """Return the weight of double precision that the other declarations of the run do not share.
+
+    NumPy makes doubles where nothing was said, a framework does not: among two, the double is the odd one.
+    """
+    stored = [one for one in operands if evidence.provenance.stored(one) is not None]
+    fed = any(one.origin == "feed" and read(one.fact) == "float32" for one in operands)
+    if usual != "float64" or len(stored) != 1 or not fed:
+        return None
+    declared = [fact for one in evidence.provenance.declarations() for fact in one.tensors.values()]
+    votes = Counter(read(fact) for fact in declared if "float" in read(fact))
+    return stored[0] if votes["float32"] >= votes["float64"] else None
 
 
 def _turned(

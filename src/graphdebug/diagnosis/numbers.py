@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import made_by
-from graphdebug.diagnosis.causes import OVERFLOWING, came_out, derivative, reason, risk, ways_out
+from graphdebug.diagnosis.causes import OVERFLOWING, came_out, derivative, only_grows, reason, risk, ways_out
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.losses import LossWatch
 from graphdebug.diagnosis.nonfinite import Birth
@@ -164,8 +164,9 @@ def _diverged(node: Node, losses: LossWatch) -> bool:
     """Whether values grew until an op that only overflows overflowed, over steps."""
     overflow = node.function in OVERFLOWING and not reason(node).endswith("is NaN")
     exponent = node.attributes.get("exponent")
-    if node.function == "pow" and came_out(node.outputs[0]).startswith("inf"):  # squares of what has grown
-        overflow = not isinstance(exponent, int | float) or exponent > 1
+    if node.function == "pow":  # squares of what has grown
+        infinite = came_out(node.outputs[0]).startswith("inf")
+        overflow = only_grows(node) or (infinite and (not isinstance(exponent, int | float) or exponent > 1))
     return node.step >= 1 and (losses.growing() or (overflow and node.step >= 2))
 
 

@@ -13,6 +13,8 @@ from graphdebug.diagnosis.gradients import GradientWatch
 from graphdebug.diagnosis.integers import IntegerWatch
 from graphdebug.diagnosis.losses import LossWatch
 from graphdebug.diagnosis.nonfinite import NonfiniteWatch
+from graphdebug.diagnosis.probabilities import ProbabilityWatch
+from graphdebug.diagnosis.zeros import ZeroWatch
 from graphdebug.model.event import Event, Failure, Gradient, Node
 from graphdebug.model.finding import Finding
 
@@ -39,8 +41,12 @@ class Scan:
         self.axes = AxisWatch(evidence)
         self.gradients = GradientWatch(evidence)
         self.integers = IntegerWatch(evidence)
+        self.probabilities = ProbabilityWatch(evidence)
+        self.zeros = ZeroWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
-        for watch in (self.folds, self.losses, self.broadcasts, self.axes, self.gradients, self.integers):
+        silent = (self.folds, self.broadcasts, self.axes, self.integers, self.probabilities, self.zeros)
+        self._silent = silent
+        for watch in (*silent, self.losses, self.gradients):
             for family in watch.families:
                 self._by_family.setdefault(family, []).append(watch.see)
 
@@ -81,7 +87,7 @@ class Scan:
         """Return what the watches found, the most certain first."""
         value = self.value(failure)
         found = [value] if value is not None else []
-        for watch in (self.folds, self.broadcasts, self.axes, self.integers):
+        for watch in self._silent:
             found += watch.findings()
         if self.nonfinite.verdict is None:
             found += self._of_steps()

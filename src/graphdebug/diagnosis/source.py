@@ -57,6 +57,21 @@ class SourceText:
                 return None
         return None
 
+    def assigned(self, name: str, site: Site) -> tuple[Site | None, ast.expr | None]:
+        """Return the line that gives `name` its value, as `assignment` does, and that value if clear."""
+        made = self.assignment(name, site)
+        tree = self.tree(site.file) if made is not None else None
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.Assign) and made is not None and node.lineno == made.line:
+                for target in node.targets:
+                    if isinstance(target, ast.Name) and target.id == name:
+                        return made, node.value
+                    if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                        for one, value in zip(target.elts, node.value.elts, strict=False):
+                            if isinstance(one, ast.Name) and one.id == name:
+                                return made, value
+        return made, None
+
     def arguments(self, site: Site) -> Sequence[str]:
         """Return the names that are used as arguments of calls on the line at `site`."""
         tree = self.tree(site.file)
@@ -78,14 +93,7 @@ class SourceText:
 
     def method_call(self, name: str, method: str, site: Site) -> Site | None:
         """Return the last call of ``name.method(...)`` above `site`, or where its first argument was made."""
-        tree = self.tree(site.file)
-        found = [
-            node
-            for node in (ast.walk(tree) if tree is not None else ())
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
-            and ast.unparse(node.func.value) == name and node.lineno <= site.line
-        ]  # fmt: skip
-        last = max(found, key=lambda node: node.lineno, default=None)
+        last = self._last_call(name, method, site)
         if last is None:
             return None
         given = (
@@ -93,6 +101,21 @@ class SourceText:
         )
         here = Site(file=site.file, line=last.lineno)
         return (self.assignment(given.id, here) if isinstance(given, ast.Name) else None) or here
+
+    def method_line(self, name: str, method: str, site: Site) -> Site | None:
+        """Return the line of the last call of ``name.method(...)`` above `site`."""
+        last = self._last_call(name, method, site)
+        return Site(file=site.file, line=last.lineno) if last is not None else None
+
+    def _last_call(self, name: str, method: str, site: Site) -> ast.Call | None:
+        tree = self.tree(site.file)
+        found = [
+            node
+            for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
+            and ast.unparse(node.func.value) == name and node.lineno <= site.line
+        ]  # fmt: skip
+        return max(found, key=lambda node: node.lineno, default=None)
 
     def fed(self, run: Site, placeholder: Site) -> Site | None:
         """Return the line that gave the value which the call at `run` feeds to the placeholder made at

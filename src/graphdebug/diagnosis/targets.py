@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphdebug.diagnosis.account import call, data_entry
+from graphdebug.diagnosis.account import call, data_entry, sized_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shape import operand_lines, when
 from graphdebug.model.event import Failure, Node, Operand
@@ -61,7 +61,10 @@ def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> li
         site = evidence.provenance.site(stored)
         if site is None and table is not None:
             site = evidence.provenance.arguments.made_at(table, failure.frames, failure.function)
-        return [Candidate(site, "declaration", f"declares {stored.name}", stored.name)] if site else []
+        size = stored.fact.shape[0] if stored.fact.shape else None
+        set_by = sized_by(evidence, evidence.provenance.declaration(stored), size, f"declares {stored.name}")
+        own = [Candidate(site, "declaration", f"declares {stored.name}", stored.name)] if site else []
+        return set_by or own
     if table is None or failure.family != "loss":
         return []
     for node, _ in reversed(evidence.provenance.way(table)[1]):
@@ -71,7 +74,11 @@ def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> li
             frames = [*reversed(node.callers), node.site]
             site = evidence.provenance.arguments.made_at(_as_weight(node, weight), frames, node.function)
         if site is not None:
-            return [Candidate(site, "declaration", f"{_name(node)} sets the number of classes", _name(node))]
+            why = f"{_name(node)} sets the number of classes"
+            declared = evidence.provenance.declaration(weight) if weight is not None else None
+            size = table.fact.shape[-1] if table.fact.shape else None
+            set_by = sized_by(evidence, declared, size, why) if declared is not None and declared.site else []
+            return set_by or [Candidate(site, "declaration", why, _name(node))]
     return []
 
 

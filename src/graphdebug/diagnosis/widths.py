@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isqrt, prod
 
 from graphdebug.diagnosis import repairs
-from graphdebug.diagnosis.account import Account, call, data_entry, named_layer
+from graphdebug.diagnosis.account import Account, call, data_entry, named_layer, sized_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, Sizes, concrete, produced, solve
 from graphdebug.diagnosis.meetings import Meeting, meeting_of
@@ -249,4 +249,6 @@ def _declared(evidence: Evidence, met: Meeting, failure: Failure, why: str = "")
     if site is None:
         return []
     words = why or f"declared for {met.takes} {_unit(failure)}"
+    if found is not None and found.site is not None:
+        return sized_by(evidence, found, met.takes, f"{_layer(evidence, failure, met)} {words}")
     return [Candidate(site, "declaration", f"{_layer(evidence, failure, met)} {words}", met.weight.name)]

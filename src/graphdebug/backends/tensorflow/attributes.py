@@ -174,6 +174,11 @@ def _constant_as(name: str, index: int) -> Callable[[Asked], dict[str, Any]]:
     return read
 
 
+def _exponent(asked: Asked) -> dict[str, Any]:
+    power = asked.constant(1)
+    return {"exponent": number(float(power)) if power is not None and power.ndim == 0 else None}
+
+
 def _last_axis(_asked: Asked) -> dict[str, Any]:
     return {"axis": -1}
 
@@ -195,7 +200,7 @@ _READERS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "Unpack": _axis_attr, "OneHot": _axis_attr, "SplitV": _constant_as("axis", 2),
     "GatherV2": _constant_as("axis", 2), "StridedSlice": _strided_slice,
     "Slice": lambda asked: {"start": _ints(asked.constant(1)), "sizes": _ints(asked.constant(2))},
-    "Pad": _pads, "PadV2": _pads, "MirrorPad": _pads, "Cast": _cast,
+    "Pow": _exponent, "Pad": _pads, "PadV2": _pads, "MirrorPad": _pads, "Cast": _cast,
     "ResizeBilinear": _constant_as("output_size", 1), "ResizeNearestNeighbor": _constant_as("output_size", 1),
     "FusedBatchNorm": _epsilon, "FusedBatchNormV2": _epsilon, "FusedBatchNormV3": _epsilon,
     "CheckNumerics": _message, "CheckNumericsV2": _message,

@@ -6,10 +6,12 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from tensorflow.python.framework import tensor_util
+
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import dtype_word, shape_of, static_fact
 from graphdebug.backends.tensorflow.sites import build_sites
-from graphdebug.model.event import Declaration, TensorFact
+from graphdebug.model.event import Declaration, TensorFact, number
 
 __all__ = ["Declarations"]
 
@@ -44,7 +46,7 @@ class Declarations:
             "Variable" if op.type in _VARIABLES else "Placeholder",
             sites[0] if sites else None,
             "traceback" if sites else "",
-            {"shape": shape, "dtype": fact.dtype},
+            {"shape": shape, "dtype": fact.dtype} | _initial(op),
             {"value": fact},
             tuple(sites[1:]),
         )
@@ -55,3 +57,16 @@ def variable_fact(op: Any) -> TensorFact:
     import tensorflow as tf
 
     return TensorFact(shape_of(tf.TensorShape(op.get_attr("shape"))), dtype_word(op.get_attr("dtype")))
+
+
+def _initial(op: Any) -> dict[str, Any]:
+    """Return the number that a variable begins with, where all its elements begin with one."""
+    assigns = [one for one in op.outputs[0].consumers() if one.name == f"{op.name}/Assign"]
+    if op.type not in _VARIABLES or not assigns or len(assigns[0].inputs) < 2:
+        return {}
+    value = assigns[0].inputs[1]
+    if value.op.type not in ("Const", "Fill", "Identity") or not value.dtype.is_floating:
+        return {}
+    array = tensor_util.constant_value(value)
+    same = array is not None and array.size and array.min() == array.max()
+    return {"initial": number(float(array.flat[0]))} if same else {}

@@ -24,6 +24,7 @@ from graphdebug.backends.tensorflow.probed import Probed, building, read_of
 from graphdebug.backends.tensorflow.probes import MEASURED
 from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
 from graphdebug.backends.tensorflow.runs import RunCall, Runs, staged_records
+from graphdebug.backends.tensorflow.variables import variable_of
 from graphdebug.model.event import Failure, Notice, Operand, Shape, TensorFact
 from graphdebug.options import Options
 
@@ -303,6 +304,10 @@ def _failure(
         return Failure(
             sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message, site=run_site, **common
         )
+    if node.family == "assign" and len(node.inputs) > 1 and node.inputs[1].tensor.op.type == "RestoreV2":
+        common |= {"category": "checkpoint", "detail": {"variable": variable_of(node.op.inputs[0])}}
+    elif common["category"] == "unfed":
+        common["detail"] |= _initialized_by(node, call)
     number = sink.next_seq()
     return Failure(
         number,
@@ -319,6 +324,26 @@ def _failure(
         attributes=node.attributes,
         **common,
     )
+
+
+def _initialized_by(placeholder: PlanNode, call: RunCall) -> dict[str, str]:
+    """Return the variable whose initial value needs `placeholder`, where the run was one of initializers."""
+    graph, found, waiting = call.session.graph, {placeholder.op}, [placeholder.op]
+    owners = {one.initializer: one for one in graph.get_collection("variables") if hasattr(one, "initializer")}
+    while waiting:
+        for tensor in waiting.pop().outputs:
+            for op in tensor.consumers():
+                if op in owners:
+                    return {"initializes": str(owners[op].op.name)} if _runs(call, op) else {}
+                if op not in found:
+                    found.add(op)
+                    waiting.append(op)
+    return {}
+
+
+def _runs(call: RunCall, op: Any) -> bool:
+    """Whether `op` is a target of the run, or what one of them waits for."""
+    return any(target is op or op in target.control_inputs for target in call.targets)
 
 
 def _operands(node: PlanNode, facts: RunFacts, message: str) -> tuple[Operand, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
@@ -88,6 +89,27 @@ def watch_building(patches: Patches) -> None:
         return process(trace)
 
     process = patches.put(traceback_utils, "_process_traceback_frames", _process_traceback_frames)
+    _watch_gradients(patches)
+
+
+_UNREACHED: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
+"""By graph, the tensor whose gradients were last asked for and reached none of the sources."""
+
+
+def _watch_gradients(patches: Patches) -> None:
+    """Keep the target of gradients that reach nothing: the error that follows does not hold it."""
+    from tensorflow.python.ops import gradients_util
+
+    def _GradientsHelper(ys: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 -- it is TensorFlow's
+        found = helper(ys, *args, **kwargs)
+        target = next((one for one in _flat([ys]) if hasattr(one, "op")), None)
+        if target is not None and found and all(one is None for one in found):
+            _UNREACHED[target.graph] = weakref.ref(target)
+        return found
+
+    file = gradients_util.__file__
+    _GradientsHelper.__code__ = _GradientsHelper.__code__.replace(co_filename=file)
+    helper = patches.put(gradients_util, "_GradientsHelper", _GradientsHelper)
 
 
 def _making(trace: TracebackType | None) -> _Making | None:
@@ -126,11 +148,28 @@ def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
     frames = list(_frames(error))
     if any(_is_in(frame, "client/session.py") for frame in frames):
         return _of_session(error, sink, reading, frames)
+    if reading.category == "no_gradient":
+        if not any(_is_in(frame, "training/optimizer.py") for frame in frames):
+            return None
+        return _of_build(error, sink, reading, _Making("", "gradients", _target(frames)))
     if making is not None:
         return _of_build(error, sink, reading, making)
-    if making is None and reading.category in ("finalized", "other_graph", "no_gradient"):
+    if making is None and reading.category in ("finalized", "other_graph"):
         return _of_build(error, sink, reading, _Making("", "", {}))
     return None
+
+
+def _target(frames: list[FrameType]) -> dict[str, Any]:
+    """Return the loss whose gradients reach no variable: of the call of the optimizer, else the last such."""
+    for frame in frames:
+        if frame.f_code.co_name == "minimize" and hasattr(frame.f_locals.get("loss"), "op"):
+            return {"loss": frame.f_locals["loss"]}
+    held = [frame.f_locals.get("grads_and_vars") for frame in frames]
+    variables = [pair[1] for pairs in held for pair in pairs or () if isinstance(pair, list | tuple)]
+    graph = next((one.graph for one in variables if hasattr(one, "graph")), None)
+    kept = _UNREACHED.get(graph) if graph is not None else None
+    target = kept() if kept is not None else None
+    return {"loss": target} if target is not None else {}
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
@@ -174,13 +213,32 @@ def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list
             Operand(array_fact(np.asarray(given), "shapes"), "feed", name=tensor.name, role="input"),
             Operand(static_fact(tensor), "constant", name=tensor.op.name, role="state"),
         )
+    elif reading.category == "tensor_fed":
+        operands, reading = _fed_tensor(sink, reading, frames)
     where = sink.sites.of_traceback(error.__traceback__)
+    called = next((frame.f_code.co_name for frame in frames if _is_in(frame, "client/session.py")), "run")
     return Failure(
-        sink.next_seq(), sink.step, _qualified(error), str(error), reading.category, reading.detail,
-        framework="tensorflow", mode="session", op="Session.run", function="run", family="control",
+        sink.next_seq(), sink.step, _qualified(error), str(error), _argument(reading), reading.detail,
+        framework="tensorflow", mode="session", op="Session.run", family="control",
+        function="Session" if called == "__init__" else "run",
         name=reading.detail.get("placeholder", ""), site=where[-1] if where else None,
         run_site=where[-1] if where else None, frames=where, operands=operands,
     )  # fmt: skip
+
+
+def _argument(reading: Reading) -> str:
+    """Return the category; what Python refused and no rule knows is about what a call was given."""
+    return "argument" if reading.category == "other" else reading.category
+
+
+def _fed_tensor(sink: Sink, reading: Reading, frames: list[FrameType]) -> tuple[tuple[Operand, ...], Reading]:
+    """Return the tensor that was fed as an operand, and the placeholder's name as a detail."""
+    local = next((frame.f_locals for frame in reversed(frames) if "subfeed_val" in frame.f_locals), {})
+    fed, placeholder = local.get("subfeed_val"), local.get("subfeed")
+    if not hasattr(fed, "op") or not hasattr(placeholder, "op"):
+        return (), reading
+    seqs = _emit_origins(sink, [fed, placeholder])
+    return (_operand(fed, "input", seqs),), Reading(reading.category, {"placeholder": placeholder.name})
 
 
 def _of_build(error: BaseException, sink: Sink, reading: Reading, making: _Making) -> Failure:
@@ -197,7 +255,7 @@ def _of_build(error: BaseException, sink: Sink, reading: Reading, making: _Makin
     where = sink.sites.of_traceback(error.__traceback__)
     asked = Asked(making.inputs.get, making.constant, operands)
     return Failure(
-        sink.next_seq(), sink.step, _qualified(error), str(error), reading.category, reading.detail,
+        sink.next_seq(), sink.step, _qualified(error), str(error), _argument(reading), reading.detail,
         framework="tensorflow", mode="session", phase="build", op=making.op_type, function=meaning.function,
         family=meaning.family, name=making.name, site=where[-1] if where else None,
         frames=where, operands=operands, attributes=attributes_of(making.op_type, asked),

@@ -106,21 +106,26 @@ class Failing:
         if call is None:
             call = next((found for one in chain if (found := self._being_made(one)) is not None), None)
         frames = self._frames(error)
-        if call is None and not _is_tensorflow(error):
+        if call is None and not self._is_tensorflow(error):
             return None
         call = call or self._python_call(error) or Call("", (), {}, "eager", "forward")
         named = word(call.op) if call.op else None
+        if "No gradients provided" in str(error):
+            call = self._cut_off(call)
         message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
         inner = self._python_frames(message)
         message = message.partition("\nTraceback (most recent call last)")[0].strip() if inner else message
         reading = read_message(message)
         kind = type(error).__name__
         is_op_error = isinstance(error, tf.errors.OpError)
+        category = reading.category
+        if category == "other" and isinstance(error, TypeError | ValueError):
+            category = "argument"  # refused in Python: it is about what a call was given
         seq, sites = self._sink.next_seq(), [*inner[:1], *call.sites]
         return Failure(
             seq, self._sink.step,
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
-            category="memory" if kind == "ResourceExhaustedError" else reading.category, detail=reading.detail,
+            category="memory" if kind == "ResourceExhaustedError" else category, detail=reading.detail,
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
             function=inner[0].function if inner else named.function if named else "", family=named.family if named else "other",
             name=call.name, module=call.module,
@@ -135,6 +140,23 @@ class Failing:
         """Return the user's frames, innermost first, of a Python function of theirs that an op has called."""
         sites = self._sink.sites
         return [sites.at(*one) for one in reversed(python_frames(message)) if sites.is_user(one[0])]
+
+    def _cut_off(self, call: Call) -> Call:
+        """Return the call with the target of the gradients that reached no variable as its operand."""
+        target = self._observer.unreached() if self._observer.unreached is not None else None
+        if target is None:
+            return call
+        began = {"recorded_after": self._observer.tape_began} if hasattr(target, "_numpy_internal") else {}
+        return call._replace(operands=self._operands([("loss", target)], word("")), attributes=began)
+
+    def _is_tensorflow(self, error: BaseException) -> bool:
+        """Whether TensorFlow or Keras raised `error`, or a library that they called with what they were given."""
+        if isinstance(error, tf.errors.OpError):
+            return True
+        files = [frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]
+        users = [at for at, file in enumerate(files) if self._sink.sites.is_user(file)]
+        called = files[users[-1] + 1 :][:1] if users else []
+        return any(word in file for file in (*files[-1:], *called) for word in _OWN)
 
     def _frames(self, error: BaseException) -> tuple[Site, ...]:
         """Return the user's frames, outermost first, with those of converted code as the user wrote them."""
@@ -357,8 +379,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__  # type: ignore[assignment] # ends the loop
 
 
-def _is_tensorflow(error: BaseException) -> bool:
-    if isinstance(error, tf.errors.OpError):
-        return True
-    last = next(reversed([frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]), "")
-    return "/tensorflow/python/" in last or "/keras/src/" in last or "__autograph_generated_file" in last
+_OWN = ("/tensorflow/python/", "/keras/src/", "__autograph_generated_file")
+"""What is in the file names of TensorFlow's and Keras's own code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -50,6 +51,10 @@ class Observer:
         self.options = options
         self.ledger = Ledger()
         self.links = Links(self.ledger, sink)
+        self.unreached: weakref.ref[Any] | None = None
+        """The target of the last gradients, if none of what they were asked for was reached."""
+        self.tape_began = 0
+        """The number that was due when the last tape was opened: nodes before it are not on the tape."""
         self._differentiated = self._updated = False
         self._filtered = bool(options.phases or options.ops or options.modules)
         looks = options.tf_debugging or options.break_on is not None
@@ -107,6 +112,8 @@ class Observer:
 
     def tape_opened(self) -> None:
         """The user began a forward pass: variables that were written by hand before end the step before."""
+        if not self.ledger.state.backward:
+            self.tape_began = self.sink.next_seq()
         if self._updated and not self.ledger.state.backward:
             self._end_step()
 

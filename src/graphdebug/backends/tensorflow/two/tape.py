@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +15,7 @@ from tensorflow.python.framework.ops import EagerTensor
 from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
-from graphdebug.model.event import Gradient
+from graphdebug.model.event import Gradient, Notice
 
 __all__ = ["watch_tape"]
 
@@ -78,7 +80,23 @@ class _Tape:
         if executing_eagerly():
             self._observer.backward_ended()
         self._quietly("recording gradients", lambda: self._of_variables(sources_raw or sources, found))
+        if found and all(one is None for one in found):
+            self._quietly("noting a cut graph", lambda: self._unreached(target, sources_raw or sources))
         return found
+
+    def _unreached(self, target: Any, sources: Any) -> None:
+        """No source got a gradient: keep the target for the error that follows, and say so if none does."""
+        observer = self._observer
+        observer.unreached = weakref.ref(target[0])
+        made = self._ledger.made.get(getattr(target[0], "_id", -1))
+        if not executing_eagerly() or made is None or made.seq is None:
+            return
+        frame = observer.sink.sites.position(sys._getframe())
+        names = [variable_name(one) if hasattr(one, "handle") else "" for one in sources]
+        detail = {"target": made.seq, "sources": names, "recorded_after": observer.tape_began}
+        site = observer.sink.sites.resolve(frame) if frame is not None else None
+        text = "a gradient was asked for and is None for every source"
+        observer.emit(Notice(observer.sink.next_seq(), "no_gradient", text, site, detail))
 
     def gradient_function(
         self, op_name: str, attrs: Any, count: int, inputs: Any, outputs: Any, out_grads: Any, skip: Any,

@@ -1,0 +1,85 @@
+"""Zeros: two layers, one after the other, whose weights all began at 0, so that neither can ever learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import place
+from graphdebug.model.event import Declaration, Node
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["ZeroWatch"]
+
+_LAYERS = ("linear", "matmul", "conv")
+_LOADING = (".restore(", "load_weights(", ".load(", "set_weights(", ".assign(")
+"""What gives weights other values than those they were declared with."""
+
+
+class ZeroWatch:
+    """Looks for a layer with zero weights behind another one, in a run that trains.
+
+    The gradient of the first layer's weights is a product with the second's weights, that of the second's a
+    product with what the first gave: both are 0. A single layer of zeros (a linear regression) learns well.
+    """
+
+    families = _LAYERS
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._judged: set[tuple[str, str]] = set()
+        self._found: list[Finding] = []
+
+    def see(self, node: Node) -> None:
+        """Look at one layer, once by its weight."""
+        own = self._zero_weight(node) if node.phase == "forward" and not self._found else None
+        if own is None:
+            return
+        provenance = self._evidence.provenance
+        data = next((one for one in node.inputs if provenance.stored(one) is None), None)
+        links = provenance.way(data)[1] if data is not None else []
+        before = next(
+            (one for link, _ in reversed(links) if (one := self._zero_weight(link)) is not None), None
+        )
+        nearest = next((link for link, _ in reversed(links) if link.family in _LAYERS), None)
+        if before is None or nearest is None or self._zero_weight(nearest) is None:
+            return
+        if (before.name, own.name) not in self._judged:
+            self._judged.add((before.name, own.name))
+            if self._trains(node) and not self._loads(own):
+                self._report(node, before, own)
+
+    def findings(self) -> Sequence[Finding]:
+        """What was found."""
+        return self._found
+
+    def _zero_weight(self, node: Node) -> Declaration | None:
+        """Return the declaration of the layer's weight, if it was declared to begin at 0."""
+        provenance = self._evidence.provenance
+        for one in node.inputs if node.family in _LAYERS else ():
+            stored = provenance.stored(one)
+            if stored is not None and len(stored.fact.shape or ()) > 1:
+                declared = provenance.declared(stored.name, stored)
+                zero = declared is not None and declared.attributes.get("initial") == 0
+                return declared if zero and declared is not None and declared.site is not None else None
+        return None
+
+    def _trains(self, node: Node) -> bool:
+        return any(one.phase in ("backward", "optimizer") for one in self._evidence.run.step(node.step).nodes)
+
+    def _loads(self, declared: Declaration) -> bool:
+        lines = self._evidence.run.source_lines(declared.site.file) if declared.site is not None else ()
+        return any(word in line for line in lines for word in _LOADING)
+
+    def _report(self, node: Node, first: Declaration, second: Declaration) -> None:
+        sites = [(first.site, first.name), (second.site, second.name)]
+        self._found.append(
+            self._evidence.finding(
+                "zero_weights", what=f"{first.name} and {second.name} begin at 0 and can't learn",
+                candidates=[Candidate(at, "declaration", f"declares {name}", name) for at, name in sites if at],
+                confidence=0.7, when="nothing failed", evidence=(node.seq,), operands=node.inputs,
+                body=[f"  {second.name}, {place(second.site)}, is multiplied with what {first.name} gave: 0",
+                      f"  the gradient of {first.name} is multiplied with {second.name}: 0; only biases learn"],
+                tries=["random initial values for the weights of hidden layers"],
+            )
+        )  # fmt: skip
