@@ -67,16 +67,45 @@ def test_a_callable_of_before_the_block_is_recorded_in_it_and_works_after_it():
     assert [node.op for node in run.nodes if node.family == "reduce"] == ["Sum"]
 
 
-def test_partial_runs_are_recorded_in_parts():
-    with tf.Graph().as_default(), tf1.Session() as session, graphdebug.record() as run:
+def test_partial_runs_are_recorded_in_parts_with_their_numbers():
+    with tf.Graph().as_default(), tf1.Session() as session, graphdebug.record(level="stats") as run:
         x, y = tf1.placeholder(tf.float32, [2], name="x"), tf1.placeholder(tf.float32, [2], name="y")
         first = x * 2
         second = tf.exp(first + y)
         handle = session.partial_run_setup([first, second], [x, y])
         assert session.partial_run(handle, first, {x: [1, 2]}).tolist() == [2, 4]
         session.partial_run(handle, second, {y: [0, 0]})
-    found = [(node.op, node.execution) for node in run.nodes if node.op != "Const"]
-    assert found == [("Mul", "inferred"), ("AddV2", "inferred"), ("Exp", "inferred")]
+    found = [(node.op, node.execution, node.outputs[0].stats.max) for node in run.nodes if node.op != "Const"]
+    assert found[:2] == [("Mul", "executed", 4.0), ("AddV2", "executed", 4.0)]
+    assert found[2][2] == pytest.approx(np.exp(4.0))
+    assert not run.tool_errors
+
+
+def test_a_partial_run_that_can_not_be_repeated_has_shapes_only():
+    with tf.Graph().as_default(), tf1.Session() as session, graphdebug.record() as run:
+        x = tf1.placeholder(tf.float32, [2], name="x")
+        noise = x + tf.random.uniform([2])
+        handle = session.partial_run_setup([noise], [x])
+        session.partial_run(handle, noise, {x: [1, 2]})
+    node = next(node for node in run.nodes if node.op == "AddV2")
+    assert (node.execution, node.outputs[0].shape, node.outputs[0].finite) == ("inferred", (2,), None)
+
+
+def test_a_failing_partial_run_is_explained_with_what_was_fed_before():
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError), tf.Graph().as_default(), tf1.Session() as session,
+        graphdebug.record() as run,
+    ):  # fmt: skip
+        x, y = tf1.placeholder(tf.float32, [None], name="x"), tf1.placeholder(tf.float32, [None], name="y")
+        first = x * 2
+        second = first + y
+        handle = session.partial_run_setup([first, second], [x, y])
+        session.partial_run(handle, first, {x: [1, 2]})
+        session.partial_run(handle, second, {y: [0, 0, 0]})
+    (failure,) = run.failures
+    assert (failure.op, [one.fact.shape for one in failure.operands]) == ("AddV2", [(2,), (3,)])
+    assert line_of(failure.site) == "second = first + y"
+    assert line_of(failure.run_site) == "session.partial_run(handle, second, {y: [0, 0, 0]})"
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
 from typing import Any
 
 import msgspec
@@ -21,8 +20,8 @@ from graphdebug.backends.tensorflow.misuse import explain_misuse
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
 from graphdebug.backends.tensorflow.plan import Plan, PlanInput, PlanNode, selected_ops
 from graphdebug.backends.tensorflow.probed import Probed, building, read_of
-from graphdebug.backends.tensorflow.probes import MEASURED
 from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
+from graphdebug.backends.tensorflow.replays import obstacle_of, replayable
 from graphdebug.backends.tensorflow.runs import RunCall, Runs, staged_records
 from graphdebug.backends.tensorflow.variables import variable_of
 from graphdebug.model.event import Failure, Notice, Operand, Shape, TensorFact
@@ -30,23 +29,6 @@ from graphdebug.options import Options
 
 __all__ = ["Failures"]
 
-_LARGEST_REPLAY = 50_000_000
-"""Elements that a replay fetches at most."""
-_READS = frozenset(
-    [
-        "VarHandleOp",
-        "ReadVariableOp",
-        "VariableV2",
-        "Variable",
-        "Placeholder",
-        "PlaceholderV2",
-        "ResourceGather",
-        "Assert",
-        "Print",
-        "CheckNumerics",
-    ]
-)
-"""Ops that TensorFlow calls stateful and that change nothing."""
 _ENDS = ("OutOfRangeError", "CancelledError")
 """Errors that end an input pipeline as a matter of course: they are told only when they leave the block."""
 
@@ -139,12 +121,12 @@ class Failures:
         shapes: Mapping[str, Sequence[Shape | None]],
     ) -> _Arrays:  # fmt: skip
         """Fetch what led to the failing node once more, if that changes nothing and gives the same."""
-        obstacle = _obstacle(plan, node, wanted)
+        obstacle = obstacle_of(plan, wanted, node)
         if obstacle:
             text = f"what led to {node.op.name} was not run again: {obstacle}; shapes are inferred"
             self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
             return {}
-        places = _replayable(plan, wanted, shapes)
+        places = replayable(plan, wanted, shapes)
         try:
             arrays = run(call.session, None, [], [tensor for _, _, tensor in places], call.feeds, None, None)
         except Exception:
@@ -220,53 +202,6 @@ def _culprit(
             break
         node = earlier
     return node, wanted, {}
-
-
-def _obstacle(plan: Plan, node: PlanNode, wanted: set[str]) -> str:
-    """Return why the ancestors of `node` can't be run again, or an empty word."""
-    made_by = [one for one in plan.nodes if one.op.name in wanted]
-    for one in made_by:
-        if one.op.op_def.is_stateful and one.op.type not in _READS:
-            return f"{one.op.name} ({one.op.type}) changes state or is random"
-    read = {one.op.name for one in made_by if one.op.type in ("VarHandleOp", "VariableV2", "Variable")}
-    after = _descendants(plan, node)
-    for one in plan.nodes:
-        if one.family == "assign" and one.index not in after:
-            names = {source.name for source in one.inputs if source.origin == "variable"}
-            if names & read:
-                return f"{one.op.name} may have changed {min(names & read)} already"
-    return ""
-
-
-def _descendants(plan: Plan, node: PlanNode) -> set[int]:
-    found = {node.index}
-    names = {node.op.name}
-    for one in plan.nodes:
-        depends = any(source.node in found for source in one.inputs if source.node is not None)
-        if depends or any(control.name in names for control in one.op.control_inputs):
-            found.add(one.index)
-            names.add(one.op.name)
-    return found
-
-
-def _replayable(
-    plan: Plan, wanted: set[str], shapes: Mapping[str, Sequence[Shape | None]]
-) -> list[tuple[int, int, Any]]:
-    places: list[tuple[int, int, Any]] = []
-    total = 0
-    for one in plan.nodes:
-        if one.op.name not in wanted or one.fed or one.op.type == "Const" or one.loop or one.conditional:
-            continue
-        for output, tensor in enumerate(one.op.outputs):
-            usable = dtype_word(tensor.dtype) in MEASURED and not tensor.dtype._is_ref_dtype
-            if not usable or not plan.graph.is_fetchable(tensor):
-                continue
-            row = shapes.get(one.op.name, ())
-            total += prod(size or 1 for size in (row[output] if output < len(row) else None) or ())
-            if total > _LARGEST_REPLAY:
-                return places
-            places.append((one.index, output, tensor))
-    return places
 
 
 def _traced(probed: Probed, wanted: set[str], replayed: Mapping[tuple[int, int], Any], level: Any) -> Probed:

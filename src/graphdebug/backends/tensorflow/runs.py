@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from operator import itemgetter
 from types import CodeType, FrameType
@@ -25,9 +25,10 @@ from graphdebug.backends.tensorflow.gradients import plan_gradients
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
 from graphdebug.backends.tensorflow.packs import CODES, Place, kernel
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
-from graphdebug.backends.tensorflow.probed import Probed, probe_plan, shapes_key
+from graphdebug.backends.tensorflow.probed import Measured, Probed, probe_plan, shapes_key
 from graphdebug.backends.tensorflow.probes import decode
 from graphdebug.backends.tensorflow.repeats import Repeat
+from graphdebug.backends.tensorflow.replays import obstacle_of, replayable
 from graphdebug.model.event import Event, Level, Notice, Shape, Site, TensorFact
 from graphdebug.options import Options
 
@@ -278,23 +279,44 @@ class Runs:
 
         return open_call
 
-    def record_partial(self, handle: Any, call: RunCall) -> None:
-        """Write down what one `partial_run` added to the ones before it on the same handle."""
+    def whole_of(self, handle: Any, call: RunCall) -> RunCall | None:
+        """Return a `partial_run` with all that has been fed on its handle, itself included; None if not recorded."""
         if not self._sink.recording:
-            return
-        done, feeds = self._partial.setdefault(handle, (set(), {}))
+            return None
+        _, feeds = self._partial.setdefault(handle, (set(), {}))
         feeds.update(call.feeds)
-        call.feeds = feeds
+        return replace(call, feeds=dict(feeds))
+
+    def record_partial(self, run: Callable[..., Any], handle: Any, call: RunCall) -> Sequence[Event]:
+        """Write down what one `partial_run` added to the ones before it on the same handle.
+
+        What a partial run may fetch was said beforehand, so nothing can be looked at in it. Where its nodes change
+        nothing and give the same again, they run once more, in a run of their own, for their numbers.
+        """
         plan = self._plan(call)
+        done, _ = self._partial[handle]
         recorded = [
             one and node.op.name not in done for one, node in zip(self._selected(plan), plan.nodes, strict=True)
         ]
         done.update(plan.index)
         probed = Probed(plan, "shapes", ["inferred"] * len(plan.nodes), recorded, {})
-        facts = RunFacts(probed, {}, self.feed_facts(call), probed.inferred_shapes(call.feed_shapes))
+        shapes = probed.inferred_shapes(call.feed_shapes)
+        level, measured = self._level, {}
+        if level != "shapes" and not call.targets and not obstacle_of(plan, plan.index):
+            places = [one for one in replayable(plan, plan.index, shapes) if recorded[one[0]]]
+            arrays = run(call.session, None, [], [tensor for _, _, tensor in places], call.feeds, None, None)
+            measured = {
+                (index, output): array_fact(np.asarray(array), level, dtype=dtype_word(tensor.dtype))
+                for (index, output, tensor), array in zip(places, arrays, strict=True)
+            }
+        for (index, output), fact in measured.items():
+            probed.execution[index] = "executed"
+            probed.measured.append(Measured(index, output, fact.dtype, 0, 0))
+        facts = RunFacts(probed, measured, self.feed_facts(call), shapes)
         writer = self.writer(call, facts)
         add_nodes(writer, facts, ())
         self._sink.emit(writer.events)
+        return writer.events
 
     def writer(self, call: RunCall, facts: RunFacts) -> NodeWriter:
         """Return a writer for the nodes of `call`."""

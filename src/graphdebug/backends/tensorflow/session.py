@@ -157,10 +157,25 @@ class _Sessions:
             raise error
 
     def _watch_partial(self, run: Run, handle: Any, call: RunCall, *rest: Any) -> Any:
+        from tensorflow.python.framework import errors_impl
+
         self._thread.inside = True
+        whole = self._guard("reading a partial run", self._runs.whole_of, handle, call)
         try:
-            results = run(call.session, handle, call.targets, call.fetches, call.feeds, *rest)
-            self._guard("reading a partial run", self._runs.record_partial, handle, call)
+            try:
+                results = run(call.session, handle, call.targets, call.fetches, call.feeds, *rest)
+            except errors_impl.OpError as error:
+                if whole is not None:
+                    self._guard(
+                        "reading a failed run", self._failures.of_run, error, whole, self._runs, run, None
+                    )
+                raise
+            if whole is not None:
+                events = self._guard("recording a partial run", self._runs.record_partial, run, handle, whole)
+                if self._breakpoint.wanted:
+                    self._breakpoint.stop(events or (), call.frame)
+                if self._check:
+                    self._check_numerics(events or (), call)
             return results
         finally:
             self._thread.inside = False
