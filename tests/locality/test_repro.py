@@ -42,6 +42,15 @@ CALLS = {
     "label": lambda: nn.functional.cross_entropy(torch.rand(3, 3), torch.tensor([0, 3, 1])),
     "embedding": lambda: nn.Embedding(5, 4)(torch.tensor([[1, 5]])),
     "dtype": lambda: torch.rand(2, 3, dtype=torch.float64) @ torch.rand(3, 2),
+    "pool": lambda: nn.functional.max_pool2d(torch.rand(1, 1, 2, 2), 4),
+    "norm": lambda: nn.BatchNorm2d(4)(torch.rand(2, 3, 5, 5)),
+    "product": lambda: torch.bmm(torch.rand(2, 3, 4), torch.rand(3, 4, 5)),
+    "index": lambda: torch.rand(5, 2)[torch.tensor([0, 7])],
+    "gather": lambda: torch.gather(torch.rand(3, 3), 1, torch.tensor([[0], [5], [1]])),
+    "float labels": lambda: nn.functional.nll_loss(torch.rand(4, 3), torch.rand(4)),
+    "probabilities": lambda: nn.functional.binary_cross_entropy(torch.rand(4, 1), torch.rand(4)),
+    "einsum": lambda: torch.einsum("ij,jk->ik", torch.rand(2, 3), torch.rand(4, 5)),
+    "stack": lambda: torch.stack([torch.rand(2), torch.rand(3)]),
 }
 
 
@@ -53,7 +62,7 @@ def test_the_scripts_raise_the_same_errors_without_the_program(tmp_path):
         assert repro(log)[0] == 0
         expected[name] = f"{type(error).__name__}: {str(error).splitlines()[-1]}"
         scripts[name] = (folder / "again.py").read_text()
-    # one process for all scripts: importing torch nine times would take most of the time
+    # one process for all scripts: importing torch so many times would take most of the time
     runner = (
         f"for name, script in {scripts!r}.items():\n"
         "    try:\n        exec(script, {})\n"
@@ -135,6 +144,130 @@ def test_a_fault_of_many_calls_says_why_there_is_no_repro(tmp_path):
         2,
         f"graphdebug: no repro: {reason}; `graphdebug explain` names the lines that lead to it\n",
     )
+
+
+def in_place():
+    y = torch.ones(3, requires_grad=True).exp()
+    y += 1
+    y.sum().backward()
+
+
+def leaf_in_place():
+    w = torch.ones(3, requires_grad=True)
+    w += 1
+
+
+def in_session(build):
+    """A call that does `build` with a graph and a session of its own."""
+
+    def call() -> None:
+        tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            build(tf, tf.compat.v1, session)
+
+    return call
+
+
+def feed_of_another_shape(tf, v1, session):
+    x = v1.placeholder(tf.float32, [2])
+    session.run(x + 1, {x: [0.0, 1.0, 2.0]})
+
+
+def graph_finalized(tf, v1, session):
+    session.graph.finalize()
+    tf.constant(1)
+
+
+WITHOUT = {
+    "inplace": in_place,
+    "leaf_inplace": leaf_in_place,
+    "no_gradient": lambda: torch.ones(3).sum().backward(),
+    "uninitialized": in_session(lambda tf, v1, session: session.run(tf.Variable([1.0]) + 1)),
+    "unfed": in_session(lambda tf, v1, session: session.run(v1.placeholder(tf.float32, [2]) + 1)),
+    "feed_shape": in_session(feed_of_another_shape),
+    "finalized": in_session(graph_finalized),
+}
+
+
+@pytest.mark.parametrize("category", WITHOUT)
+def test_a_category_that_no_one_call_makes_again_says_so(tmp_path, category):
+    log, _ = failing_log(tmp_path / "run.jsonl", WITHOUT[category])
+    failure = graphdebug.load(log).failures[-1]
+    assert failure.category == category
+    reason = f"{failure.error} is not the fault of one call with tensors"
+    assert repro(log) == (
+        2,
+        f"graphdebug: no repro: {reason}; `graphdebug explain` names the lines that lead to it\n",
+    )
+
+
+def session_conv(tf, v1, session):
+    x = v1.placeholder(tf.float32, [None, None, None, None])
+    session.run(tf.nn.conv2d(x, tf.ones([3, 3, 3, 4]), 1, "SAME"), {x: torch.zeros(1, 8, 8, 2).numpy()})
+
+
+def session_reshape(tf, v1, session):
+    x = v1.placeholder(tf.float32, [None, None])
+    session.run(tf.reshape(x, [-1, 7]), {x: torch.zeros(3, 5).numpy()})
+
+
+def session_gather(tf, v1, session):
+    rows = v1.placeholder(tf.int32, [None])
+    session.run(tf.gather(tf.ones([5, 2]), rows), {rows: [7, 0]})
+
+
+def eager(call):
+    def made() -> None:
+        tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+        call(tf)
+
+    return made
+
+
+IN_TENSORFLOW = {
+    "conv": (eager(lambda tf: tf.nn.conv2d(tf.ones([1, 8, 8, 2]), tf.ones([3, 3, 3, 4]), 1, "SAME")),
+             "input depth must be evenly divisible by filter depth: 2 vs 3"),
+    "add": (eager(lambda tf: tf.ones([3]) + tf.ones([4])), "Incompatible shapes: [3] vs. [4]"),
+    "reshape": (eager(lambda tf: tf.reshape(tf.ones([3, 5]), [-1, 7])),
+                "Input to reshape is a tensor with 15 values"),
+    "dtype": (eager(lambda tf: tf.matmul(tf.ones([2, 3]), tf.ones([3, 2], tf.float64))),
+              "expected to be a float tensor but is a double tensor"),
+    "gather": (eager(lambda tf: tf.gather(tf.ones([5, 2]), [7, 0])), "indices[0] = 7 is not in [0, 5)"),
+    "loss": (eager(lambda tf: tf.nn.softmax_cross_entropy_with_logits(tf.ones([2, 3]), tf.ones([2, 4]))),
+             "logits and labels must be broadcastable"),
+    "label": (eager(lambda tf: tf.nn.sparse_softmax_cross_entropy_with_logits([0, 9], tf.ones([2, 4]))),
+              "Received a label value of 9 which is outside the valid range of [0, 4)"),
+    "session conv": (in_session(session_conv), "input depth must be evenly divisible by filter depth: 2 vs 3"),
+    "session reshape": (in_session(session_reshape), "Input to reshape is a tensor with 15 values"),
+    "session gather": (in_session(session_gather), "indices[0] = 7 is not in [0, 5)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("level", ["health", "values"])
+def test_the_scripts_raise_the_errors_of_tensorflow_again_in_a_process_of_their_own(tmp_path, level):
+    expected, scripts = {}, {}
+    for name, (call, said) in IN_TENSORFLOW.items():
+        log = tmp_path / name / "run.jsonl"
+        with pytest.raises(Exception) as caught, graphdebug.record(log, level=level):  # noqa: PT011 - any error
+            call()
+        assert said in str(caught.value)
+        code, words = repro(log)
+        assert code == 0, words
+        assert ("again.safetensors" in words) == (level == "values")
+        expected[name] = type(caught.value).__name__
+        scripts[name] = str(log.parent)
+    runner = (
+        f"import os\nfor name, folder in {scripts!r}.items():\n"
+        "    os.chdir(folder)\n"
+        "    try:\n        exec(open('again.py').read(), {})\n"
+        "    except Exception as error:\n"
+        "        print(name, type(error).__name__, ' '.join(str(error).split()), sep='|')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", runner], capture_output=True, text=True, check=True)
+    found = {line.split("|")[0]: line.split("|", 2)[1:] for line in ran.stdout.splitlines() if "|" in line}
+    assert {name: kind for name, (kind, _) in found.items()} == expected
+    for name, (_, said) in IN_TENSORFLOW.items():
+        assert said in found[name][1]
 
 
 def test_a_clean_run_has_no_repro(tmp_path):

@@ -74,7 +74,7 @@ _TRIES: dict[str, Sequence[str]] = {
     "rsqrt": ("add a small eps under the root",),
     "div": ("add a small eps to the divisor, or mask the zeros before dividing",),
     "reciprocal": ("add a small eps to the divisor",),
-    "exp": ("subtract the maximum first (logsumexp, softmax), or clamp its input",),
+    "exp": ("subtract the maximum first (logsumexp, softmax); softplus for log(1 + exp(x))", "clamp its input"),
     "softmax": ("leave at least one position of each row unmasked",),
     "pow": ("add a small eps to the base",),
     "norm": ("add a small eps to the norm",),

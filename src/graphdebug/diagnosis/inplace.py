@@ -36,10 +36,13 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         for node in writers
         if node.site is not None
     ]
-    if saved is not None:
-        candidates += made_by(saved, f"{saved.function} keeps it for its backward")
     body = []
-    if saved is not None:
+    if saved is not None and saved.family in ("random", "fill", "copy", "assign"):  # it keeps nothing
+        candidates += made_by(saved, "made it")
+        made = saved.outputs[0].shape if saved.outputs else None
+        body.append(f"  it is the {shape_words(made)} that {saved.function}, {place(saved.site)}, made")
+    elif saved is not None:
+        candidates += made_by(saved, f"{saved.function} keeps it for its backward")
         kept = saved.inputs[0].fact.shape if saved.inputs else None
         body.append(
             f"  {saved.function}, {place(saved.site)}, kept a tensor {shape_words(kept)} for its gradient"

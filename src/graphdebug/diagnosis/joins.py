@@ -110,7 +110,11 @@ def _transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand
     return Account(
         [*turned, *entry, *call(failure)],
         [f"{shape_words(one)} meets {shape_words(other)}: one of them is transposed"],
-        ["take out the transpose, or transpose the other"],
+        [
+            "take out the transpose, or transpose the other"
+            if turned
+            else f"transpose one: to {shape_words(one)}"
+        ],
         confidence=0.85 if turned else 0.6,
     )
 

@@ -60,7 +60,8 @@ class LossWatch:
             return ""
         site, series = found
         shown = series if len(series) <= 5 else [series[0], *series[-4:]]
-        values = ", ".join(f"{value:.3g}" for _, value in shown)
+        words = [f"{value:.3g}" for _, value in shown]
+        values = ", ".join(words if shown is series else [words[0], "...", *words[1:]])
         return f"the value at {place(site)} went {values} over steps {shown[0][0]} to {shown[-1][0]}"
 
     def _growing(self) -> tuple[Site, list[tuple[int, float]]] | None:

@@ -9,7 +9,7 @@ from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shape import when
 from graphdebug.diagnosis.words import label, shape_words
-from graphdebug.model.event import Failure, Operand, TensorFact
+from graphdebug.model.event import Failure, Operand, Shape, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain_device", "explain_dtype"]
@@ -39,7 +39,8 @@ def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[Tens
     wanted = failure.detail.get("expected") or _common(failure, odd, read)
     if odd is not None:
         if read(odd.fact) == wanted:
-            wanted = failure.detail.get("found") or ""
+            numbers = labels and word == "dtype" and len(odd.fact.shape or ()) < len(_prediction(failure))
+            wanted = failure.detail.get("found") or ("int64" if numbers else "")  # class numbers
         body.append(
             f"  {odd.expression or odd.name or label(odd)} is the odd one: {read(odd.fact)}"
             + (f", where {wanted} is needed" if wanted else "")
@@ -126,6 +127,10 @@ def _turned(
 
 def _is_target(failure: Failure, operand: Operand) -> bool:
     return operand.role == "labels" or (len(failure.operands) > 1 and operand is failure.operands[1])
+
+
+def _prediction(failure: Failure) -> Shape:
+    return failure.operands[0].fact.shape or ()
 
 
 def _common(failure: Failure, odd: Operand | None, read: Callable[[TensorFact], str]) -> str:

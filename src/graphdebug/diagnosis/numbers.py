@@ -17,6 +17,9 @@ from graphdebug.model.finding import Candidate, Finding
 __all__ = ["born", "optimizer_line", "runaway"]
 
 
+_SCALED = "the gradients of the scaled loss do not fit"
+_SKIPPING = ("let the scaler make the step and update itself: it skips steps that overflow",
+             "scale less to begin with")  # fmt: skip
 _FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
 """The call that trains a compiled model; the first group is the model."""
 _STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(")
@@ -47,6 +50,7 @@ def _at(
             candidates += made_by(before, f"the {before.function} before it")
     if birth.became_nan is not None:
         candidates += made_by(birth.became_nan, f"became NaN in {birth.became_nan.function}")
+    scaled = False
     if node.run_site is not None and node.phase == "backward":
         scaled = _scaled_at(evidence, node)
         caller = Candidate(node.run_site, "caller", "scales the loss" if scaled else "the call of backward")
@@ -59,7 +63,8 @@ def _at(
     function = source.function.removesuffix("_backward")
     in_backward = node.phase == "backward" and (forward is not None or function != source.function)
     if in_backward:
-        body += [f"  its gradient: {gave}, of finite gradients and values", f"  {derivative(function)}"]
+        cause = f"float16 ends at 65504: {_SCALED}" if scaled else derivative(function)
+        body += [f"  its gradient: {gave}, of finite gradients and values", f"  {cause}"]
     else:
         body.append(f"  {source.function} gave {gave}, of finite inputs")
         body.append("  " + (reason(source) or _combined(birth, source)))
@@ -68,7 +73,8 @@ def _at(
     return evidence.finding(
         "nonfinite", what=what, candidates=candidates, confidence=0.9 if risk(source) == 2 else 0.7,
         failed=failure.site if failure is not None else None, when=f"{node.phase}, step {node.step}",
-        body=[text for text in body if text.strip()], tries=_tries(birth, function), operands=source.inputs,
+        body=[text for text in body if text.strip()],
+        tries=_SKIPPING if scaled else _tries(birth, source), operands=source.inputs,
         evidence=(node.seq, *([forward.seq] if forward is not None else [])),
     )  # fmt: skip
 
@@ -116,7 +122,7 @@ def _divergence(
     evidence: Evidence, birth: Birth, node: Node, line: Site, losses: LossWatch, failure: Failure | None
 ) -> Finding:
     fact = node.outputs[0]
-    went = "overflowed" if node.function in OVERFLOWING else "was not finite"
+    went = "overflowed" if node.function in (*OVERFLOWING, "pow", "exp") else "was not finite"
     body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
     return evidence.finding(
         "divergence", what=f"training diverged until {node.function} {went}",
@@ -198,7 +204,9 @@ def _inputs(evidence: Evidence, node: Node) -> list[str]:
     for one in node.inputs[:3]:
         word = one.expression or (one.role if len(node.inputs) > 1 else "") or "input"
         stats = one.fact.stats
-        spread = f" in [{stats.min}, {stats.max}]" if stats is not None and stats.min is not None else ""
+        spread = ""
+        if stats is not None and stats.min is not None and stats.max is not None:
+            spread = f" in [{float(stats.min):.4g}, {float(stats.max):.4g}]" + " and -inf" * (stats.neg_inf > 0)
         words = f"{word}  {shape_words(one.fact.shape)}{spread}"
         lines.append(f"{words} <- {evidence.provenance.origin_words(one)}")
     return lines
@@ -221,7 +229,8 @@ def _story(birth: Birth) -> list[str]:
     lines = []
     if birth.became_nan is not None:
         lines.append(f"  it became NaN in {node_name(birth.became_nan)}, {place(birth.became_nan.site)}")
-    if birth.hidden_by is not None and birth.node.phase == "forward" and "gradient" in birth.harms:
+    hidden = birth.hidden_by is not None and birth.hidden_by.phase == "forward"
+    if hidden and birth.hidden_by is not None and birth.node.phase == "forward" and "gradient" in birth.harms:
         hider = birth.hidden_by
         lines.append(f"  {hider.function}, {place(hider.site)}, hid it in forward; in backward 0 * inf is NaN")
     if "value" in birth.harms and birth.hidden_by is not None:
@@ -232,8 +241,14 @@ def _story(birth: Birth) -> list[str]:
     return lines
 
 
-def _tries(birth: Birth, function: str) -> Sequence[str]:
+def _tries(birth: Birth, source: Node) -> Sequence[str]:
+    function = source.function.removesuffix("_backward")
     tries = ways_out(function)
-    if birth.hidden_by is not None and birth.hidden_by.family == "where":
+    if not tries and function in OVERFLOWING:
+        narrow = any(fact.dtype == "float16" for fact in source.outputs)
+        tries = ["compute it in float32 or bfloat16" if narrow else "a smaller step size or initialisation",
+                 "scale its input down"]  # fmt: skip
+    hider = birth.hidden_by
+    if hider is not None and hider.family == "where" and hider.phase == "forward":
         tries.insert(0, f"mask the input of {function}, not its output: where(ok, x, 1) before it")
     return tries

@@ -32,7 +32,7 @@ def place(site: Site | None) -> str:
 def arithmetic(total: int, factors: Sequence[int | None]) -> str:
     """Return ``3136 = 64x7x7`` where `factors` (two or more) multiply to `total`, else the number alone."""
     known = [size for size in factors if size is not None]
-    if len(known) == len(factors) > 1 and prod(known) == total:
+    if len(known) == len(factors) > 1 and prod(known) == total and total not in known:
         return f"{total} = {shape_words(known)}"
     return str(total)
 
@@ -40,7 +40,8 @@ def arithmetic(total: int, factors: Sequence[int | None]) -> str:
 def node_name(node: Node) -> str:
     """Return what the user calls a node: its module path, or the op's word, or its name in the graph."""
     if node.module and node.family in ("conv", "linear", "norm", "pool", "dropout"):
-        return node.module
+        numbered = node.module.rpartition(".")[2].isdigit()  # an element of a sequence
+        return f"{node.function} {node.module}" if numbered else node.module
     return node.function or node.op
 
 
