@@ -67,3 +67,25 @@ def checked_and_caught():
         except tf.errors.FailedPreconditionError:
             session.run(v1.global_variables_initializer())
         session.run(w + 1)
+
+
+def regression_from_zero():
+    """One layer of zeros learns."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y = v1.placeholder(tf.float32, [None, 6]), v1.placeholder(tf.float32, [None, 1])
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, tf.Variable(tf.zeros([6, 1]))) - y))
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(3):
+            session.run([train, loss], {x: np.random.rand(3, 6), y: np.ones([3, 1])})
+
+
+def hidden_relu_before_the_logits():
+    """The relu of a hidden layer is none of the logits."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y = v1.placeholder(tf.float32, [None, 6]), v1.placeholder(tf.int32, [None])
+        h = tf.nn.relu(tf.matmul(x, v1.get_variable("w1", [6, 5])))
+        logits = tf.matmul(h, v1.get_variable("w2", [5, 3]))
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: np.random.rand(4, 6), y: [0, 1, 2, 0]})

@@ -1,5 +1,8 @@
 """Programs with one fault each, in TF1 graphs and sessions: ``# <- fault`` marks where it was born."""
 
+import os
+import tempfile
+
 import numpy as np
 import tensorflow as tf
 
@@ -197,3 +200,125 @@ def labels_and_logits_swapped():
         logits = tf.stop_gradient(tf.matmul(x, tf.Variable(tf.zeros([6, 3]))))
         each = tf.nn.softmax_cross_entropy_with_logits(labels=logits, logits=y)  # <- fault: swapped
         v1.train.AdamOptimizer().minimize(tf.reduce_mean(each))
+
+
+def tensor_as_a_feed():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        total = tf.reduce_sum(x)
+        batch = tf.random.normal([4, 3])
+        session.run(total, {x: batch})  # <- fault: a tensor of the graph is no array
+
+
+def operation_as_a_target():
+    with tf.Graph().as_default():
+        v = tf.Variable(tf.ones([2]))
+        v1.Session(v.initializer)  # <- fault: it takes an address here
+
+
+def value_of_a_loop_used_outside():
+    with tf.Graph().as_default():
+        v1.disable_control_flow_v2()
+        squares = []
+
+        def body(i, total):
+            square = tf.cast(i * i, tf.float32)  # <- fault: there is one in each pass
+            squares.append(square)
+            return i + 1, total + square
+
+        try:
+            _, total = tf.while_loop(lambda i, _: i < 3, body, [tf.constant(0), tf.constant(0.0)])
+            tf.add(total, squares[0])
+        finally:
+            v1.enable_control_flow_v2()
+
+
+def initial_value_of_a_placeholder():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 5])
+        w = v1.Variable(tf.reduce_mean(x, 0), validate_shape=False)  # <- fault: initializers are not fed
+        session.run(v1.global_variables_initializer())
+        session.run(x * w, {x: np.ones([2, 5])})
+
+
+def _saved(width, path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.get_variable("kernel", [4, width])
+        saver = v1.train.Saver()
+        session.run(v1.global_variables_initializer())
+        saver.save(session, path)
+
+
+def checkpoint_of_another_shape():
+    path = os.path.join(tempfile.mkdtemp(), "model")
+    _saved(3, path)
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.get_variable("kernel", [4, 6])  # <- fault: it was saved with 3 columns
+        v1.train.Saver().restore(session, path)
+
+
+def labels_and_logits_swapped_before_the_optimizer():
+    with tf.Graph().as_default():
+        x, y = v1.placeholder(tf.float32, [None, 6]), v1.placeholder(tf.float32, [None, 3])
+        scores = tf.matmul(x, v1.get_variable("w", [6, 3]))
+        losses = v1.losses.softmax_cross_entropy(scores, y)  # <- fault: labels come first
+        optimizer = v1.train.GradientDescentOptimizer(0.1)
+        pairs = optimizer.compute_gradients(tf.reduce_mean(losses))
+        optimizer.apply_gradients(pairs)
+
+
+def weights_in_double_precision():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 5])
+        w = tf.Variable(np.zeros([5, 2]))  # <- fault: NumPy makes doubles
+        tf.matmul(x, w)
+
+
+def logits_keep_a_dimension():
+    with tf.Graph().as_default():
+        x, y = v1.placeholder(tf.float32, [None, 8, 8, 3]), v1.placeholder(tf.int32, [None])
+        h = tf.nn.conv2d(x, v1.get_variable("k", [3, 3, 3, 4]), 1, "SAME")
+        logits = tf.reduce_max(h, [1, 2], keepdims=True)  # <- fault: kept
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
+
+
+def hidden_layer_of_zeros():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y = v1.placeholder(tf.float32, [None, 6]), v1.placeholder(tf.float32, [None, 1])
+        first = tf.Variable(tf.zeros([6, 4]))  # <- fault: both begin at 0
+        second = tf.Variable(tf.zeros([4, 1]))
+        loss = tf.reduce_mean(tf.square(tf.matmul(tf.nn.relu(tf.matmul(x, first)), second) - y))
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(2):
+            session.run([train, loss], {x: np.ones([3, 6]), y: np.ones([3, 1])})
+
+
+def logits_through_relu():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y = v1.placeholder(tf.float32, [None, 6]), v1.placeholder(tf.float32, [None, 3])
+        logits = tf.nn.relu(tf.matmul(x, v1.get_variable("w", [6, 3])))  # <- fault: no score below 0
+        loss = tf.nn.softmax_cross_entropy_with_logits(labels=y, logits=logits)
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: np.ones([4, 6]), y: np.eye(3)[[0, 1, 2, 0]]})
+
+
+def argmax_of_one_column_beside_the_labels():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y = v1.placeholder(tf.float32, [None, 6]), v1.placeholder(tf.float32, [None, 1])
+        guess = tf.matmul(x, v1.get_variable("w", [6, 1]))
+        right = tf.equal(tf.argmax(y, 1), tf.argmax(guess, 1))  # <- fault: over one column
+        session.run(v1.global_variables_initializer())
+        session.run(right, {x: np.ones([4, 6]), y: np.ones([4, 1])})
+
+
+def squares_grow_until_they_overflow():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y = v1.placeholder(tf.float32, [4, 1]), v1.placeholder(tf.float32, [4, 1])
+        w = tf.Variable(tf.ones([1, 1]))
+        loss = tf.reduce_sum(tf.pow(tf.matmul(x, w) - y, 2))
+        train = v1.train.GradientDescentOptimizer(9.0).minimize(loss)  # <- fault: the step size
+        session.run(v1.global_variables_initializer())
+        for _ in range(20):
+            session.run(train, {x: np.ones([4, 1]) * 9, y: np.ones([4, 1])})
+            session.run(loss, {x: np.ones([4, 1]) * 9, y: np.ones([4, 1])})

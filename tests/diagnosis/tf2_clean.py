@@ -86,3 +86,20 @@ def in_a_function():
         with tf.GradientTape() as tape:
             loss = _step(tf.random.normal([5, 3]), w)
         w.assign_sub(0.1 * tape.gradient(loss, w))
+
+
+def gradient_of_what_is_watched():
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(x * x)
+    tape.gradient(total, x)
+
+
+def losses_on_probabilities():
+    for loss, last in (("sparse_categorical_crossentropy", "softmax"), ("binary_crossentropy", "sigmoid")):
+        units = 3 if last == "softmax" else 1
+        layer = keras.layers.Dense(units, activation=last)
+        model = keras.Sequential([keras.layers.Input((4,)), layer])
+        model.compile("sgd", loss)
+        model.fit(np.random.rand(8, 4), np.arange(8) % 2, epochs=1, verbose=0)

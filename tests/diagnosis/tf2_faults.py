@@ -178,3 +178,80 @@ def fit_turns_nan():
     model = Classifier()
     model.compile("sgd", "mse")
     model.fit(np.random.rand(16, 4), np.zeros([16, 3]), epochs=1, batch_size=8, verbose=0)
+
+
+def _compiled(*layers, loss):
+    model = keras.Sequential([keras.layers.Input((4,)), *layers])
+    model.compile("sgd", loss)
+    return model
+
+
+def loss_chosen_for_other_labels():
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy")  # <- fault: the labels are class numbers
+    model.fit(np.ones([8, 4]), np.zeros(8), verbose=0)
+
+
+def no_softmax_before_a_loss_on_probabilities():
+    last = keras.layers.Dense(3)  # <- fault: no softmax
+    model = _compiled(last, loss="sparse_categorical_crossentropy")
+    model.fit(np.ones([8, 4]), np.zeros(8), verbose=0)
+
+
+def softmax_of_a_layer_with_one_unit():
+    last = keras.layers.Dense(1, activation="softmax")  # <- fault: of one number
+    _compiled(last, loss="binary_crossentropy").fit(np.ones([8, 4]), np.zeros(8), verbose=0)
+
+
+def predict_on_another_size():
+    model = _compiled(keras.layers.Dense(1), loss="mse")
+    model.fit(np.ones([8, 4]), np.zeros(8), verbose=0)
+    wider = np.ones([2, 5])  # <- fault: 4 were learnt from
+    model.predict(wider, verbose=0)
+
+
+def rows_of_unequal_length():
+    rows = np.array([[1.0, 2.0], [3.0]], dtype=object)  # <- fault: not padded
+    model = _compiled(keras.layers.Dense(1), loss="mse")
+    model.fit(rows, np.zeros(2), verbose=0)
+
+
+def _apply(tape, loss, *variables):
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+
+def loss_of_plain_numbers():
+    w = tf.Variable(tf.ones([3, 1]))
+    with tf.GradientTape() as tape:
+        guess = tf.matmul(tf.ones([5, 3]), w).numpy()  # <- fault: without history
+        loss = tf.reduce_mean(tf.square(guess - tf.ones([5, 1])))
+    _apply(tape, loss, w)
+
+
+def prediction_made_before_the_tape():
+    w = tf.Variable(tf.ones([3, 1]))
+    guess = tf.matmul(tf.ones([5, 3]), w)  # <- fault: no tape was open
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(guess - 2.0))
+    _apply(tape, loss, w)
+
+
+def gradient_by_a_constant():
+    x = tf.constant([1.0, 2.0])  # <- fault: not watched
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(x * x)
+    slope = tape.gradient(total, x)
+    assert slope is None
+
+
+@tf.function
+def _trained(w, x):
+    with tf.GradientTape() as tape:
+        guess = tf.one_hot(tf.argmax(tf.matmul(x, w), 1), 3)  # <- fault: no gradient passes
+        loss = tf.reduce_mean(tf.square(guess - 1.0))
+    _apply(tape, loss, w)
+
+
+def one_hot_of_a_guess_in_a_function():
+    _trained(tf.Variable(tf.ones([4, 3])), tf.ones([5, 4]))

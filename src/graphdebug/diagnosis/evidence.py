@@ -68,6 +68,15 @@ class Evidence:
                 return node
         return None
 
+    def worked(self, failure: Failure) -> bool:
+        """Whether the layer or model that failed ran before, on whichever line."""
+        ran = failure.run_site or (failure.frames[-1] if failure.frames else None)
+        inside = f"{failure.module}/"
+        return bool(failure.module) and any(
+            f"{one.module}/".startswith(inside) and one.run_site != ran and one.phase == "forward"
+            for one in self.before(failure.seq, failure.step)
+        )
+
     def finding(
         self,
         kind: str,

@@ -32,7 +32,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     operands = [one for one in failure.operands if one.fact.shape is not None and one.role != "index"]
     if failure.family not in _FAMILIES or len(operands) < 2:
         return None
-    if failure.family == "loss":
+    if failure.family == "loss" or {"labels", "logits"} <= {one.role for one in operands}:
         return _labels(evidence, failure, operands)
     if failure.family == "matmul":
         return _transposed(evidence, failure, operands) or _product(evidence, failure, operands)
@@ -177,6 +177,8 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         tries = ["drop the last dimension of the target"]
     elif failure.function == "cross_entropy" and len(a) == len(b) + 1:
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
+    elif not failure.function and len(a) == len(b) + 1:
+        tries = ["make the last layer give one number a sample, or take a loss for class numbers"]
     return Account([*chosen, *entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
 
 

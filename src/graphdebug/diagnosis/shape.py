@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from graphdebug.diagnosis import fold, joins, widths, windows
-from graphdebug.diagnosis.account import Account, call, operand_origin
+from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import place, shape_words, shorten
-from graphdebug.model.event import Failure, Operand, Shape
+from graphdebug.model.event import Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain", "explain_if_clear"]
@@ -24,7 +25,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     if folded is not None:
         return folded
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
-    ways = (_declared_size, *_WAYS) if failure.family == "other" else _WAYS
+    ways = (_whole_input, _declared_size, *_WAYS) if failure.family == "other" else _WAYS
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
@@ -143,6 +144,47 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
         [f"{failure.module} was declared with {word}={expected}; it was given {found}"],
         [f"declare {word}={found}"], confidence=0.75,
     )  # fmt: skip
+
+
+def _whole_input(evidence: Evidence, failure: Failure) -> Account | None:
+    """A model says which input it takes: what it was given is at fault if it took others before."""
+    wanted, given = failure.detail.get("expected"), failure.detail.get("found")
+    if not isinstance(wanted, list) or not isinstance(given, list):
+        return None
+    ran = failure.run_site or failure.site
+    runs = [Candidate(ran, "caller", "gives it to the model")] if ran is not None else []
+    data = [*trained_on(evidence, failure, "input"), *runs]
+    declared = [*_input_lines(evidence, failure), *call(failure, "the model")]
+    body = [f"{failure.module or 'the model'} takes {shape_words(wanted)}; it was given {shape_words(given)}"]
+    worked = evidence.worked(failure) or _fitted(evidence, ran)
+    if worked:
+        body.append("before, it took what it was given: this input is another one")
+    tries = [f"give it {shape_words(wanted)}", f"declare its input as {shape_words(given)}"]
+    return Account([*data, *declared] if worked else [*declared, *data], body, tries, tuple(wanted), 0.75)
+
+
+def _fitted(evidence: Evidence, ran: Site | None) -> bool:
+    """Whether the model that `ran` calls was trained above that line, as the source has it."""
+    found = re.search(r"([A-Za-z_][\w.]*)\.(?:predict|evaluate)\(", evidence.source.line(ran))
+    fit = evidence.source.method_line(found[1], "fit", ran) if found is not None and ran is not None else None
+    return fit is not None and ran is not None and fit.line < ran.line
+
+
+def _input_lines(evidence: Evidence, failure: Failure) -> list[Candidate]:
+    """Return the line that declared what the failing model takes, if there is one such input."""
+    wanted = failure.detail.get("expected")
+    found = [
+        one
+        for one in evidence.provenance.declarations()
+        if one.type == "InputLayer" and _declares(one.attributes, wanted)
+    ]
+    site = found[0].site if len(found) == 1 else None
+    return [Candidate(site, "declaration", "declares the input", found[0].name)] if site is not None else []
+
+
+def _declares(attributes: Mapping[str, object], wanted: object) -> bool:
+    shape = attributes.get("shape") or attributes.get("batch_shape")
+    return isinstance(shape, list) and isinstance(wanted, list) and shape in (wanted, wanted[1:])
 
 
 def _unsure(evidence: Evidence, failure: Failure) -> Account:

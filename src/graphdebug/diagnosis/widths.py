@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isqrt, prod
 
 from graphdebug.diagnosis import repairs
-from graphdebug.diagnosis.account import Account, call, data_entry, named_layer, sized_by
+from graphdebug.diagnosis.account import Account, call, data_entry, named_layer, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, Sizes, concrete, produced, solve
 from graphdebug.diagnosis.meetings import Meeting, meeting_of
@@ -177,14 +177,14 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         if own and other and _supports(evidence, failure, met):
             return Account([*other, *own, *call(failure, "the call")], body, tries[::-1], confidence=0.75)
         return Account([*own, *other, *call(failure, "the call")], body, tries, confidence=0.75)
-    given = data_entry(evidence, root, failure, links)
+    given = trained_on(evidence, failure, "input") or data_entry(evidence, root, failure, links)
     fits: Sizes = ()
     shape = concrete(met.data.fact.shape)
     if shape is not None and not links:
         fits = (*shape[: met.axis], met.takes, *shape[met.axis + 1 :])
         tries.append(f"feed {shape_words(fits)}")
-    good = evidence.good_call(failure)
-    lines = [*given, *own] if good is not None else [*own, *given]
+    good = evidence.good_call(failure) is not None or evidence.worked(failure)
+    lines = [*given, *own] if good else [*own, *given]
     return Account([*lines, *call(failure, "the call")], body, tries, fits, 0.75)
 
 

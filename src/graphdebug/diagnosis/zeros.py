@@ -12,8 +12,8 @@ from graphdebug.model.finding import Candidate, Finding
 __all__ = ["ZeroWatch"]
 
 _LAYERS = ("linear", "matmul", "conv")
-_LOADING = (".restore(", "load_weights(", ".load(", "set_weights(", ".assign(")
-"""What gives weights other values than those they were declared with."""
+_MADE = ("fill", "copy")
+"""Families that give a variable its first value."""
 
 
 class ZeroWatch:
@@ -23,15 +23,20 @@ class ZeroWatch:
     product with what the first gave: both are 0. A single layer of zeros (a linear regression) learns well.
     """
 
-    families = _LAYERS
+    families = (*_LAYERS, "assign")
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._judged: set[tuple[str, str]] = set()
+        self._loaded: set[str] = set()
+        """Variables that were given other values than those they were declared with."""
         self._found: list[Finding] = []
 
     def see(self, node: Node) -> None:
         """Look at one layer, once by its weight."""
+        if node.family == "assign":
+            self._assigned(node)
+            return
         own = self._zero_weight(node) if node.phase == "forward" and not self._found else None
         if own is None:
             return
@@ -46,7 +51,7 @@ class ZeroWatch:
             return
         if (before.name, own.name) not in self._judged:
             self._judged.add((before.name, own.name))
-            if self._trains(node) and not self._loads(own):
+            if self._trains(node) and not {before.name, own.name} & self._loaded:
                 self._report(node, before, own)
 
     def findings(self) -> Sequence[Finding]:
@@ -67,9 +72,10 @@ class ZeroWatch:
     def _trains(self, node: Node) -> bool:
         return any(one.phase in ("backward", "optimizer") for one in self._evidence.run.step(node.step).nodes)
 
-    def _loads(self, declared: Declaration) -> bool:
-        lines = self._evidence.run.source_lines(declared.site.file) if declared.site is not None else ()
-        return any(word in line for line in lines for word in _LOADING)
+    def _assigned(self, node: Node) -> None:
+        value = self._evidence.provenance.node(node.inputs[1].producer) if len(node.inputs) > 1 else None
+        if node.phase == "forward" and value is not None and value.family not in _MADE:
+            self._loaded.add(node.inputs[0].name)
 
     def _report(self, node: Node, first: Declaration, second: Declaration) -> None:
         sites = [(first.site, first.name), (second.site, second.name)]

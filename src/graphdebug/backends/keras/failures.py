@@ -19,6 +19,10 @@ _AXIS = re.compile(
     r"expected axis (?P<dimension>-?\d+) of input shape to have value (?P<expected>\d+), "
     r"but received input with shape \((?P<shape>[^)]*)\)"
 )
+_WHOLE = re.compile(
+    r"[Ee]xpected shape[ =]*\((?P<expected>[\dNone, ]*)\),? (?:but input has incompatible|found) shape[ =]*"
+    r"\((?P<found>[\dNone, ]*)\)"
+)
 _RANK = re.compile(r"expected (?:min_|max_)?ndim=(?P<expected>\d+), found (?:min_|max_)?ndim=(?P<found>\d+)")
 _SHAPE_WORDS = re.compile(r"[Ss]hape|dimension|rank|ndim|axis|incompatible with the layer")
 
@@ -65,14 +69,21 @@ def _operands(failed: Failed) -> tuple[Operand, ...]:
 def _read(message: str) -> tuple[str, dict[str, Any]]:
     axis = _AXIS.search(message)
     if axis is not None:
-        sizes = [None if one.strip() == "None" else int(one) for one in axis["shape"].split(",") if one.strip()]
+        sizes = _sizes(axis["shape"])
         dimension = int(axis["dimension"])
         found = sizes[dimension] if -len(sizes) <= dimension < len(sizes) else None
         return "shape", {"dimension": dimension, "expected": int(axis["expected"]), "found": found}
+    whole = _WHOLE.search(message)
+    if whole is not None:
+        return "shape", {key: _sizes(text) for key, text in whole.groupdict().items()}
     rank = _RANK.search(message)
     if rank is not None:
         return "shape", {"expected": int(rank["expected"]), "found": int(rank["found"])}
     return ("shape" if _SHAPE_WORDS.search(message) else "other"), {}
+
+
+def _sizes(text: str) -> list[int | None]:
+    return [None if one.strip() == "None" else int(one) for one in text.split(",") if one.strip()]
 
 
 def _is_keras(error: BaseException) -> bool:

@@ -215,6 +215,9 @@ class Failing:
         external = {placeholder.name: outer for outer, placeholder in graph.captures}
         arguments = []
         for tensor in graph.inputs:
+            if not hasattr(tensor, "op"):  # a trace that failed has not yet put its own in their place
+                arguments.append(_made(self._observer, tensor))
+                continue
             outer = external.get(tensor.name)
             if outer is not None and hasattr(outer, "_numpy_internal"):
                 arguments.append(self._observer.made(outer))
