@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 import graphdebug
@@ -23,6 +25,8 @@ def build(kind):
         for part in (net[0], net[2], net):
             fully_shard(part)
         return net
+    if kind == "fsdp1":
+        return FullyShardedDataParallel(net, device_id=torch.device("cpu"))
     return DistributedDataParallel(net)
 
 
@@ -42,8 +46,33 @@ def train(kind):
     return [getattr(p, "to_local", lambda p=p: p)().detach().clone() for p in model.parameters()]
 
 
+def shards():
+    """Forward and backward of a weight that is split over the ranks."""
+    torch.manual_seed(0)
+    weight = distribute_tensor(torch.randn(8, 6), mesh, [Shard(0)]).requires_grad_()
+    x = distribute_tensor(torch.randn(4, 6), mesh, [Replicate()])
+    product = x @ weight.t()
+    loss = product.relu().sum()
+    loss.backward()
+    return [loss.full_tensor().detach(), weight.grad.to_local(), product.to_local().detach()]
+
+
 dist.init_process_group("gloo")
-for kind in ("ddp", "fsdp", "nan", "module"):
+mesh = init_device_mesh("cpu", (2,))
+plain = shards()
+# on one rank only: a recorder that started a collective would wait for the other rank for ever
+with (
+    graphdebug.record(Path(sys.argv[1], "dtensor.jsonl"), level="stats")
+    if dist.get_rank() == 0
+    else (contextlib.nullcontext()) as run
+):
+    recorded = shards()
+assert all(torch.equal(a, b) for a, b in zip(plain, recorded, strict=True))
+if run is not None:
+    product = next(node for node in run.nodes if node.function == "matmul" and node.phase == "forward")
+    assert product.outputs[0].shape == (4, 8), product
+    assert abs(product.outputs[0].stats.l2 - recorded[2].double().norm().item()) < 1e-5, product
+for kind in ("ddp", "fsdp", "fsdp1", "nan", "module"):
     results = []
     for recording in (
         contextlib.nullcontext(),

@@ -43,7 +43,17 @@ def test_training_gives_the_same_bits_on_every_rank(logs):
     assert "graphdebug: shape mismatch in matmul" in done.stderr, "the failing rank explains itself"
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_a_dtensor_has_its_own_shape_and_the_statistics_of_its_shard_without_a_collective(logs):
+    folder, _ = logs  # the program itself compares them, and records on rank 0 alone
+    (path,) = folder.glob("dtensor*.jsonl")
+    run = graphdebug.load(path)
+    assert run.end.status == "completed"
+    assert not run.tool_errors
+    checked = [fact for node in run.nodes for fact in node.outputs if fact.stats is not None]
+    assert len(checked) > 10
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp", "fsdp1"])
 def test_each_rank_writes_a_file_with_rank_world_size_and_host(logs, kind):
     folder, _ = logs
     assert sorted(path.name for path in (folder / kind).iterdir()) == ["run.rank0.jsonl", "run.rank1.jsonl"]
@@ -54,7 +64,7 @@ def test_each_rank_writes_a_file_with_rank_world_size_and_host(logs, kind):
     ]
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+@pytest.mark.parametrize("kind", ["ddp", "fsdp", "fsdp1"])
 def test_the_folder_is_one_run_and_ranks_that_agree_give_no_finding(logs, kind):
     folder, _ = logs
     run = graphdebug.load(folder / kind)

@@ -52,12 +52,13 @@ class RankGradients:
                     continue
                 found = self._recorder.modules.name_of(parameter)
                 name = found[1] if found is not None else f"param_groups[{index}].params[{number}]"
-                fact, stage = self._fact(parameter.grad)
+                fact, stage = self._fact(parameter, parameter.grad)
                 events.append(Gradient(sink.next_seq(), sink.step, fact, name, stage=stage))
         return events
 
-    def _fact(self, gradient: torch.Tensor) -> tuple[TensorFact, str]:
-        local, stage = gradient, "combined"
+    def _fact(self, parameter: torch.Tensor, gradient: torch.Tensor) -> tuple[TensorFact, str]:
+        flattened = getattr(parameter, "_fsdp_flattened", False)  # FullyShardedDataParallel says so
+        local, stage = gradient, "shard" if flattened else "combined"
         if hasattr(gradient, "to_local"):
             local, stage = gradient.to_local(), "shard"
         kind = kind_of(local)
