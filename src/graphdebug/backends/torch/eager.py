@@ -42,7 +42,7 @@ _NODES_BEFORE = {"torch::autograd::CopySlices": 1, "AsStridedBackward0": 2}
 """A write into a view makes these after its own autograd node: for its base, and for the view as it is then."""
 _BATCH = 512
 _CONTAINERS = frozenset((list, tuple))
-_OWNERS_KEPT = 100_000
+_OWNERS_KEPT = 2048
 
 Watcher = Callable[[Raw, Any], None]
 """Called after each recorded op with its record and its result."""
@@ -139,7 +139,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             self._prune_at = 2 * len(self.origins.made) + 256
         for thread in self._threads.values():
             if len(thread.owners) > _OWNERS_KEPT:
-                thread.owners = dict(list(thread.owners.items())[-_OWNERS_KEPT // 2 :])
+                oldest = self.builder.oldest_forward
+                thread.owners = {number: seq for number, seq in thread.owners.items() if seq >= oldest}
 
     def flush(self) -> None:
         """Emit the nodes seen so far."""

@@ -122,6 +122,11 @@ class NodeBuilder:
         self.flattened: dict[str, tuple[int, int]] = {}
         """Flatten modules by path: the first and the last axis they join."""
 
+    @property
+    def oldest_forward(self) -> int:
+        """The first forward node that backward nodes may still point at: that of the step before."""
+        return self._step_starts[0]
+
     def site_of(self, forward: int) -> Site | None:
         """Return the user's line of a forward node."""
         known = self._forwards.get(forward)
