@@ -97,13 +97,13 @@ def _sweep_dtype(op, dtype, samples, report):
 
 
 def _reads_unwritten_memory(op, sample, backward):
-    """Whether plain and recorded agree once torch fills the memory that it hands out: then an op reads what it
-    did not write, as linalg.lstsq does with LAPACK's gelsy, and its results are a matter of chance.
+    """Whether an empty mode and a recording agree once torch fills the memory that it hands out: then an op reads
+    what it did not write, as linalg.lstsq does with LAPACK's gelsy, and its results are a matter of chance.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        plain = _outcome(op, sample, backward)
-        return _same(plain, _outcome(op, sample, backward, graphdebug.record(level="stats")))
+        empty = _outcome(op, sample, backward, Bare())
+        return _same(empty, _outcome(op, sample, backward, graphdebug.record(level="stats")))
     finally:
         torch.use_deterministic_algorithms(False)
 
