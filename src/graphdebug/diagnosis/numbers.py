@@ -122,7 +122,7 @@ def _divergence(
     evidence: Evidence, birth: Birth, node: Node, line: Site, losses: LossWatch, failure: Failure | None
 ) -> Finding:
     fact = node.outputs[0]
-    went = "overflowed" if node.function in (*OVERFLOWING, "pow", "exp") else "was not finite"
+    went = "overflowed" if only_grows(node) or node.function in ("pow", "exp") else "was not finite"
     body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
     return evidence.finding(
         "divergence", what=f"training diverged until {node.function} {went}",
@@ -244,7 +244,7 @@ def _story(birth: Birth) -> list[str]:
 def _tries(birth: Birth, source: Node) -> Sequence[str]:
     function = source.function.removesuffix("_backward")
     tries = ways_out(function)
-    if not tries and function in OVERFLOWING:
+    if not tries and only_grows(source):
         narrow = any(fact.dtype == "float16" for fact in source.outputs)
         tries = ["compute it in float32 or bfloat16" if narrow else "a smaller step size or initialisation",
                  "scale its input down"]  # fmt: skip
