@@ -47,6 +47,7 @@ def main() -> None:
         print(f"{total:,} events, {log.stat().st_size / 1e6:.0f} MB; seconds\n")
         print("| command | first screen | whole | CPU | peak MB |\n|---|---|---|---|---|")
         for name, arguments in {
+            "explain": ["explain", str(log)],
             "view": ["view", str(log)],
             "view --nonfinite": ["view", str(log), "--nonfinite"],
             "view --module blocks.3 --phase backward": [

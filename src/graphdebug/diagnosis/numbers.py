@@ -66,7 +66,10 @@ def _at(
         cause = f"float16 ends at 65504: {_SCALED}" if scaled else derivative(function)
         body += [f"  its gradient: {gave}, of finite gradients and values", f"  {cause}"]
     else:
-        body.append(f"  {source.function} gave {gave}, of finite inputs")
+        meant = any(one.fact.finite is False for one in source.inputs)  # an infinity that stands for a mask
+        body.append(
+            f"  {source.function} gave {gave}, of {'infinities that are meant' if meant else 'finite inputs'}"
+        )
         body.append("  " + (reason(source) or _combined(birth, source)))
     body += _story(birth)
     what = f"{'gradient of ' if in_backward else ''}{function} is not finite"
