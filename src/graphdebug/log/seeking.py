@@ -45,6 +45,8 @@ class SeekingLog:
         self.damage: Sequence[str] = ()
         self._others = MemoryStore(others)
         self._size = path.stat().st_size
+        self._last: dict[int, Event] = {}
+        """The last events by number, once they were asked for: what looks at them asks for their inputs."""
 
     @cached_property
     def _whole(self) -> LogFile:
@@ -64,7 +66,9 @@ class SeekingLog:
             blocks.append(self._read(start, stop - start))
             lines += blocks[-1].count(b"\n")
         text = b"".join(reversed(blocks)).splitlines()
-        return [decode(line) for line in text[-count:]]
+        events = [decode(line) for line in text[-count:]]
+        self._last = {event.seq: event for event in events}
+        return events
 
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, in order."""
@@ -84,7 +88,7 @@ class SeekingLog:
 
     def by_seq(self, seq: int) -> Event | None:
         """The event with this sequence number, or None."""
-        other = self._others.by_seq(seq)
+        other = self._last.get(seq) or self._others.by_seq(seq)
         if other is not None:
             return other
         start = max(0, self._bisect(1, seq) - _BLOCK)  # a batch is written later than it was numbered
