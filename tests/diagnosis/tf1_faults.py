@@ -243,7 +243,7 @@ def initial_value_of_a_placeholder():
 
 def _saved(width, path):
     with tf.Graph().as_default(), v1.Session() as session:
-        v1.get_variable("kernel", [4, width])
+        v1.get_variable("kernel", [4, width], use_resource=False)
         saver = v1.train.Saver()
         session.run(v1.global_variables_initializer())
         saver.save(session, path)
@@ -253,7 +253,7 @@ def checkpoint_of_another_shape():
     path = os.path.join(tempfile.mkdtemp(), "model")
     _saved(3, path)
     with tf.Graph().as_default(), v1.Session() as session:
-        v1.get_variable("kernel", [4, 6])  # <- fault: it was saved with 3 columns
+        v1.get_variable("kernel", [4, 6], use_resource=False)  # <- fault: it was saved with 3 columns
         v1.train.Saver().restore(session, path)
 
 

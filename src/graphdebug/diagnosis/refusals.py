@@ -86,8 +86,10 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
     ran = failure.run_site or failure.site
     loads = [Candidate(ran, "caller", "loads the checkpoint")] if ran is not None else []
     own: list[Candidate] = []
-    shapes = [one.fact.shape for one in failure.operands if one.fact.shape]
-    body, tries = [f"  the checkpoint has no {name}"], ["load only what it has", "load it into what was saved"]
+    words = (failure.detail.get("expected"), failure.detail.get("found"))
+    shapes = [tuple(one) for one in words if isinstance(one, list)]
+    lacks = f"has no {name}" if failure.family != "assign" else f"does not have what {name} wants"
+    body, tries = [f"  the checkpoint {lacks}"], ["load only what it has", "load it into what was saved"]
     if declared is not None and declared.site is not None:
         own = [Candidate(declared.site, "declaration", f"declares {name}", name)]
     if len(shapes) > 1 and shapes[0] != shapes[1]:

@@ -45,9 +45,10 @@ class Failures:
         self._pending: list[tuple[weakref.ref[BaseException], Failure]] = []
 
     def take(self, error: BaseException) -> Failure | None:
-        """Return what is known of `error`, once."""
+        """Return what is known of `error`, or of the one that TensorFlow replaced by it, once."""
+        chain = [one for one in (error, error.__cause__, error.__context__) if one is not None]
         for position, (ref, failure) in enumerate(self._pending):
-            if ref() is error:
+            if any(ref() is one for one in chain):
                 del self._pending[position]
                 frames = self._sink.sites.of_traceback(error.__traceback__)
                 return _with_frames(failure, frames)
@@ -240,7 +241,8 @@ def _failure(
             sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message, site=run_site, **common
         )
     if node.family == "assign" and len(node.inputs) > 1 and node.inputs[1].tensor.op.type == "RestoreV2":
-        common |= {"category": "checkpoint", "detail": {"variable": variable_of(node.op.inputs[0])}}
+        said = dict(zip(("expected", "found"), map(list, shapes_in(message)[:2]), strict=False))
+        common |= {"category": "checkpoint", "detail": {"variable": variable_of(node.op.inputs[0]), **said}}
     elif common["category"] == "unfed":
         common["detail"] |= _initialized_by(node, call)
     number = sink.next_seq()

@@ -127,7 +127,7 @@ class _Planner:
                 if name != "UnreadVariable":  # what an assignment returns
                     self._observer.ledger.variables.setdefault(one.handle._id, name)
         given = zip(graph.inputs, arguments, strict=True)
-        refs = {one.name: ref for one, ref in given if hasattr(one, "op")}  # a trace that failed holds eager ones
+        refs = {one.name: ref for one, ref in given if hasattr(one, "op")}  # a failed trace has eager ones
         nodes = {} if copy is None else {node.name: node for node in copy.definition.node_def}
         for op in graph.get_operations():
             if op.type in _PASSING:
