@@ -235,7 +235,7 @@ def _fed_tensor(sink: Sink, reading: Reading, frames: list[FrameType]) -> tuple[
     """Return the tensor that was fed as an operand, and the placeholder's name as a detail."""
     local = next((frame.f_locals for frame in reversed(frames) if "subfeed_val" in frame.f_locals), {})
     fed, placeholder = local.get("subfeed_val"), local.get("subfeed")
-    if not hasattr(fed, "op") or not hasattr(placeholder, "op"):
+    if placeholder is None or not hasattr(fed, "op") or not hasattr(placeholder, "op"):
         return (), reading
     seqs = _emit_origins(sink, [fed, placeholder])
     return (_operand(fed, "input", seqs),), Reading(reading.category, {"placeholder": placeholder.name})
