@@ -97,8 +97,9 @@ def _sweep_dtype(op, dtype, samples, report):
 
 
 def _reads_unwritten_memory(op, sample, backward):
-    """Whether an empty mode and a recording agree once torch fills the memory that it hands out: then an op reads
-    what it did not write, as linalg.lstsq does with LAPACK's gelsy, and its results are a matter of chance.
+    """Whether an empty mode and a recording agree once torch fills the memory that it hands out.
+
+    Then an op reads what it did not write, as linalg.lstsq does with LAPACK's gelsy: its results are chance.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

@@ -138,8 +138,15 @@ def test_what_was_asked_of_a_reshape_is_kept():
         x = torch.randn(2, 3, 4)
         x.view(-1, 12), x.reshape(x.size(0), -1), torch.flatten(x, 1), flat(x), x.view(6, 2 * 2)
 
-    targets = [node.attributes["target"] for node in recorded(program).nodes if node.op == "aten::view"]
-    assert targets == [[-1, 12], [2, -1], [2, -1], [2, -1], [6, 4]]
+    views = [node for node in recorded(program).nodes if node.op == "aten::view"]
+    assert [one.attributes["target"] for one in views] == [[-1, 12], [2, -1], [2, -1], [2, -1], [6, 4]]
+    assert [one.function for one in views] == ["view", "reshape", "flatten", "flatten", "view"]
+
+
+def test_a_reshape_inside_another_function_is_not_named_after_it():
+    x = torch.randn(2, 3, 4)
+    run = recorded(lambda: F.linear(x, torch.randn(5, 4), torch.randn(5)))
+    assert {node.function for node in run.nodes if node.op.endswith("view")} <= {"view"}
 
 
 def test_a_write_through_a_view_is_the_producer_of_the_base():

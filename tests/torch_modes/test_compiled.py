@@ -170,6 +170,28 @@ def test_many_recordings_do_not_use_up_the_users_recompilations():
         assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled + 7
 
 
+def test_a_compiled_program_stays_compiled_after_more_recordings_than_dynamo_compiles_one_function():
+    torch._dynamo.reset()
+
+    @torch.compile(backend="aot_eager")
+    def double(x):
+        return (x * 2).sum()
+
+    x = torch.ones(3)
+    double(x)
+    counters = torch._dynamo.utils.counters
+    with torch._dynamo.config.patch(accumulated_recompile_limit=12):  # 256 by default
+        for _ in range(30):
+            with graphdebug.record(level="shapes") as run:
+                double(x)
+            assert [node.mode for node in run.nodes if node.function == "mul"] == ["compiled"]
+        with torch.compiler.set_stance("fail_on_recompile"):
+            double(x)
+        graphs = counters["stats"]["unique_graphs"]
+        double(torch.ones(4))  # the user's own recompilation, for another size
+        assert counters["stats"]["unique_graphs"] == graphs + 1
+
+
 def test_a_function_compiled_inside_the_block_is_recorded_and_a_graph_break_is_named():
     torch._dynamo.reset()
 

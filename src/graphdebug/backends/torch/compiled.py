@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
+import torch
+
 from graphdebug.backends.discovery import ImportWatch
 from graphdebug.backends.torch.compiled_backend import RecordingBackend
 from graphdebug.backends.torch.compiled_failures import failure_of_call, failure_of_capture
@@ -101,7 +103,12 @@ class Compiled:
         return _Callback(convert_frame.catch_errors_wrapper(ours, callback.hooks), self._codes)
 
     def _drop_programs(self) -> None:
-        from torch._dynamo import eval_frame, guards
+        """Make our programs unusable.
+
+        Dynamo keeps their empty entries, and gives up a function that has too many
+        (`accumulated_recompile_limit`): where half of that is reached, the limit grows by what we left.
+        """
+        from torch._dynamo import config, eval_frame, guards
 
         ours = {id(backend) for backend in self._backends.values()}
         for code in self._codes:
@@ -109,6 +116,10 @@ class Compiled:
                 if id(entry.backend) in ours:
                     gone = guards.DeletedGuardManagerWrapper("graphdebug's recording ended")
                     entry.guard_manager.extra_state.invalidate(entry, gone)
+        count = getattr(torch._C._dynamo.eval_frame, "_get_total_cache_entry_count", None)
+        left = max(map(count, self._codes), default=0) if count is not None else 0
+        if 2 * left > config.accumulated_recompile_limit:
+            config.accumulated_recompile_limit += left
 
 
 class _Callback:
@@ -120,5 +131,13 @@ class _Callback:
         self.hooks = callback.hooks
 
     def __call__(self, frame: Any, *rest: Any) -> Any:
+        from torch._dynamo import config, convert_frame
+
         self._codes.add(frame.f_code)
-        return self._torchdynamo_orig_backend(frame, *rest)
+        before = dict(convert_frame.FRAME_COMPILE_COUNTER)
+        try:
+            with config.patch(accumulated_recompile_limit=sys.maxsize):
+                return self._torchdynamo_orig_backend(frame, *rest)
+        finally:  # our compilations are none of the user's
+            convert_frame.FRAME_COMPILE_COUNTER.clear()
+            convert_frame.FRAME_COMPILE_COUNTER.update(before)

@@ -11,7 +11,7 @@ from graphdebug.backends.torch.attributes import Call, attributes_of, function_o
 from graphdebug.backends.torch.facts import fact_of, fact_of_operand
 from graphdebug.backends.torch.ops import Op
 from graphdebug.backends.torch.origins import Trace
-from graphdebug.backends.torch.reshapes import asked_for
+from graphdebug.backends.torch.reshapes import asked_for, written_as
 from graphdebug.backends.torch.stack import Place
 from graphdebug.model.event import Event, Gradient, Node, Operand, Site
 from graphdebug.options import Options
@@ -91,6 +91,7 @@ class Template:
         if "target" in self.attributes and op.name in _RESHAPES and traces:
             asked = asked_for(site, self.attributes["target"], traces[0][4].shape or (), joined)
             self.attributes["target"] = asked
+            self.function = written_as(site, joined) or self.function
         self.roles = [op.roles.get(one, "") for one in arguments]
         self.mutates = tuple([i for i, one in enumerate(arguments) if one in op.writes])
 

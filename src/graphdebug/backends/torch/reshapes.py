@@ -9,10 +9,20 @@ from typing import Any
 from graphdebug.backends.torch.callsite import node_at
 from graphdebug.model.event import Site
 
-__all__ = ["asked_for"]
+__all__ = ["asked_for", "written_as"]
 
 _CALLS = ("view", "reshape")
+_WRITTEN = frozenset(("flatten", "unflatten", "ravel", "reshape", "reshape_as", "view", "view_as"))
 _FOLDS = {ast.Add: int.__add__, ast.Sub: int.__sub__, ast.Mult: int.__mul__, ast.FloorDiv: int.__floordiv__}
+
+
+def written_as(site: Site | None, flattened: tuple[int, int] | None) -> str:
+    """Return the function by which the user reshaped, "" where the line does not say: torch runs a view."""
+    if flattened is not None:
+        return "flatten"
+    call = node_at(site) if site is not None else None
+    name = _name_and_arguments(call)[0] if isinstance(call, ast.Call) else ""
+    return name if name in _WRITTEN else ""
 
 
 def asked_for(
