@@ -44,7 +44,7 @@ HOW = (
 )
 TRY = (
     "  try: feed 1x28x28 inputs (sides 28 to 31 fit) or declare it for 40000 features or pool adaptively "
-    "to 7x7 before the view"
+    "to 7x7 before the flatten"
 )
 
 
@@ -71,11 +71,11 @@ def test_a_layer_for_another_image(tmp_path, monkeypatch):
         "                    ~~~~~~~~~~~~~~~~~~~",
         "    16 |  return self.fc(x)",
         "                 ~~~~~~~~~~",
-        "  x       9x40000      <- view, net.py:15",
+        "  x       9x40000      <- flatten, net.py:15",
         "  weight  10x3136      <- parameter fc.weight, net.py:10",
         "  fc takes 3136 = 64x7x7 features; it was given 40000 = 64x25x25",
-        HOW.format(op="view"),
-        "  or: net.py:15 (the view); net.py:20 (the input 9x1x100x100)",
+        HOW.format(op="flatten"),
+        "  or: net.py:15 (the flatten); net.py:20 (the input 9x1x100x100)",
         TRY,
     ]
 

@@ -73,7 +73,7 @@ def test_the_nodes_before_it_are_in_the_log_as_inferred_down_to_the_input(captur
     (failure,) = run.failures
     given = next(one for one in failure.operands if one.role == "input")
     chain = list(run.chain(given))
-    assert [node.function for node in chain] == ["view", "max_pool2d", "relu", "conv2d"]
+    assert [node.function for node in chain] == ["flatten", "max_pool2d", "relu", "conv2d"]
     assert {node.execution for node in chain} == {"inferred"}
     assert [node.site.line for node in chain] == [
         line_of("h = h.flatten(1)"),
