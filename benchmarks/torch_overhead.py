@@ -1,11 +1,16 @@
 """What recording costs a torch training step, beside the peers, interleaved in one run on one core.
 
-    python -m benchmarks.torch_overhead [--rounds N] [--networks NAME ...] [--out FOLDER]
+    python -m benchmarks.torch_overhead [--rounds N] [--networks NAME ...] [--out FOLDER] [--cpu]
 
-A round trains the same network for a few steps in each way of recording, one after the other; the figure is
-the median over all steps of a way, divided by the median of the plain steps. Our logs are written to disk and
-the steps in which that happens are among those timed. Prints the table; writes torch_overhead.json and
-torch_overhead.svg into the folder. torchlens and transformers are peers where they are installed.
+A round trains the same network for the same number of steps in each way of recording, one after the other,
+each round starting with another way. A way's figure in a round is the median of its steps divided by that of
+the plain steps of this round; what is shown is the median over the rounds, so that a machine that gets slower
+or faster meanwhile changes little. Our logs are written to disk, and each timed step writes its share. Prints
+the table; writes torch_overhead.json and torch_overhead.svg into the folder.
+
+Peers, where they are installed: torchlens traces the forward pass only (its `trace` takes the place of the
+step's forward; backward and optimizer are plain); transformers' DebugUnderflowOverflow looks at the absolute
+extremes of modules' inputs, outputs and weights in forward, by hooks, and keeps those of the last 21 modules.
 """
 
 from __future__ import annotations
@@ -32,7 +37,9 @@ from torch import nn
 import graphdebug
 from benchmarks.torch_models import NETWORKS, Training
 
-STEPS = {"tiny MLP": 60, "LeNet-like": 6, "ResNet-18-like": 1, "transformer, 4 layers": 1}
+STEPS = {"tiny MLP": 60, "LeNet-like": 12, "ResNet-18-like": 3, "transformer, 4 layers": 3}
+"""Timed steps of a way in a round, after one that is not timed."""
+LENS = "torchlens (forward traced)"
 TARGETS = {
     "graphdebug shapes": {
         "tiny MLP": 4.2, "LeNet-like": 1.12, "ResNet-18-like": 1.06, "transformer, 4 layers": 1.05
@@ -44,6 +51,14 @@ TARGETS = {
         "tiny MLP": 4.5, "LeNet-like": 1.22, "ResNet-18-like": 1.12, "transformer, 4 layers": 1.10
     },
 }  # fmt: skip
+
+
+class Clock:
+    """Which clock takes the times."""
+
+    cpu = False
+
+
 Way = Callable[[Training], AbstractContextManager[object]]
 
 
@@ -117,45 +132,61 @@ def ways() -> dict[str, Way]:
     return found
 
 
-def torchlens_step(training: Training) -> float | None:
-    """Seconds of a step whose forward is logged by torchlens, where it is installed."""
-    if not importlib.util.find_spec("torchlens"):
-        return None
+def torchlens_steps(training: Training, steps: int) -> list[float]:
+    """Seconds of steps whose forward is traced by torchlens: it takes the place of the plain forward."""
     import torchlens
 
-    began = time.perf_counter()
-    torchlens.log_forward_pass(training.net, training.batch[0], vis_opt="none")
-    forward = time.perf_counter() - began
-    return forward + _timed(training, 1)[0]
+    inputs = training.batch[:-1]
+    times = []
+    for _ in range(steps):
+        began = clock()
+        torchlens.trace(training.net, inputs)
+        traced = clock()
+        training.net(*inputs)
+        plain = clock() - traced
+        times.append(traced - began - plain + _timed(training, 1)[0])
+    return times
 
 
 def _timed(training: Training, steps: int) -> list[float]:
     times = []
     for _ in range(steps):
-        began = time.perf_counter()
+        began = clock()
         training.step()
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return times
+
+
+def clock() -> float:
+    """Seconds by the clock that was asked for."""
+    return time.process_time() if Clock.cpu else time.perf_counter()
 
 
 def measured(name: str, rounds: int) -> tuple[float, dict[str, float]]:
     """Seconds of a plain step, and the ratio of each way to it."""
     torch.manual_seed(0)
     training = NETWORKS[name]()
-    times: dict[str, list[float]] = {way: [] for way in ways()}
-    entering = ways()
+    entering = list(ways().items())
+    plain: list[float] = []
+    ratios: dict[str, list[float]] = {way: [] for way, _ in entering if way != "plain"}
+    lens = importlib.util.find_spec("torchlens") is not None
     _timed(training, 3)
-    for _ in range(rounds):
-        for way, enter in entering.items():
+    if lens:
+        torchlens_steps(training, 1)  # it imports and prepares
+        ratios[LENS] = []
+    for number in range(rounds):
+        times: dict[str, float] = {}
+        start = number % len(entering)
+        for way, enter in entering[start:] + entering[:start]:
             with enter(training):
-                training.step()  # the first step declares the network
-                times[way] += _timed(training, STEPS[name] + 1)
-    lens = torchlens_step(training)
-    plain = statistics.median(times["plain"])
-    ratios = {way: statistics.median(taken) / plain for way, taken in times.items() if way != "plain"}
-    if lens is not None:
-        ratios["torchlens (forward logged)"] = lens / plain
-    return plain, ratios
+                training.step()  # declares the network
+                times[way] = statistics.median(_timed(training, STEPS[name]))
+        if lens:
+            times[LENS] = statistics.median(torchlens_steps(training, 1))
+        plain.append(times.pop("plain"))
+        for way, taken in times.items():
+            ratios[way].append(taken / plain[-1])
+    return statistics.median(plain), {way: statistics.median(taken) for way, taken in ratios.items()}
 
 
 def shown(results: dict[str, tuple[float, dict[str, float]]]) -> Table:
@@ -193,10 +224,14 @@ def drawn(results: dict[str, tuple[float, dict[str, float]]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--out", type=Path, default=Path("."), help="folder of the .json and the .svg")
+    parser.add_argument(
+        "--cpu", action="store_true", help="the process's CPU time, where the machine is not quiet"
+    )
     options = parser.parse_args()
+    Clock.cpu = options.cpu
     torch.set_num_threads(1)
     results = {name: measured(name, options.rounds) for name in options.networks}
     Console(width=140).print(shown(results))

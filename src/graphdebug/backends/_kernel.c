@@ -475,7 +475,78 @@ static PyObject *kernel_fill(PyObject *self, PyObject *args) {
     return result;
 }
 
+static int64_t number_of(PyObject *object, const char *name) {
+    PyObject *value = PyObject_GetAttrString(object, name);
+    int64_t number = value ? PyLong_AsLongLong(value) : -1;
+    Py_XDECREF(value);
+    return number;
+}
+
+/* A tensor's memory, by its kind; 0 where that can't be read from here. */
+static int memory_of(PyObject *tensor, PyObject *kind, const char **data, int64_t *n, int *type) {
+    *type = (int)number_of(kind, "code");
+    *n = *type < 0 ? 0 : number_of(kind, "numel");
+    if (*n <= 0) return 0;
+    PyObject *address = PyObject_CallMethod(tensor, "data_ptr", NULL);
+    *data = address ? (const char *)PyLong_AsVoidPtr(address) : NULL;
+    Py_XDECREF(address);
+    return *data != NULL;
+}
+
+static PyObject *not_here(void) {
+    PyErr_Clear();
+    Py_INCREF(Py_NotImplemented);
+    return Py_NotImplemented;
+}
+
+static PyObject *kernel_health(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    const char *data;
+    int64_t n;
+    int type, answer;
+    (void)self;
+    if (nargs != 2 || !memory_of(args[0], args[1], &data, &n, &type) || type > F16 || n == 1) return not_here();
+    if (n < RELEASE_GIL_FROM) {
+        answer = all_finite(data, n, type);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        answer = all_finite(data, n, type);
+        Py_END_ALLOW_THREADS
+    }
+    return answer ? PyBool_FromLong(1) : not_here();
+}
+
+static PyObject *kernel_stats(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    const char *data;
+    int64_t n;
+    int type;
+    Summary all = {0};
+    if (nargs != 2 || !memory_of(args[0], args[1], &data, &n, &type)) return not_here();
+    if (n < RELEASE_GIL_FROM) {
+        summarize(data, n, type, &all);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        summarize(data, n, type, &all);
+        Py_END_ALLOW_THREADS
+    }
+    double std = all.finite ? sqrt(all.squares / (double)all.finite) : 0;
+    double l2 = hypot(sqrt(all.squares), sqrt((double)all.finite) * all.mean);
+    if (all.finite != n || !isfinite(std) || !isfinite(l2)) return not_here();
+    return PyObject_CallFunction(self, "LLLLddddd", 0ll, 0ll, 0ll, (long long)all.zero, all.min, all.max, all.mean, std, l2);
+}
+
+static PyMethodDef STATS = {"stats", (PyCFunction)(void (*)(void))kernel_stats, METH_FASTCALL,
+                            "stats(tensor, kind) -> statistics, or NotImplemented where Python is to look."};
+
+/* stats_into(Stats) -> the function that returns statistics as objects of that class. */
+static PyObject *kernel_stats_into(PyObject *self, PyObject *stats) {
+    (void)self;
+    return PyCFunction_New(&STATS, stats);
+}
+
 static PyMethodDef METHODS[] = {
+    {"health", (PyCFunction)(void (*)(void))kernel_health, METH_FASTCALL,
+     "health(tensor, kind) -> True where all is finite, else NotImplemented: Python is to look."},
+    {"stats_into", kernel_stats_into, METH_O, "stats_into(Stats) -> a function stats(tensor, kind) -> Stats."},
     {"finite", kernel_finite, METH_VARARGS,
      "finite(address, count, type) -> bool: whether no element is NaN or infinite."},
     {"summary", kernel_summary, METH_VARARGS,

@@ -1,7 +1,12 @@
 """The compiled kernel: plain C, see _kernel.c."""
 
+from collections.abc import Callable
+from typing import Any
+
 from typing_extensions import Buffer
 
+def health(tensor: Any, kind: Any, /) -> Any: ...
+def stats_into(stats: type, /) -> Callable[[Any, Any], Any]: ...
 def finite(address: int, count: int, element: int, /) -> bool: ...
 def summary(
     address: int, count: int, element: int, /

@@ -17,10 +17,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.torch.facts import kind_of
+from graphdebug.backends.torch.facts import KINDS_HELD, kind_of
 from graphdebug.backends.torch.filters import Filters
-from graphdebug.backends.torch.looking import looker
+from graphdebug.backends.torch.lines import Lines
+from graphdebug.backends.torch.looking import looker, quick_looker
 from graphdebug.backends.torch.modules import Modules
+from graphdebug.backends.torch.native import RECORD
 from graphdebug.backends.torch.nodes import TENSOR, Accumulated, NodeBuilder, Raw, Record
 from graphdebug.backends.torch.ops import KNOWN, Op, op_of
 from graphdebug.backends.torch.origins import Origins, Trace, trace_of, version_of
@@ -88,6 +90,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self.modules = Modules(sink, self.stack, self.origins)
         self.builder = NodeBuilder(sink, options)
         self.builder.flattened = self.modules.flattened
+        self._lines = None if RECORD is None else Lines(self.builder)
         self.anomaly_site: Site | None = None
         """The forward line that anomaly mode blamed last."""
         self.filters = Filters(options)
@@ -98,6 +101,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self.step_ended = False
         self.attached = False
         self._look = looker(options.level)
+        self._quick_look = quick_looker(options.level)
         self._raws: deque[Record] = deque()
         self._threads: dict[int, Thread] = {}
         self._prune_at = 256
@@ -144,7 +148,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     def flush(self) -> None:
         """Emit the nodes seen so far."""
-        self.sink.emit(self.builder.build(self.take_raws(), self._zero))
+        raws = self.take_raws()
+        if self._lines is not None:
+            self.sink.emit(self._lines.batch(raws, self._zero))
+        else:
+            self.sink.emit(self.builder.build(raws, self._zero))
 
     def take_raws(self) -> list[Record]:
         """Return the records of the ops seen and not yet emitted; the caller has them now."""
@@ -196,16 +204,17 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if kwargs is None:
             kwargs = {}
-        record = None
+        record, call = None, func
         if self.attached:
             try:
                 op = KNOWN.get(id(func)) or op_of(func)
+                call = op.call
                 if op.recorded:
                     record = self._before(op, args, kwargs, sys._getframe(1))
             except Exception as error:
                 self.sink.tool_error("recording an op", error)
         try:
-            result = func(*args, **kwargs)
+            result = call(*args, **kwargs)
         except Exception as error:
             again = _numbers_as_tensors(func, args, error)
             if again is None:
@@ -271,21 +280,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         if number != thread.last_number:
             thread.last_number = number
             thread.owners.setdefault(number, seq)
-        made = self.origins.made
-        traces: list[Trace] = []
-        statics: list[Any] = []
-        try:
-            for one in args:
-                if isinstance(one, Tensor):
-                    trace = made.get(id(one))
-                    if trace is None or trace[0]() is not one or trace[1] != one._version:
-                        trace = self.origins.get(one) or self._first_seen(one, op, phase)
-                    traces.append(trace)
-                    statics.append(TENSOR)
-                else:
-                    statics.append(self._take(one, op, phase, traces) if type(one) in _CONTAINERS else one)
-        except RuntimeError:  # an inference tensor has no version counter
-            traces.clear()
+        taken = None if RECORD is None else RECORD.arguments(args, self.origins.made, Tensor, TENSOR)
+        if taken is not None:
+            traces, statics = taken
+        else:
+            traces = []
             statics = [self._take(one, op, phase, traces) for one in args]
         if kwargs:
             statics.append({key: self._take(one, op, phase, traces) for key, one in kwargs.items()})
@@ -322,12 +321,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         return self.origins.put(tensor, trace_of(kind_of(tensor), None, look=look, named=(origin, name)))
 
     def _note_writes(self, op: Op, seq: int, args: Any, kwargs: Any) -> None:
-        for index, argument in enumerate(op.arguments):
-            if argument in op.writes:
-                value = args[index] if index < len(args) else kwargs.get(argument)
-                for one in value if isinstance(value, list | tuple) else (value,):
-                    if isinstance(one, Tensor):
-                        self.origins.wrote(one, seq, version_of(one) + 1)
+        for index, argument in op.written:
+            value = args[index] if index < len(args) else kwargs.get(argument)
+            for one in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(one, Tensor):
+                    self.origins.wrote(one, seq, version_of(one) + 1)
 
     def _accumulated(self, node: Any) -> Accumulated | None:
         """The tensor whose gradient the running node accumulates: a parameter, or a leaf of the user's."""
@@ -365,14 +363,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     def _after(self, op: Op, record: Record, result: Any) -> None:
         ended = _now()
-        alias_of = record[6][0][2] if op.views else None
-        take = self._take_view if op.views else self._take_output
-        outputs: Any = ()
-        if isinstance(result, Tensor):
-            outputs = (take(record, 0, result),)
-        elif isinstance(result, list | tuple):
-            outputs = [take(record, index, one) for index, one in enumerate(result) if isinstance(one, Tensor)]
-        record += (ended, outputs, alias_of, "executed", "eager")
+        whole = None
+        if RECORD is not None and isinstance(result, Tensor):
+            made = self.origins.made
+            whole = RECORD.finish(record, result, made, op, self._look, self._quick_look, KINDS_HELD, ended)
+        record = whole or self._finish(op, record, result, ended)
         raws = self._raws
         raws.append(record)
         if self.watchers:
@@ -380,6 +375,17 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
                 watch(Raw._make(record), result)
         if len(raws) >= _BATCH:
             self.flush()
+
+    def _finish(self, op: Op, record: Record, result: Any, ended: float) -> Record:
+        """Return the whole record: what is known after the op, added to what was known before."""
+        alias_of = record[6][0][2] if op.views else None
+        take = self._take_view if op.views else self._take_output
+        outputs: Any = ()
+        if isinstance(result, Tensor):
+            outputs = (take(record, 0, result),)
+        elif isinstance(result, list | tuple):
+            outputs = [take(record, index, one) for index, one in enumerate(result) if isinstance(one, Tensor)]
+        return (*record, ended, outputs, alias_of, "executed", "eager")
 
     def _take_output(self, record: Record, index: int, value: Tensor) -> Trace:
         seq, op = record[0], record[2]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from graphdebug.backends.torch.native import RECORD
 from graphdebug.model.event import Number, Shape, Stats, TensorFact
 
-__all__ = ["Kind", "Look", "Valued", "dtype_word", "fact_of", "fact_of_operand", "in_memory", "kind_of"]
+__all__ = [
+    "KINDS_HELD", "Kind", "Look", "Valued", "dtype_word", "fact_of", "fact_of_operand", "in_memory", "kind_of",
+]  # fmt: skip
 
 
 class Valued:
@@ -56,7 +60,7 @@ _kinds: dict[tuple[Any, ...], Kind] = {}
 _words: dict[torch.dtype, str] = {}
 
 
-def kind_of(tensor: torch.Tensor) -> Kind:
+def kind_of_any(tensor: torch.Tensor) -> Kind:
     """Return the kind of any tensor; also of sparse, nested, fake and other special ones."""
     try:
         dense = tensor.is_contiguous()
@@ -71,6 +75,12 @@ def kind_of(tensor: torch.Tensor) -> Kind:
                 _kinds.clear()
             _kinds[key] = kind
     return kind
+
+
+KINDS_HELD: Any = None if RECORD is None else RECORD.Kinds(kind_of_any)
+"""The kinds seen so far, where the compiled code keeps them."""
+kind_of: Callable[[torch.Tensor], Kind] = kind_of_any if KINDS_HELD is None else KINDS_HELD.of
+"""Returns the kind of any tensor; also of sparse, nested, fake and other special ones."""
 
 
 def fact_of(kind: Kind, look: Look = None, alias_of: int | None = None) -> TensorFact:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from graphdebug.backends.protocol import Sink
@@ -105,20 +106,20 @@ class NodeBuilder:
     """Builds nodes, and remembers of each forward node what its backward node inherits."""
 
     def __init__(self, sink: Sink, options: Options) -> None:
-        self._sink = sink
-        self._gradients = options.gradients != "none"
-        self._forwards: dict[int, tuple[str, Place]] = {}
+        self.sink = sink
+        self.gradients = options.gradients != "none"
+        self.forwards: dict[int, tuple[str, Place]] = {}
         self._checkpointed: dict[tuple[str, str], deque[int]] = {}
         """Nodes that ran inside a checkpoint and are to run again, by op and module, in order."""
         self._templates: dict[tuple[Any, ...], Template] = {}
-        self._users: dict[str, int] = {}
+        self.users: dict[str, int] = {}
         """Parameter -> the first forward node of the step that used it."""
-        self._users_step = -1
+        self.users_step = -1
         self._step_starts: deque[int] = deque([0], maxlen=2)
         """The first forward node of this step and of the one before."""
-        self._sources: dict[int, tuple[int | None, ...]] = {}
+        self.sources: dict[int, tuple[int | None, ...]] = {}
         """Forward node -> the nodes that made its inputs."""
-        self._finished: dict[int, str] = {}
+        self.finished: dict[int, str] = {}
         """Forward nodes whose backward has begun to run, in that order -> the autograd node's name."""
         self.flattened: dict[str, tuple[int, int]] = {}
         """Flatten modules by path: the first and the last axis they join."""
@@ -130,38 +131,43 @@ class NodeBuilder:
 
     def site_of(self, forward: int) -> Site | None:
         """Return the user's line of a forward node."""
-        known = self._forwards.get(forward)
+        known = self.forwards.get(forward)
         return known[1].sites()[0] if known is not None else None
 
     def user_of(self, parameter: str, otherwise: int | None) -> int | None:
         """Return the first forward node of the step that used a parameter, `otherwise` where none did."""
-        return self._users.get(parameter, otherwise)
+        return self.users.get(parameter, otherwise)
 
     def saver_of(self, made: int | None, before: int) -> int | None:
         """Return the forward node, older than `before`, that kept for its backward the tensor that node `made`
         made: the last one that used it and whose backward has not run, else `made` itself.
         """
-        keepers = [seq for seq, sources in self._sources.items() if made in sources and seq < before]
-        waiting = [seq for seq in keepers if seq not in self._finished]
+        keepers = [seq for seq, sources in self.sources.items() if made in sources and seq < before]
+        waiting = [seq for seq in keepers if seq not in self.finished]
         return waiting[-1] if waiting else made
 
     def last_backward(self, name: str) -> int | None:
         """Return the forward node whose backward ran last as an autograd node of this name."""
-        return next((seq for seq, one in reversed(self._finished.items()) if one == name), None)
+        return next((seq for seq, one in reversed(self.finished.items()) if one == name), None)
 
     def build(self, raws: Sequence[Record], zero: float) -> list[Event]:
         """Return the events of `raws` (tuples of a Raw's fields), whose times count from `zero`."""
         events: list[Event] = []
         for raw in raws:
             try:
-                self._build(raw, zero, events)
+                self.build_one(raw, zero, events)
             except Exception as error:
-                self._sink.tool_error("building a node", error)
-        if len(self._forwards) > _FORWARDS_KEPT:  # a program without steps
-            self._forget_before(list(self._forwards)[_FORWARDS_KEPT // 2])
+                self.sink.tool_error("building a node", error)
+        self.forget()
         return events
 
-    def _build(self, raw: Record, zero: float, events: list[Event]) -> None:
+    def forget(self) -> None:
+        """Forget old forward nodes of a program without steps."""
+        if len(self.forwards) > _FORWARDS_KEPT:
+            self._forget_before(list(self.forwards)[_FORWARDS_KEPT // 2])
+
+    def build_one(self, raw: Record, zero: float, events: list[Any]) -> None:
+        """Append the events of one record to `events`."""
         (
             seq, step, op, phase, place, module, traces, statics, forward, name, parameter, thread,
             began, ended, made, alias_of, execution, mode,
@@ -173,17 +179,17 @@ class NodeBuilder:
         site, callers = place.sites()
         run_site = None
         if phase.startswith("backward"):
-            known = self._forwards.get(forward)
+            known = self.forwards.get(forward)
             if known is not None:
-                self._finished[forward] = name
+                self.finished[forward] = name
                 module = module or known[0]
-                self._forwards[seq] = module, known[1]  # it has a backward of its own in a double backward
+                self.forwards[seq] = module, known[1]  # it has a backward of its own in a double backward
                 if phase == "backward":  # called by the engine: its line is that of the forward node
                     run_site, (site, callers) = site, known[1].sites()
             phase = "backward"
         elif phase != "optimizer":
             phase, forward = self._forward(raw, phase, traces)
-            known = self._forwards.get(forward) if forward is not None else None
+            known = self.forwards.get(forward) if forward is not None else None
             if known is not None:  # recomputed: its line is that of the first time
                 run_site, (site, callers) = site, known[1].sites()
         inputs = [
@@ -204,12 +210,21 @@ class NodeBuilder:
             )
         )  # fmt: skip
         if parameter is not None and made:
-            events.append(self._gradient(Raw._make(raw)))
+            events.append(self.gradient(Raw._make(raw)))
+
+    def enter_step(self, step: int, seq: int) -> None:
+        """A step's first forward node is `seq`: forget what belongs to the step before the last."""
+        self.users_step = step
+        self._forget_before(self._step_starts[0])
+        self._step_starts.append(seq)
+        self.users.clear()
+        self._checkpointed.clear()
 
     def _forget_before(self, seq: int) -> None:
         """Forget forward nodes older than `seq`: their backward has run, or never will."""
-        for table in (self._forwards, self._sources, self._finished):
-            for old in [one for one in table if one < seq]:
+        tables: tuple[dict[int, Any], ...] = (self.forwards, self.sources, self.finished)
+        for table in tables:
+            for old in list(takewhile(seq.__gt__, table)):  # numbers rise, but for those of other threads
                 del table[old]
 
     def _template(self, key: Any, op: Op, phase: str, traces: list[Trace], statics: list[Any]) -> Template:
@@ -225,18 +240,14 @@ class NodeBuilder:
     def _forward(self, raw: Record, phase: str, traces: list[Trace]) -> tuple[str, int | None]:
         """Remember a forward or recomputed node; return its phase and the node it recomputes."""
         seq, step, op, _, place, module = raw[:6]
-        self._forwards[seq] = module, place
-        self._sources[seq] = tuple([trace[2] for trace in traces])
-        if step != self._users_step:
-            self._users_step = step
-            self._forget_before(self._step_starts[0])
-            self._step_starts.append(seq)
-            self._users.clear()
-            self._checkpointed.clear()
-        if self._gradients:
+        self.forwards[seq] = module, place
+        self.sources[seq] = tuple([trace[2] for trace in traces])
+        if step != self.users_step:
+            self.enter_step(step, seq)
+        if self.gradients:
             for trace in traces:
                 if trace[6] is not None and trace[6][0] == "parameter":
-                    self._users.setdefault(trace[6][1], seq)
+                    self.users.setdefault(trace[6][1], seq)
         if phase == "forward":
             return phase, None
         first_times = self._checkpointed.setdefault((op.name, module), deque())
@@ -245,12 +256,13 @@ class NodeBuilder:
         first_times.append(seq)
         return "forward", None
 
-    def _gradient(self, raw: Raw) -> Gradient:
+    def gradient(self, raw: Raw) -> Gradient:
+        """Return the gradient that the op of this record left."""
         name, seq, made = raw.parameter or Accumulated("", 0, None)
         trace = raw.outputs[0]
         source = raw.traces[0] if raw.op.views else trace
         return Gradient(
-            seq, raw.step, fact_of(trace[4], trace[5]), name, self._users.get(name, made), 0, source[2]
+            seq, raw.step, fact_of(trace[4], trace[5]), name, self.users.get(name, made), 0, source[2]
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from graphdebug.model.event import Family
 
 __all__ = ["KNOWN", "Op", "op_of", "words_of"]
@@ -113,6 +115,10 @@ class Op:
     """Whether a step is over after it: a GradScaler updates, also where it skipped the optimizer."""
     operator: Any = None
     """The operator, held so that its identity is not used again."""
+    call: Any = None
+    """What to call to run it: what an overload's own ``__call__`` calls, which saves a frame of Python's."""
+    written: tuple[tuple[int, str], ...] = ()
+    """Positions and names of the arguments written in place."""
 
 
 KNOWN: dict[int, Op] = {}
@@ -125,6 +131,7 @@ def op_of(func: Any) -> Op:
     if op is None:
         op = KNOWN[id(func)] = _read(func)
         op.operator = func
+        op.call = func._op if type(func) is torch._ops.OpOverload else func
     return op
 
 
@@ -166,6 +173,7 @@ def _read(func: Any) -> Op:
         defaults={a.name: a.default_value for a in schema.arguments if a.has_default_value()},
         roles={name: _role(name, family) for name in names},
         writes=frozenset(written),
+        written=tuple([(index, name) for index, name in enumerate(names) if name in written]),
         views=bool(viewed) and returns_alias,
         unborn=base.startswith(("empty", "new_empty", "_empty"))
         or (family == "collective" and base != "wait_tensor"),

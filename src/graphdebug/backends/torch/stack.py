@@ -10,6 +10,7 @@ from torch.autograd import graph as autograd_graph
 from torch.utils import checkpoint
 
 from graphdebug.backends.torch.graphmodules import GENERATED, TracedLines
+from graphdebug.backends.torch.native import RECORD
 from graphdebug.model.event import Site
 from graphdebug.model.site import Position, SiteFinder
 
@@ -52,13 +53,22 @@ class StackReader:
         self._kinds = _Kinds(sites)
         self._traced = TracedLines(sites)
         self._places: dict[tuple[int, ...], Place] = {}
+        self._walker = None if RECORD is None else RECORD.Walker()
 
-    def read(  # noqa: C901  # runs once an op: calls cost more than branches
-        self, frame: FrameType | None
-    ) -> tuple[Place, Any, bool]:
+    def read(self, frame: FrameType | None) -> tuple[Place, Any, bool]:
         """Return the place of an op called from `frame`, the innermost running module (or None), and
         whether a checkpoint's code is on the stack inside the engine's call.
         """
+        if self._walker is not None and frame is not None:
+            found: tuple[Place, Any, bool] | None = self._walker.read(frame, self)
+            if found is not None:
+                return found
+        return self.read_slowly(frame)
+
+    def read_slowly(  # noqa: C901  # runs once an op: calls cost more than branches
+        self, frame: FrameType | None
+    ) -> tuple[Place, Any, bool]:
+        """Return what `read` does, for any stack."""
         kinds = self._kinds
         user: list[Any] = []
         library: tuple[Any, ...] = ()
@@ -84,7 +94,7 @@ class StackReader:
                 elif kind == _CHECKPOINT and inside:
                     checkpointed = True
             frame = frame.f_back
-        return self._place(user or list(library)), module, checkpointed
+        return self.place_at(user or list(library)), module, checkpointed
 
     def outer_modules(self, frame: FrameType | None) -> list[Any]:
         """Return the running modules, outermost first."""
@@ -104,7 +114,14 @@ class StackReader:
             frame = frame.f_back
         return found
 
-    def _place(self, flat: list[Any]) -> Place:
+    def classify(self, code: CodeType) -> int:
+        """Return what a frame of `code` is, as one of this module's numbers."""
+        kind = self._kinds[code.co_filename]
+        tells = code is {_MODULE: MODULE_CALL, _ENGINE: ENGINE_CALL}.get(kind, code)
+        return kind if tells else _OTHER
+
+    def place_at(self, flat: list[Any]) -> Place:
+        """Return the place of code objects and offsets, in turn."""
         key = tuple([id(one) if type(one) is CodeType else one for one in flat])
         place = self._places.get(key)
         if place is None:

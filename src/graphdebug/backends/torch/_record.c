@@ -1,0 +1,942 @@
+/* The parts of recording that run at every op: reading the stack, the arguments, a tensor's kind, writing the line.
+ *
+ * Plain C against Python's stable ABI, not linked against torch. Each part has a counterpart in Python that gives the
+ * same result and takes over wherever this one meets something unusual: Walker.read (stack.py), `arguments` and
+ * `finish` (eager.py) then return None, Kinds.of (facts.py) asks Python, Stencils.fill (lines.py) stops at that record.
+ */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static PyObject *F_BACK, *F_LASTI, *F_LOCALS, *SELF, *VERSION, *SHAPE, *DTYPE, *IS_CPU, *IS_CONTIGUOUS, *CLASSIFY, *MAKE,
+    *STRIDE, *NAN_COUNT, *POS_INF, *NEG_INF, *FORWARD, *BACKWARD, *OPTIMIZER, *EXECUTED, *EAGER, *PARAMETER, *BUFFER, *VIEWS, *WRITES,
+    *UNBORN, *NUMEL;
+
+enum { SEQ, STEP, OP, PHASE, PLACE, MODULE_PATH, TRACES, STATICS, FORWARD_SEQ, NAME, LEAF, THREAD, BEGAN, ENDED, OUTPUTS,
+       ALIAS, EXECUTION, MODE, FIELDS };                                         /* of a Raw (nodes.py) */
+enum { T_WAY, T_VERSION, T_SEQ, T_OUTPUT, T_KIND, T_LOOK, T_NAMED, TRACE_FIELDS }; /* of a Trace (origins.py) */
+
+static uint64_t mixed(uint64_t hash, uint64_t value) {
+    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
+    return hash ^ (hash >> 29);
+}
+
+static int equal(PyObject *one, PyObject *other) {
+    return one == other ? 1 : PyObject_RichCompareBool(one, other, Py_EQ);
+}
+
+static int raise_type(const char *text) {
+    PyErr_SetString(PyExc_TypeError, text);
+    return -1;
+}
+
+/* ---- A table from keys of some words to an object. Words that are addresses of objects are kept alive by it. ---- */
+
+typedef struct {
+    uint64_t hash;
+    Py_ssize_t length;
+    uint64_t *words;
+    PyObject *value;
+    PyObject *held; /* a tuple of what must live as long as the entry, or NULL */
+} Entry;
+
+typedef struct {
+    Entry *entries;
+    size_t size, used, most;
+} Table;
+
+static void table_clear(Table *table) {
+    Entry *entries = table->entries;
+    size_t size = table->size;
+    table->entries = NULL;
+    table->size = table->used = 0;
+    for (size_t i = 0; i < size; i++) {
+        free(entries[i].words);
+        Py_XDECREF(entries[i].value);
+        Py_XDECREF(entries[i].held);
+    }
+    free(entries);
+}
+
+static int table_visit(Table *table, visitproc visit, void *arg) {
+    for (size_t i = 0; i < table->size; i++) {
+        Py_VISIT(table->entries[i].value);
+        Py_VISIT(table->entries[i].held);
+    }
+    return 0;
+}
+
+static uint64_t hash_of(const uint64_t *words, Py_ssize_t length) {
+    uint64_t hash = 1;
+    for (Py_ssize_t i = 0; i < length; i++) hash = mixed(hash, words[i]);
+    return hash ? hash : 1;
+}
+
+/* The entry of a key, or the free place for it; NULL if the table has no places. */
+static Entry *table_find(Table *table, uint64_t hash, const uint64_t *words, Py_ssize_t length) {
+    if (!table->size) return NULL;
+    for (size_t i = hash & (table->size - 1);; i = (i + 1) & (table->size - 1)) {
+        Entry *entry = &table->entries[i];
+        if (!entry->hash) return entry;
+        if (entry->hash == hash && entry->length == length && !memcmp(entry->words, words, 8 * (size_t)length))
+            return entry;
+    }
+}
+
+static int table_grow(Table *table) {
+    size_t size = table->size ? 2 * table->size : 64;
+    Entry *entries = calloc(size, sizeof(Entry)), *old = table->entries;
+    if (!entries) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < table->size; i++) {
+        if (!old[i].hash) continue;
+        size_t at = old[i].hash & (size - 1);
+        while (entries[at].hash) at = (at + 1) & (size - 1);
+        entries[at] = old[i];
+    }
+    free(old);
+    table->entries = entries;
+    table->size = size;
+    return 0;
+}
+
+/* Put a value in, forgetting all others where the table is full. Takes over `value` and `held`, also on failure. */
+static int table_put(Table *table, const uint64_t *words, Py_ssize_t length, PyObject *value, PyObject *held) {
+    uint64_t hash = hash_of(words, length);
+    Entry *entry = NULL;
+    uint64_t *copy = malloc(8 * (size_t)(length ? length : 1));
+    if (table->used >= table->most) table_clear(table);
+    if (copy && (2 * table->used < table->size || !table_grow(table))) entry = table_find(table, hash, words, length);
+    if (!entry) {
+        free(copy);
+        Py_XDECREF(value);
+        Py_XDECREF(held);
+        if (!PyErr_Occurred()) PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(copy, words, 8 * (size_t)length);
+    Entry old = *entry;
+    *entry = (Entry){hash, length, copy, value, held};
+    if (!old.hash) table->used++;
+    free(old.words);
+    Py_XDECREF(old.value);
+    Py_XDECREF(old.held);
+    return 0;
+}
+
+/* ---- Walker: from a frame to the place it stands for. ---- */
+
+enum { OTHER, USER, LIBRARY, MODULE, ENGINE, CHECKPOINT, GENERATED };
+#define FRAMES 9
+
+typedef struct {
+    PyObject_HEAD
+    Table codes; /* code object -> what its frames are */
+    Table places;
+} Walker;
+
+static long kind_of_code(Walker *self, PyObject *reader, PyObject *code) {
+    uint64_t word = (uint64_t)(uintptr_t)code;
+    Entry *entry = table_find(&self->codes, hash_of(&word, 1), &word, 1);
+    if (entry && entry->hash) return PyLong_AsLong(entry->value);
+    PyObject *kind = PyObject_CallMethodObjArgs(reader, CLASSIFY, code, NULL);
+    if (!kind) return -1;
+    long number = PyLong_AsLong(kind);
+    if (number == -1 && PyErr_Occurred()) {
+        Py_DECREF(kind);
+        return -1;
+    }
+    Py_INCREF(code);
+    return table_put(&self->codes, &word, 1, kind, code) < 0 ? -1 : number;
+}
+
+static int add_position(uint64_t *words, int count, PyObject *code, PyObject *frame) {
+    PyObject *offset = PyObject_GetAttr(frame, F_LASTI);
+    if (!offset) return -1;
+    words[2 * count] = (uint64_t)(uintptr_t)code;
+    words[2 * count + 1] = (uint64_t)PyLong_AsLongLong(offset);
+    Py_DECREF(offset);
+    return 0;
+}
+
+/* The running module of a module's call; NULL without an error where it can't be told. */
+static PyObject *module_of(PyObject *frame) {
+    PyObject *locals = PyObject_GetAttr(frame, F_LOCALS), *module = NULL;
+    if (!locals) return NULL;
+    module = PyObject_GetItem(locals, SELF);
+    if (!module) PyErr_Clear();
+    Py_DECREF(locals);
+    return module;
+}
+
+/* The place of the frames noted in `words`, made by the reader where they are new. */
+static PyObject *place_of(Walker *self, PyObject *reader, const uint64_t *words, int count) {
+    uint64_t hash = hash_of(words, 2 * count);
+    Entry *entry = table_find(&self->places, hash, words, 2 * count);
+    if (entry && entry->hash) {
+        Py_INCREF(entry->value);
+        return entry->value;
+    }
+    PyObject *flat = PyList_New(0), *place = NULL;
+    for (int i = 0; flat && i < count; i++) {
+        PyObject *offset = PyLong_FromLongLong((long long)words[2 * i + 1]);
+        if (!offset || PyList_Append(flat, (PyObject *)(uintptr_t)words[2 * i]) < 0 || PyList_Append(flat, offset) < 0)
+            Py_CLEAR(flat);
+        Py_XDECREF(offset);
+    }
+    if (flat) place = PyObject_CallMethodObjArgs(reader, MAKE, flat, NULL); /* it holds the code objects */
+    Py_XDECREF(flat);
+    if (!place) return NULL;
+    Py_INCREF(place);
+    if (table_put(&self->places, words, 2 * count, place, NULL) < 0) Py_CLEAR(place);
+    return place;
+}
+
+static PyObject *walker_read(Walker *self, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 2) return raise_type("read(frame, reader)"), NULL;
+    uint64_t users[2 * FRAMES], library[2];
+    int user = 0, libraries = 0, inside = 1, checkpointed = 0;
+    PyObject *frame = args[0], *reader = args[1], *module = NULL;
+    Py_INCREF(frame);
+    while (frame != Py_None) {
+        PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
+        long kind = kind_of_code(self, reader, code);
+        Py_DECREF(code); /* held by the table */
+        int bad = kind < 0;
+        if (kind == USER && user < FRAMES) bad = add_position(users, user++, code, frame) < 0;
+        else if (kind == LIBRARY && !libraries) bad = add_position(library, libraries++, code, frame) < 0;
+        else if (kind == MODULE && !module && inside) module = module_of(frame);
+        else if (kind == ENGINE) inside = 0;
+        else if (kind == CHECKPOINT && inside) checkpointed = 1;
+        PyObject *next = bad || kind == GENERATED ? NULL : PyObject_GetAttr(frame, F_BACK);
+        Py_DECREF(frame);
+        if (!next) {
+            Py_XDECREF(module);
+            if (PyErr_Occurred()) return NULL;
+            Py_RETURN_NONE;
+        }
+        frame = next;
+    }
+    Py_DECREF(frame);
+    PyObject *place = user ? place_of(self, reader, users, user) : place_of(self, reader, library, libraries);
+    if (!place) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    PyObject *result = PyTuple_Pack(3, place, module ? module : Py_None, checkpointed ? Py_True : Py_False);
+    Py_DECREF(place);
+    Py_XDECREF(module);
+    return result;
+}
+
+static int walker_traverse(Walker *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    int answer = table_visit(&self->codes, visit, arg);
+    return answer ? answer : table_visit(&self->places, visit, arg);
+}
+
+static int walker_clear(Walker *self) {
+    table_clear(&self->codes);
+    table_clear(&self->places);
+    return 0;
+}
+
+static void freed(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    ((inquiry)PyType_GetSlot(type, Py_tp_clear))(self);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyObject *walker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    Walker *self = (Walker *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self) self->codes.most = 20000, self->places.most = 50000;
+    return (PyObject *)self;
+}
+
+static PyMethodDef WALKER_METHODS[] = {
+    {"read", (PyCFunction)(void (*)(void))walker_read, METH_FASTCALL,
+     "read(frame, reader) -> (place, module, checkpointed), or None where a frame has to be read in Python."},
+    {NULL, NULL, 0, NULL}};
+static PyType_Slot WALKER_SLOTS[] = {{Py_tp_new, walker_new},           {Py_tp_dealloc, freed},
+                                     {Py_tp_traverse, walker_traverse}, {Py_tp_clear, walker_clear},
+                                     {Py_tp_methods, WALKER_METHODS},   {0, NULL}};
+static PyType_Spec WALKER = {"graphdebug.backends.torch._record.Walker", sizeof(Walker), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, WALKER_SLOTS};
+
+/* ---- Arguments: the traces of an op's tensors, as they are in the table of tensors by identity. ---- */
+
+/* What is known of a tensor (borrowed), also if it was written since; NULL if nothing is. */
+static PyObject *known_of(PyObject *tensor, PyObject *made) {
+    PyObject *key = PyLong_FromVoidPtr(tensor);
+    PyObject *trace = key ? PyDict_GetItemWithError(made, key) : NULL;
+    Py_XDECREF(key);
+    PyObject *way = trace ? PyTuple_GetItem(trace, T_WAY) : NULL, *back;
+    if (!way) return NULL;
+    if (Py_TYPE(way) == &_PyWeakref_RefType) return PyWeakref_GetObject(way) == tensor ? trace : NULL;
+    if (!(back = PyObject_CallNoArgs(way))) return NULL; /* a parameter: through its module */
+    Py_DECREF(back);
+    return back == tensor ? trace : NULL;
+}
+
+/* The trace of a tensor if it is known as it now is (borrowed), else NULL. */
+static PyObject *trace_of(PyObject *tensor, PyObject *made) {
+    PyObject *trace = known_of(tensor, made), *version = trace ? PyObject_GetAttr(tensor, VERSION) : NULL;
+    if (!version) return NULL;
+    int same = PyLong_AsLongLong(version) == PyLong_AsLongLong(PyTuple_GetItem(trace, T_VERSION));
+    Py_DECREF(version);
+    return same ? trace : NULL;
+}
+
+/* arguments(args, made, Tensor, mark) -> (traces, statics), or None where one has to be taken in Python. */
+static PyObject *arguments(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+    (void)module;
+    if (nargs != 4) return raise_type("arguments(args, made, Tensor, mark)"), NULL;
+    PyObject *given = args[0], *made = args[1], *traces = PyList_New(0), *result = NULL;
+    Py_ssize_t count = PyTuple_Size(given);
+    PyObject *statics = count < 0 ? NULL : PyList_New(count);
+    if (!traces || !statics) goto done;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *one = PyTuple_GetItem(given, i), *kept = one;
+        if (PyObject_TypeCheck(one, (PyTypeObject *)args[2])) {
+            PyObject *trace = trace_of(one, made);
+            if (!trace) {
+                PyErr_Clear(); /* an inference tensor has no version counter */
+                goto done;
+            }
+            if (PyList_Append(traces, trace) < 0) goto done;
+            kept = args[3];
+        } else if (PyTuple_Check(one)) {
+            goto done;
+        } else if (PyList_CheckExact(one)) { /* of plain values: a copy; of tensors: in Python */
+            Py_ssize_t length = PyList_Size(one);
+            for (Py_ssize_t j = 0; j < length; j++) {
+                PyObject *inner = PyList_GetItem(one, j);
+                if (!PyLong_Check(inner) && !PyFloat_Check(inner)) goto done;
+            }
+            if (!(kept = PyList_GetSlice(one, 0, length))) goto done;
+            PyList_SetItem(statics, i, kept);
+            continue;
+        }
+        Py_INCREF(kept);
+        PyList_SetItem(statics, i, kept);
+    }
+    result = PyTuple_Pack(2, traces, statics);
+done:
+    Py_XDECREF(traces);
+    Py_XDECREF(statics);
+    if (result || PyErr_Occurred()) return result;
+    Py_RETURN_NONE;
+}
+
+/* ---- Kinds: plain tensors in the host's memory, told apart by shape, element type and strides. ---- */
+
+#define AXES 12
+
+typedef struct {
+    PyObject_HEAD
+    Table kinds;
+    PyObject *ask; /* makes the kind of any tensor */
+} Kinds;
+
+/* Add the numbers in a tuple that `name` gives, as an attribute or (`call`) a method. Returns their number or -1. */
+static Py_ssize_t add_numbers(PyObject *tensor, PyObject *name, int call, uint64_t *words) {
+    PyObject *numbers = call ? PyObject_CallMethodObjArgs(tensor, name, NULL) : PyObject_GetAttr(tensor, name);
+    Py_ssize_t length = numbers && PyTuple_Check(numbers) ? PyTuple_Size(numbers) : AXES + 1;
+    for (Py_ssize_t i = 0; i < length && length <= AXES; i++) {
+        PyObject *number = PyTuple_GetItem(numbers, i);
+        if (PyLong_CheckExact(number)) words[i] = (uint64_t)PyLong_AsLongLong(number);
+        else length = AXES + 1; /* a symbolic size */
+    }
+    Py_XDECREF(numbers);
+    return length <= AXES ? length : -1;
+}
+
+/* The words that tell a tensor's kind: type, element type, sizes, and strides where it is not contiguous. Returns
+ * their number, 0 where Python is to be asked. */
+static Py_ssize_t words_of(PyObject *tensor, uint64_t *words) {
+    PyObject *dense = NULL, *dtype = NULL, *host = PyObject_GetAttr(tensor, IS_CPU);
+    Py_ssize_t count = 0, axes = -1, strides = 0;
+    if (host == Py_True) dense = PyObject_CallMethodObjArgs(tensor, IS_CONTIGUOUS, NULL);
+    if (dense) dtype = PyObject_GetAttr(tensor, DTYPE);
+    if (dtype) axes = add_numbers(tensor, SHAPE, 0, words + 3);
+    if (axes >= 0 && dense != Py_True) strides = add_numbers(tensor, STRIDE, 1, words + 3 + axes);
+    if (axes >= 0 && strides >= 0) {
+        words[0] = (uint64_t)(uintptr_t)Py_TYPE(tensor);
+        words[1] = (uint64_t)(uintptr_t)dtype; /* never freed */
+        words[2] = dense == Py_True;
+        count = 3 + axes + strides;
+    }
+    PyErr_Clear();
+    Py_XDECREF(host);
+    Py_XDECREF(dense);
+    Py_XDECREF(dtype);
+    return count;
+}
+
+static PyObject *kinds_of(Kinds *self, PyObject *tensor) {
+    uint64_t words[3 + 2 * AXES];
+    Py_ssize_t count = words_of(tensor, words);
+    if (!count) return PyObject_CallFunctionObjArgs(self->ask, tensor, NULL);
+    Entry *entry = table_find(&self->kinds, hash_of(words, count), words, count);
+    if (entry && entry->hash) {
+        Py_INCREF(entry->value);
+        return entry->value;
+    }
+    PyObject *kind = PyObject_CallFunctionObjArgs(self->ask, tensor, NULL);
+    if (!kind) return NULL;
+    PyObject *type = (PyObject *)Py_TYPE(tensor);
+    Py_INCREF(kind);
+    Py_INCREF(type);
+    if (table_put(&self->kinds, words, count, kind, type) < 0) Py_CLEAR(kind);
+    return kind;
+}
+
+static PyObject *kinds_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *ask;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "O", &ask)) return NULL;
+    Kinds *self = (Kinds *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) return NULL;
+    Py_INCREF(ask);
+    self->ask = ask;
+    self->kinds.most = 20000;
+    return (PyObject *)self;
+}
+
+static int kinds_traverse(Kinds *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    Py_VISIT(self->ask);
+    return table_visit(&self->kinds, visit, arg);
+}
+
+static int kinds_clear(Kinds *self) {
+    table_clear(&self->kinds);
+    Py_CLEAR(self->ask);
+    return 0;
+}
+
+static PyMethodDef KINDS_METHODS[] = {{"of", (PyCFunction)kinds_of, METH_O, "of(tensor) -> the kind of any tensor."},
+                                      {NULL, NULL, 0, NULL}};
+static PyType_Slot KINDS_SLOTS[] = {{Py_tp_new, kinds_new},           {Py_tp_dealloc, freed},
+                                    {Py_tp_traverse, kinds_traverse}, {Py_tp_clear, kinds_clear},
+                                    {Py_tp_methods, KINDS_METHODS},   {0, NULL}};
+static PyType_Spec KINDS = {"graphdebug.backends.torch._record.Kinds", sizeof(Kinds), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, KINDS_SLOTS};
+
+/* ---- Finishing a record: the trace of an op's result. ---- */
+
+typedef struct {
+    PyObject *record, *result, *made, *op, *look, *quick, *kinds, *ended;
+} Finish;
+
+static int is_true(PyObject *object, PyObject *name) {
+    PyObject *value = PyObject_GetAttr(object, name);
+    int answer = value ? PyObject_IsTrue(value) : -1;
+    Py_XDECREF(value);
+    return answer;
+}
+
+static int same_number(PyObject *one, PyObject *other, PyObject *name) {
+    PyObject *a = PyObject_GetAttr(one, name), *b = PyObject_GetAttr(other, name);
+    int same = a && b && PyLong_AsLongLong(a) == PyLong_AsLongLong(b);
+    Py_XDECREF(a);
+    Py_XDECREF(b);
+    return same;
+}
+
+/* The trace of a view: its memory was looked at when its base was made. */
+static PyObject *trace_of_view(Finish *it, PyObject *source, PyObject *kind) {
+    PyObject *look = PyTuple_GetItem(source, T_LOOK), *named = PyTuple_GetItem(source, T_NAMED), *trace = NULL;
+    PyObject *way = PyWeakref_NewRef(it->result, NULL), *first = PyLong_FromLong(0);
+    if (look != Py_None && look != Py_True && !same_number(PyTuple_GetItem(source, T_KIND), kind, NUMEL)) look = Py_None;
+    if (named != Py_None) {
+        PyObject *origin = PyTuple_GetItem(named, 0);
+        if (!equal(origin, PARAMETER) && !equal(origin, BUFFER)) named = Py_None;
+    }
+    if (way && first)
+        trace = PyTuple_Pack(TRACE_FIELDS, way, PyTuple_GetItem(source, T_VERSION), PyTuple_GetItem(it->record, SEQ), first,
+                             kind, look, named);
+    Py_XDECREF(way);
+    Py_XDECREF(first);
+    return trace;
+}
+
+/* What looking at the result gives: the quick way, or where that has no answer the other. */
+static PyObject *looked_at(Finish *it, PyObject *kind) {
+    if (it->quick != Py_None) {
+        PyObject *look = PyObject_CallFunctionObjArgs(it->quick, it->result, kind, NULL);
+        if (look != Py_NotImplemented) return look;
+        Py_DECREF(look);
+    }
+    return PyObject_CallFunctionObjArgs(it->look, it->result, kind, NULL);
+}
+
+static PyObject *trace_of_result(Finish *it, PyObject *kind, int writes, int unborn) {
+    PyObject *counter = PyObject_GetAttr(it->result, VERSION), *version = NULL, *first = NULL, *way = NULL, *look = NULL;
+    PyObject *trace = NULL, *named = Py_None, *old = writes ? known_of(it->result, it->made) : NULL;
+    if (!counter) return NULL;
+    if (old) {
+        way = PyTuple_GetItem(old, T_WAY);
+        named = PyTuple_GetItem(old, T_NAMED);
+        Py_INCREF(way);
+    } else {
+        way = PyWeakref_NewRef(it->result, NULL);
+    }
+    Py_INCREF(named);
+    look = it->look == Py_None || unborn ? (Py_INCREF(Py_None), Py_None) : looked_at(it, kind);
+    version = PyLong_FromLongLong(PyLong_AsLongLong(counter) + writes); /* it rises after the node */
+    first = PyLong_FromLong(0);
+    if (way && look && version && first)
+        trace = PyTuple_Pack(TRACE_FIELDS, way, version, PyTuple_GetItem(it->record, SEQ), first, kind, look, named);
+    Py_DECREF(counter);
+    Py_DECREF(named);
+    Py_XDECREF(version);
+    Py_XDECREF(first);
+    Py_XDECREF(way);
+    Py_XDECREF(look);
+    return trace;
+}
+
+static PyObject *finished(Finish *it, PyObject *trace, PyObject *alias) {
+    PyObject *key = PyLong_FromVoidPtr(it->result), *outputs = PyTuple_Pack(1, trace), *whole = PyTuple_New(FIELDS);
+    if (!key || !outputs || !whole || PyDict_SetItem(it->made, key, trace) < 0) Py_CLEAR(whole);
+    PyObject *ends[] = {it->ended, outputs, alias, EXECUTED, EAGER};
+    for (int i = 0; whole && i < FIELDS; i++) {
+        PyObject *one = i < ENDED ? PyTuple_GetItem(it->record, i) : ends[i - ENDED];
+        Py_XINCREF(one);
+        PyTuple_SetItem(whole, i, one);
+    }
+    Py_XDECREF(key);
+    Py_XDECREF(outputs);
+    return whole;
+}
+
+/* finish(record, result, made, op, look, quick, kinds, ended) -> the whole record, or None where it is to be finished in
+ * Python. */
+static PyObject *finish(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+    (void)module;
+    if (nargs != 8) return raise_type("finish takes 8 arguments"), NULL;
+    Finish it = {args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]};
+    int views = is_true(it.op, VIEWS), writes = is_true(it.op, WRITES), unborn = is_true(it.op, UNBORN);
+    if (views < 0 || writes < 0 || unborn < 0) return NULL;
+    PyObject *kind = kinds_of((Kinds *)it.kinds, it.result), *source = NULL, *trace = NULL, *whole = NULL;
+    if (!kind) return NULL;
+    if (views) {
+        PyObject *traces = PyTuple_GetItem(it.record, TRACES);
+        source = PyList_GetItem(traces, 0);
+        trace = source ? trace_of_view(&it, source, kind) : NULL;
+    } else {
+        trace = trace_of_result(&it, kind, writes, unborn);
+    }
+    if (trace) whole = finished(&it, trace, source ? PyTuple_GetItem(source, T_SEQ) : Py_None);
+    Py_DECREF(kind);
+    Py_XDECREF(trace);
+    if (whole) return whole;
+    PyErr_Clear(); /* an inference tensor has no version counter; what else there is to say, Python says */
+    Py_RETURN_NONE;
+}
+
+/* ---- Stencils: lines of nodes with holes for what differs between executions of one op at one place. ---- */
+
+enum { UNASKED, FINITE, STATS_TAKEN };                 /* what looking gave, as far as a stencil has words for it */
+#define TENSORS 24
+#define WORDS (6 + 3 * TENSORS)
+#define WAYS 8 /* stencils of one op at one place that differ in plain arguments */
+
+typedef struct {
+    PyObject_HEAD
+    Table known;       /* key -> [stencil, ...] */
+    PyObject *stats;   /* the type of statistics */
+    PyObject *encode;  /* statistics to bytes */
+    char *text;        /* the lines filled and not yet taken */
+    size_t length, room;
+} Stencils;
+
+/* A stencil is a tuple of these. */
+enum { S_STATICS, S_NAME, S_MODULE, S_PAIR, S_TEXT };
+
+static int append(Stencils *self, const char *text, size_t length) {
+    if (self->length + length > self->room) {
+        size_t room = 2 * (self->length + length) + 65536;
+        char *grown = realloc(self->text, room);
+        if (!grown) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        self->text = grown;
+        self->room = room;
+    }
+    memcpy(self->text + self->length, text, length);
+    self->length += length;
+    return 0;
+}
+
+static int append_bytes(Stencils *self, PyObject *bytes) {
+    char *text;
+    Py_ssize_t length;
+    if (!bytes || PyBytes_AsStringAndSize(bytes, &text, &length) < 0) return -1;
+    return append(self, text, (size_t)length);
+}
+
+static int append_int(Stencils *self, PyObject *number) {
+    char digits[24];
+    long long value = PyLong_AsLongLong(number);
+    if (value == -1 && PyErr_Occurred()) return -1;
+    char *end = digits + sizeof digits, *start = end;
+    unsigned long long rest = value < 0 ? 0ull - (unsigned long long)value : (unsigned long long)value;
+    do *--start = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0) *--start = '-';
+    return append(self, start, (size_t)(end - start));
+}
+
+/* Seconds, to the nanosecond that the clock counts. */
+static int append_seconds(Stencils *self, double seconds) {
+    char digits[32];
+    long long nanos = llround(fabs(seconds) * 1e9);
+    char *end = digits + sizeof digits, *start = end;
+    for (int i = 0; i < 9; i++, nanos /= 10) *--start = (char)('0' + nanos % 10);
+    *--start = '.';
+    do *--start = (char)('0' + nanos % 10);
+    while (nanos /= 10);
+    if (seconds < 0) *--start = '-';
+    return append(self, start, (size_t)(end - start));
+}
+
+static int is_zero(PyObject *stats, PyObject *name) {
+    PyObject *value = PyObject_GetAttr(stats, name);
+    int zero = value && PyLong_AsLong(value) == 0;
+    Py_XDECREF(value);
+    return zero;
+}
+
+/* What looking gave; -1 where a stencil has no words for it: not finite, a reason, values. */
+static int look_of(Stencils *self, PyObject *look) {
+    if (look == Py_None) return UNASKED;
+    if (look == Py_True) return FINITE;
+    if ((PyObject *)Py_TYPE(look) != self->stats) return -1;
+    return is_zero(look, NAN_COUNT) && is_zero(look, POS_INF) && is_zero(look, NEG_INF) ? STATS_TAKEN : -1;
+}
+
+static uint64_t word(PyObject *object) { return (uint64_t)(uintptr_t)object; }
+
+static int add_traces(Stencils *self, PyObject *traces, int outputs, uint64_t *words, int count) {
+    Py_ssize_t length = PySequence_Size(traces);
+    if (length < 0 || count + 3 * length > WORDS) return -1;
+    int listed = PyList_CheckExact(traces);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *trace = listed ? PyList_GetItem(traces, i) : PyTuple_GetItem(traces, i);
+        if (!trace) return -1;
+        PyObject *output = PyTuple_GetItem(trace, T_OUTPUT);
+        int look = look_of(self, PyTuple_GetItem(trace, T_LOOK));
+        if (look < 0 || !output) return -1;
+        words[count++] = word(PyTuple_GetItem(trace, T_KIND));
+        words[count++] = outputs ? 0 : word(PyTuple_GetItem(trace, T_NAMED));
+        if (!outputs && look == STATS_TAKEN) look = FINITE; /* of an operand it is only said whether it is finite */
+        words[count++] = (uint64_t)look | (uint64_t)outputs << 3 | (uint64_t)(PyTuple_GetItem(trace, T_SEQ) == Py_None) << 4 |
+                         (outputs ? 0 : (uint64_t)PyLong_AsLong(output) << 8);
+    }
+    return count;
+}
+
+/* The key of a record; 0 where it is not one that stencils are made of. `step` is that of the builder's tables. */
+static int key_of(Stencils *self, PyObject *raw, PyObject *forwards, uint64_t *words) {
+    PyObject *phase = PyTuple_GetItem(raw, PHASE), *forward = PyTuple_GetItem(raw, FORWARD_SEQ), *known = NULL;
+    if (PyTuple_GetItem(raw, EXECUTION) != EXECUTED || PyTuple_GetItem(raw, MODE) != EAGER) return 0;
+    if (phase == BACKWARD) known = forward == Py_None ? NULL : PyDict_GetItemWithError(forwards, forward);
+    else if ((phase != FORWARD && phase != OPTIMIZER) || forward != Py_None) return 0;
+    words[0] = word(PyTuple_GetItem(raw, OP));
+    words[1] = word(PyTuple_GetItem(raw, PLACE));
+    words[2] = word(phase);
+    words[3] = word(known);
+    words[4] = (uint64_t)(PyTuple_GetItem(raw, ALIAS) == Py_None) | (uint64_t)(forward == Py_None) << 1;
+    words[5] = (uint64_t)PyObject_Hash(PyTuple_GetItem(raw, MODULE_PATH));
+    int count = add_traces(self, PyTuple_GetItem(raw, TRACES), 0, words, 6);
+    if (count > 0) count = add_traces(self, PyTuple_GetItem(raw, OUTPUTS), 1, words, count);
+    return count < 0 ? 0 : count;
+}
+
+/* The stencil for a record (borrowed), or NULL. */
+static PyObject *stencil_of(Stencils *self, PyObject *raw, const uint64_t *words, int count) {
+    Entry *entry = table_find(&self->known, hash_of(words, count), words, count);
+    if (!entry || !entry->hash) return NULL;
+    Py_ssize_t ways = PyList_Size(entry->value);
+    for (Py_ssize_t i = 0; i < ways; i++) {
+        PyObject *one = PyList_GetItem(entry->value, i);
+        int same = equal(PyTuple_GetItem(one, S_STATICS), PyTuple_GetItem(raw, STATICS));
+        if (same > 0) same = equal(PyTuple_GetItem(one, S_NAME), PyTuple_GetItem(raw, NAME));
+        if (same > 0) same = equal(PyTuple_GetItem(one, S_MODULE), PyTuple_GetItem(raw, MODULE_PATH));
+        if (same > 0) return one;
+        if (same < 0) PyErr_Clear(); /* things that can't be compared differ */
+    }
+    return NULL;
+}
+
+typedef struct {
+    const char *at, *end;
+} Pen;
+
+/* Write the text of the stencil up to the next hole, which is a zero byte, or to its end. */
+static int piece(Stencils *self, Pen *pen) {
+    const char *start = pen->at, *hole = memchr(start, 0, (size_t)(pen->end - start));
+    const char *stop = hole ? hole : pen->end;
+    pen->at = hole ? hole + 1 : pen->end;
+    return append(self, start, (size_t)(stop - start));
+}
+
+static int number_after(Stencils *self, Pen *pen, PyObject *number) {
+    return piece(self, pen) < 0 ? -1 : append_int(self, number);
+}
+
+static int write_inputs(Stencils *self, Pen *pen, PyObject *traces) {
+    Py_ssize_t length = PyList_Size(traces);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *seq = PyTuple_GetItem(PyList_GetItem(traces, i), T_SEQ);
+        if (seq != Py_None && number_after(self, pen, seq) < 0) return -1;
+    }
+    return length < 0 ? -1 : 0;
+}
+
+static int write_outputs(Stencils *self, Pen *pen, PyObject *outputs, PyObject *alias) {
+    Py_ssize_t length = PySequence_Size(outputs);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *trace = PySequence_GetItem(outputs, i), *look = PyTuple_GetItem(trace, T_LOOK), *text = NULL;
+        int bad = alias != Py_None && number_after(self, pen, alias) < 0;
+        if (!bad && look != Py_None && look != Py_True) {
+            text = PyObject_CallFunctionObjArgs(self->encode, look, NULL);
+            bad = !text || piece(self, pen) < 0 || append_bytes(self, text) < 0;
+        }
+        Py_XDECREF(text);
+        Py_DECREF(trace);
+        if (bad) return -1;
+    }
+    return length < 0 ? -1 : 0;
+}
+
+static int write_line(Stencils *self, PyObject *raw, PyObject *stencil, double zero) {
+    char *text;
+    Py_ssize_t length;
+    if (PyBytes_AsStringAndSize(PyTuple_GetItem(stencil, S_TEXT), &text, &length) < 0) return -1;
+    Pen pen = {text, text + length};
+    double began = PyFloat_AsDouble(PyTuple_GetItem(raw, BEGAN)), ended = PyFloat_AsDouble(PyTuple_GetItem(raw, ENDED));
+    PyObject *forward = PyTuple_GetItem(raw, FORWARD_SEQ);
+    size_t start = self->length;
+    if ((!start || append(self, "\n", 1) == 0) && number_after(self, &pen, PyTuple_GetItem(raw, SEQ)) == 0 &&
+        number_after(self, &pen, PyTuple_GetItem(raw, STEP)) == 0 &&
+        write_inputs(self, &pen, PyTuple_GetItem(raw, TRACES)) == 0 &&
+        write_outputs(self, &pen, PyTuple_GetItem(raw, OUTPUTS), PyTuple_GetItem(raw, ALIAS)) == 0 &&
+        (forward == Py_None || number_after(self, &pen, forward) == 0) && piece(self, &pen) == 0 &&
+        append_seconds(self, began - zero) == 0 && piece(self, &pen) == 0 && append_seconds(self, ended - began) == 0 &&
+        number_after(self, &pen, PyTuple_GetItem(raw, THREAD)) == 0 && piece(self, &pen) == 0)
+        return 0;
+    self->length = start;
+    return -1;
+}
+
+/* What the builder remembers of a node: see NodeBuilder. */
+typedef struct {
+    PyObject *forwards, *sources, *users, *finished, *step;
+} Memory;
+
+static int remember_sources(Memory *memory, PyObject *seq, PyObject *traces) {
+    Py_ssize_t length = PyList_Size(traces);
+    PyObject *sources = length < 0 ? NULL : PyTuple_New(length);
+    for (Py_ssize_t i = 0; sources && i < length; i++) {
+        PyObject *trace = PyList_GetItem(traces, i), *made = PyTuple_GetItem(trace, T_SEQ);
+        PyObject *named = PyTuple_GetItem(trace, T_NAMED);
+        Py_INCREF(made);
+        PyTuple_SetItem(sources, i, made);
+        if (named == Py_None || memory->users == Py_None || !equal(PyTuple_GetItem(named, 0), PARAMETER)) continue;
+        PyObject *name = PyTuple_GetItem(named, 1);
+        if (!PyDict_GetItemWithError(memory->users, name) && PyDict_SetItem(memory->users, name, seq) < 0)
+            Py_CLEAR(sources);
+    }
+    int bad = !sources || PyDict_SetItem(memory->sources, seq, sources) < 0;
+    Py_XDECREF(sources);
+    return bad ? -1 : 0;
+}
+
+static int remember(Memory *memory, PyObject *raw, PyObject *stencil) {
+    PyObject *pair = PyTuple_GetItem(stencil, S_PAIR), *seq = PyTuple_GetItem(raw, SEQ);
+    PyObject *phase = PyTuple_GetItem(raw, PHASE);
+    if (phase == FORWARD && remember_sources(memory, seq, PyTuple_GetItem(raw, TRACES)) < 0) return -1;
+    if (pair == Py_None) return 0;
+    if (phase == BACKWARD &&
+        PyDict_SetItem(memory->finished, PyTuple_GetItem(raw, FORWARD_SEQ), PyTuple_GetItem(raw, NAME)) < 0)
+        return -1;
+    return PyDict_SetItem(memory->forwards, seq, pair);
+}
+
+/* fill(raws, start, zero, forwards, sources, users, finished, step) -> how many raws are done. It stops after one that
+ * left a gradient, and before one that it has no stencil for. */
+static PyObject *stencils_fill(Stencils *self, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 8) return raise_type("fill takes 8 arguments"), NULL;
+    PyObject *raws = args[0];
+    Py_ssize_t at = PyLong_AsSsize_t(args[1]), count = PyList_Size(raws);
+    double zero = PyFloat_AsDouble(args[2]);
+    Memory memory = {args[3], args[4], args[5], args[6], args[7]};
+    uint64_t words[WORDS];
+    if (PyErr_Occurred()) return NULL;
+    for (; at < count; at++) {
+        PyObject *raw = PyList_GetItem(raws, at);
+        if (PyTuple_Size(raw) != FIELDS) break;
+        if (PyTuple_GetItem(raw, PHASE) == FORWARD && !equal(PyTuple_GetItem(raw, STEP), memory.step)) break;
+        int length = key_of(self, raw, memory.forwards, words);
+        PyObject *stencil = length ? stencil_of(self, raw, words, length) : NULL;
+        if (!stencil) break;
+        Py_INCREF(stencil);
+        int bad = write_line(self, raw, stencil, zero) < 0 || remember(&memory, raw, stencil) < 0;
+        Py_DECREF(stencil);
+        if (bad) break;
+        if (PyTuple_GetItem(raw, LEAF) != Py_None) {
+            at++;
+            break;
+        }
+    }
+    if (PyErr_Occurred()) PyErr_Clear(); /* a record of some other sort: for Python */
+    return PyLong_FromSsize_t(at);
+}
+
+/* What the words of a key are the addresses of. */
+static PyObject *held_by(PyObject *raw, PyObject *forwards) {
+    PyObject *held = PyList_New(0), *lists[2] = {PyTuple_GetItem(raw, TRACES), PyTuple_GetItem(raw, OUTPUTS)};
+    PyObject *known = PyDict_GetItemWithError(forwards, PyTuple_GetItem(raw, FORWARD_SEQ));
+    int bad = !held || PyList_Append(held, PyTuple_GetItem(raw, OP)) < 0 ||
+              PyList_Append(held, PyTuple_GetItem(raw, PLACE)) < 0 || (known && PyList_Append(held, known) < 0);
+    for (int which = 0; which < 2 && !bad; which++) {
+        Py_ssize_t length = PySequence_Size(lists[which]);
+        for (Py_ssize_t i = 0; i < length && !bad; i++) {
+            PyObject *trace = PySequence_GetItem(lists[which], i);
+            bad = !trace || PyList_Append(held, PyTuple_GetItem(trace, T_KIND)) < 0 ||
+                  PyList_Append(held, PyTuple_GetItem(trace, T_NAMED)) < 0;
+            Py_XDECREF(trace);
+        }
+    }
+    if (bad) Py_CLEAR(held);
+    return held;
+}
+
+/* learn(raw, forwards, stencil): keep a stencil for records like this one. */
+static PyObject *stencils_learn(Stencils *self, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 3) return raise_type("learn(raw, forwards, stencil)"), NULL;
+    uint64_t words[WORDS];
+    int count = key_of(self, args[0], args[1], words);
+    if (!count) {
+        PyErr_Clear();
+        Py_RETURN_FALSE;
+    }
+    Entry *entry = table_find(&self->known, hash_of(words, count), words, count);
+    if (entry && entry->hash) {
+        if (PyList_Insert(entry->value, 0, args[2]) < 0) return NULL;
+        if (PyList_Size(entry->value) > WAYS && PyList_SetSlice(entry->value, WAYS, WAYS + 1, NULL) < 0) return NULL;
+        Py_RETURN_TRUE;
+    }
+    PyObject *ways = PyList_New(0), *held = held_by(args[0], args[1]);
+    if (!ways || !held || PyList_Append(ways, args[2]) < 0) {
+        Py_XDECREF(ways);
+        Py_XDECREF(held);
+        return NULL;
+    }
+    if (table_put(&self->known, words, count, ways, held) < 0) return NULL;
+    Py_RETURN_TRUE;
+}
+
+/* take() -> the lines filled since it was last called. */
+static PyObject *stencils_take(Stencils *self, PyObject *unused) {
+    (void)unused;
+    PyObject *lines = PyBytes_FromStringAndSize(self->text, (Py_ssize_t)self->length);
+    self->length = 0;
+    return lines;
+}
+
+static PyObject *stencils_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *stats, *encode;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "OO", &stats, &encode)) return NULL;
+    Stencils *self = (Stencils *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) return NULL;
+    Py_INCREF(stats);
+    Py_INCREF(encode);
+    self->stats = stats;
+    self->encode = encode;
+    self->known.most = 16384;
+    return (PyObject *)self;
+}
+
+static int stencils_traverse(Stencils *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    Py_VISIT(self->stats);
+    Py_VISIT(self->encode);
+    return table_visit(&self->known, visit, arg);
+}
+
+static int stencils_clear(Stencils *self) {
+    table_clear(&self->known);
+    Py_CLEAR(self->stats);
+    Py_CLEAR(self->encode);
+    return 0;
+}
+
+static void stencils_freed(PyObject *self) {
+    free(((Stencils *)self)->text);
+    freed(self);
+}
+
+static PyMethodDef STENCILS_METHODS[] = {
+    {"fill", (PyCFunction)(void (*)(void))stencils_fill, METH_FASTCALL, "Write lines of raws, and say how far it got."},
+    {"learn", (PyCFunction)(void (*)(void))stencils_learn, METH_FASTCALL, "Keep a stencil for records like this one."},
+    {"take", (PyCFunction)stencils_take, METH_NOARGS, "take() -> the lines written since it was last called."},
+    {NULL, NULL, 0, NULL}};
+static PyType_Slot STENCILS_SLOTS[] = {{Py_tp_new, stencils_new},           {Py_tp_dealloc, stencils_freed},
+                                       {Py_tp_traverse, stencils_traverse}, {Py_tp_clear, stencils_clear},
+                                       {Py_tp_methods, STENCILS_METHODS},   {0, NULL}};
+static PyType_Spec STENCILS = {"graphdebug.backends.torch._record.Stencils", sizeof(Stencils), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, STENCILS_SLOTS};
+
+/* ---- The module. ---- */
+
+static PyMethodDef METHODS[] = {
+    {"arguments", (PyCFunction)(void (*)(void))arguments, METH_FASTCALL,
+     "arguments(args, made, Tensor, mark) -> (traces, statics), or None where one has to be taken in Python."},
+    {"finish", (PyCFunction)(void (*)(void))finish, METH_FASTCALL,
+     "finish(record, result, made, op, look, quick, kinds, ended) -> the whole record, or None."},
+    {NULL, NULL, 0, NULL}};
+static struct PyModuleDef MODULE_DEF = {PyModuleDef_HEAD_INIT, "_record", NULL, -1, METHODS, NULL, NULL, NULL, NULL};
+
+static int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
+    PyObject *type = PyType_FromSpec(spec);
+    if (type && PyModule_AddObject(module, name, type) == 0) return 0;
+    Py_XDECREF(type);
+    return -1;
+}
+
+PyMODINIT_FUNC PyInit__record(void) {
+    static const struct {
+        PyObject **word;
+        const char *text;
+    } WORDS_USED[] = {{&F_BACK, "f_back"},     {&F_LASTI, "f_lasti"},     {&F_LOCALS, "f_locals"},
+                      {&SELF, "self"},         {&VERSION, "_version"},    {&SHAPE, "shape"},
+                      {&DTYPE, "dtype"},       {&IS_CPU, "is_cpu"},       {&IS_CONTIGUOUS, "is_contiguous"},
+                      {&STRIDE, "stride"},     {&CLASSIFY, "classify"}, {&MAKE, "place_at"},       {&NAN_COUNT, "nan"},
+                      {&POS_INF, "pos_inf"},   {&NEG_INF, "neg_inf"},     {&FORWARD, "forward"},
+                      {&BACKWARD, "backward"}, {&OPTIMIZER, "optimizer"}, {&EXECUTED, "executed"},
+                      {&EAGER, "eager"},       {&PARAMETER, "parameter"},
+                      {&BUFFER, "buffer"},     {&VIEWS, "views"},         {&WRITES, "writes"},
+                      {&UNBORN, "unborn"},     {&NUMEL, "numel"}};
+    for (size_t i = 0; i < sizeof WORDS_USED / sizeof *WORDS_USED; i++)
+        if (!(*WORDS_USED[i].word = PyUnicode_InternFromString(WORDS_USED[i].text))) return NULL;
+    PyObject *module = PyModule_Create(&MODULE_DEF);
+    if (!module || add_type(module, &WALKER, "Walker") < 0 || add_type(module, &KINDS, "Kinds") < 0 ||
+        add_type(module, &STENCILS, "Stencils") < 0)
+        Py_CLEAR(module);
+    return module;
+}
