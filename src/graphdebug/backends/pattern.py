@@ -34,8 +34,9 @@ _node: Callable[..., Node] = Node
 
 _NUMBER, _STEP, _TEXT = 0, 1, 2
 """What goes into a gap of the lines: a sequence number, the step, a text (the time, a tensor's statistics)."""
-_SEQ_MARK, _STEP_MARK, _STATS_MARK, _TIME_MARK = 71 * 10**15, 72 * 10**15, 74 * 10**15, 73e12
-_MARKS = re.compile(rb'71(\d{15})|(72)0{15}|"time":(73)0{12}\.0|\{"nan":74(\d{15})\}')
+_SEQ_MARK, _STEP_MARK, _STATS_MARK, _OUTER_MARK = (mark * 10**15 for mark in (71, 72, 74, 75))
+_TIME_MARK = 73e12
+_MARKS = re.compile(rb'71(\d{15})|(72)0{15}|"time":(73)0{12}\.0|\{"nan":74(\d{15})\}|75(\d{15})')
 _TIME_KEY = len('"time":')
 _encoder = msgspec.json.Encoder()
 _stats = msgspec.json.Decoder(Stats)
@@ -59,20 +60,23 @@ class Pattern:
     """What one run gave, to be given again for runs like it.
 
     Args:
-        events: nodes and gradients, numbered without gaps; what they refer to before the first stays as it is.
+        events: nodes and gradients, numbered without gaps.
         measured: which facts have statistics that differ from run to run: their place among the texts that
             `again` is given, by id.
         places: how many texts it is given.
         time: when the run began, if its nodes say so.
+        outer: numbers of earlier events that differ from run to run; others before the first stay as they are.
 
     """
 
     def __init__(
-        self, events: Sequence[Node | Gradient], measured: Mapping[int, int], *, places: int, time: float = 0.0
-    ) -> None:
+        self, events: Sequence[Node | Gradient], measured: Mapping[int, int], *, places: int, time: float = 0.0,
+        outer: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         self._first = events[0].seq
         self._measured = measured
         self._time = time
+        self._outer = {seq: position for position, seq in enumerate(outer)}
         self._kept = list(events)  # ids in `measured` hold as long as the facts live
         self._rows = [self._row(one) if isinstance(one, Node) else one for one in events]
         self._fixed, self._slots = b"", b""
@@ -83,7 +87,15 @@ class Pattern:
         """How many events a run gives."""
         return len(self._rows)
 
-    def again(self, first: int, step: int, texts: Sequence[bytes] = (), time: float = 0.0) -> Batch:
+    def again(
+        self,
+        first: int,
+        step: int,
+        texts: Sequence[bytes] = (),
+        *,
+        time: float = 0.0,
+        outer: Sequence[int] = (),
+    ) -> Batch:
         """Return the events of a run like the first.
 
         Args:
@@ -91,47 +103,55 @@ class Pattern:
             step: the step it ran in.
             texts: the JSON of the statistics that were measured.
             time: when it began.
+            outer: what stands for the pattern's `outer` numbers.
 
         """
-        given = tuple(texts)
-        return Batch(
-            len(self._rows),
-            partial(self._events, first, step, given, time),
-            partial(self._lines, first, step, given, time),
-        )
+        given = (first, step, tuple(texts), time, outer)
+        return Batch(len(self._rows), partial(self._events, *given), partial(self._lines, *given))
 
-    def _lines(self, first: int, step: int, texts: tuple[bytes, ...], time: float) -> bytes:
+    def _lines(
+        self, first: int, step: int, texts: tuple[bytes, ...], time: float, outer: Sequence[int]
+    ) -> bytes:
         if not self._fixed:
-            return _encoder.encode_lines(self._events(first, step, texts, time))[:-1]
-        texts = (repr(time).encode(), *texts)
+            return _encoder.encode_lines(self._events(first, step, texts, time, outer))[:-1]
+        texts = (repr(time).encode(), *texts, *[b"%d" % seq for seq in outer])
         if _kernel is not None:
             return bytes(_kernel.fill(self._fixed, self._slots, first, step, texts))
         return _fill(self._fixed, self._slots, first, step, texts)
 
-    def _events(self, first: int, step: int, texts: tuple[bytes, ...], time: float) -> list[Event]:
-        return self._built(first, step, [_stats.decode(text) for text in texts], time)
+    def _events(
+        self, first: int, step: int, texts: tuple[bytes, ...], time: float, outer: Sequence[int]
+    ) -> list[Event]:
+        return self._built(first, step, [_stats.decode(text) for text in texts], time, outer)
 
-    def _built(self, first: int, step: int, stats: Sequence[Stats], time: float) -> list[Event]:
+    def _built(
+        self, first: int, step: int, stats: Sequence[Stats], time: float, outer: Sequence[int]
+    ) -> list[Event]:
         shift = first - self._first
         renewed: dict[int, TensorFact] = {}
         made: list[Event] = []
 
+        def moved(seq: int | None) -> int | None:
+            if seq is None or self._stays(seq):
+                return seq
+            return outer[self._outer[seq]] if seq in self._outer else seq + shift
+
         def fact(one: TensorFact) -> TensorFact:
             position = self._measured.get(id(one))
-            if position is None and (one.alias_of is None or one.alias_of < self._first):
+            if position is None and self._stays(one.alias_of):
                 return one
             new = renewed.get(id(one))
             if new is None:
                 new = renewed[id(one)] = msgspec.structs.replace(
                     one,
-                    alias_of=self._moved(one.alias_of, shift),
+                    alias_of=moved(one.alias_of),
                     stats=one.stats if position is None else stats[position],
                 )
             return new
 
         for seq, row in enumerate(self._rows, first):
             if isinstance(row, Gradient):
-                node, producer = self._moved(row.node, shift), self._moved(row.producer, shift)
+                node, producer = moved(row.node), moved(row.producer)
                 made.append(
                     Gradient(
                         seq, step, fact(row.fact), row.name, node, row.output, producer, row.site, row.stage
@@ -143,18 +163,18 @@ class Pattern:
                 outputs = tuple([fact(one) for one in outputs])
                 inputs = tuple([
                     Operand(
-                        fact(one.fact), one.origin, self._moved(one.producer, shift), one.output, one.name,
+                        fact(one.fact), one.origin, moved(one.producer), one.output, one.name,
                         one.role, one.expression,
                     )
                     for one in inputs
                 ])  # fmt: skip
-            forward = self._moved(row.forward, shift)
+            forward = moved(row.forward)
             began = time if row.time and row.time == self._time else row.time
             made.append(_node(seq, step, *row.head, inputs, outputs, forward, *row.middle, began, *row.tail))
         return made
 
-    def _moved(self, seq: int | None, shift: int) -> int | None:
-        return seq if seq is None or seq < self._first else seq + shift
+    def _stays(self, seq: int | None) -> bool:
+        return seq is None or (seq < self._first and seq not in self._outer)
 
     def _row(self, event: Node) -> _Row:
         facts = [*event.outputs, *(one.fact for one in event.inputs)]
@@ -163,8 +183,7 @@ class Pattern:
             tuple(getattr(event, name) for name in _HEAD),
             event.inputs,
             event.outputs,
-            all(id(one) not in self._measured for one in facts)
-            and all(seq is None or seq < self._first for seq in seqs),
+            all(id(one) not in self._measured for one in facts) and all(self._stays(seq) for seq in seqs),
             event.forward,
             tuple(getattr(event, name) for name in _MIDDLE),
             event.time,
@@ -174,7 +193,8 @@ class Pattern:
     def _render(self, events: Sequence[Node | Gradient], count: int) -> None:
         """Encode the events with marks where they differ from run to run, and cut them out again."""
         marks = [Stats(nan=_STATS_MARK + position) for position in range(count)]
-        marked = _encoder.encode_lines(self._built(_SEQ_MARK, _STEP_MARK, marks, _TIME_MARK))[:-1]
+        outside = [_OUTER_MARK + count + position for position in range(len(self._outer))]
+        marked = _encoder.encode_lines(self._built(_SEQ_MARK, _STEP_MARK, marks, _TIME_MARK, outside))[:-1]
         parts: list[bytes] = []
         slots = array("q")
         end = length = 0
@@ -190,14 +210,17 @@ class Pattern:
         for one in _facts(events):
             if id(one) in self._measured:
                 texts[self._measured[id(one)]] = _encoder.encode(one.stats)
-        if self._lines(self._first, step, tuple(texts), self._time) != _encoder.encode_lines(events)[:-1]:
+        if (
+            self._lines(self._first, step, tuple(texts), self._time, tuple(self._outer))
+            != _encoder.encode_lines(events)[:-1]
+        ):
             self._fixed = b""  # a text of the user's looks like a mark of ours
 
 
 def _gaps(marked: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yield position, kind, number and length of each mark."""
     for found in _MARKS.finditer(marked):
-        seq, step, time, stats = found.groups()
+        seq, step, time, stats, outer = found.groups()
         start, end = found.span()
         if seq is not None:
             yield start, _NUMBER, int(seq), end - start
@@ -207,6 +230,8 @@ def _gaps(marked: bytes) -> Iterator[tuple[int, int, int, int]]:
             yield start + _TIME_KEY, _TEXT, 0, end - start - _TIME_KEY
         elif stats is not None:
             yield start, _TEXT, int(stats) + 1, end - start
+        elif outer is not None:
+            yield start, _TEXT, int(outer) + 1, end - start
 
 
 def _facts(events: Sequence[Node | Gradient]) -> Iterator[TensorFact]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from graphdebug.backends.tensorflow.facts import dtype_word
 from graphdebug.model.event import Operand, number
 
-__all__ = ["Asked", "attributes_of"]
+__all__ = ["Asked", "attributes_of", "has_attributes"]
 
 
 class Asked(NamedTuple):
@@ -29,6 +29,11 @@ def attributes_of(op_type: str, asked: Asked) -> dict[str, Any]:
     if reader is None:
         return {}
     return {key: value for key, value in reader(asked).items() if value is not None}
+
+
+def has_attributes(op_type: str) -> bool:
+    """Whether ops of this type can have any."""
+    return op_type in _READERS
 
 
 def _text(value: Any) -> str:

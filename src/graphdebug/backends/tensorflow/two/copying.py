@@ -13,10 +13,13 @@ from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicF
 
 from graphdebug.model.event import Level
 
-__all__ = ["LOOKED_INTO", "SAMPLE", "WIDTHS", "Copy"]
+__all__ = ["LOOKED_INTO", "SAMPLE", "SINGLE", "WIDTHS", "Copy"]
 
 LOOKED_INTO = frozenset({tf.float16, tf.bfloat16, tf.float32, tf.float64})
 """What TensorFlow's summary op can read."""
+
+SINGLE = frozenset({tf.float16, tf.bfloat16, tf.float32})
+"""What single precision holds."""
 
 SAMPLE = 64
 """Elements of a tensor that level `values` keeps."""
@@ -54,6 +57,7 @@ class Copy:
         self._level = level
         self._summaries: list[str] = []
         self._singles: list[str] = []
+        self._elements: list[str] = []
         self._samples: list[str] = []
         self._shapes: list[str] = []
         self._nested: tuple[list[str], list[str]] = ([], [])
@@ -100,6 +104,11 @@ class Copy:
         self._add("Stage", tensors, {"dtypes": list(dtypes), "shared_name": key}, "", "", name=name)
         self.keep(name)
 
+    def elements(self, tensor: str, dtype: tf.DType, device: str) -> None:
+        """Hand out all elements of a small tensor of at most single precision."""
+        flat = self._flat(tensor, dtype, device)
+        self._elements.append(flat if dtype == tf.float32 else self._cast(flat, dtype, device))
+
     def sample(self, tensor: str, dtype: tf.DType, size: int, device: str) -> int:
         """Hand out the elements of a numeric tensor, or 64 of them at equal distances; return how many."""
         flat = self._flat(tensor, dtype, device)
@@ -139,7 +148,7 @@ class Copy:
         if self._singles:
             packed = {"N": len(self._singles), "T": tf.float32, "axis": 0}
             floats.append(self._add("Pack", self._singles, packed, "output", ""))
-        floats += [*self._samples, *self._nested[0]]
+        floats += [*self._elements, *self._samples, *self._nested[0]]
         return self._joined(floats, tf.float32), self._joined([*self._shapes, *self._nested[1]], tf.int64)
 
     def hand_out(self, floats: str, ints: str) -> tuple[bool, bool]:

@@ -13,7 +13,7 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import op_callbacks, op_def_registry
 from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 
-from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
+from graphdebug.backends.tensorflow.attributes import Asked, attributes_of, has_attributes
 from graphdebug.backends.tensorflow.two.handles import name_of_handle, variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
@@ -114,7 +114,8 @@ class _Ops:
                 module=module, site=None if position is None else self._sink.sites.resolve(position),
                 inputs=operands, outputs=facts, forward=forward,
                 mutates=(0,) if family == "assign" and made else (),
-                attributes=_attributes(observer, op_type, inputs, attrs, operands),
+                attributes=_attributes(observer, op_type, inputs, attrs, operands)
+                if has_attributes(op_type) else {},
                 time=self._sink.now(), thread=0 if thread == _MAIN_THREAD else thread,
             )
         )  # fmt: skip

@@ -227,7 +227,9 @@ class Failing:
         empty = Records(np.zeros(0, np.float32), np.zeros(0, np.int64), lambda _key, _dtypes: ())
         names = list(refs)
         plan.outputs = [refs[name] for name in names]
-        return dict(zip(names, run.play(plan, empty, arguments), strict=True))
+        results = run.play(plan, empty, arguments)
+        self._observer.emit_all(run.events)
+        return dict(zip(names, results, strict=True))
 
 
 def watch_errors(failing: Failing, observer: Observer) -> Callable[[], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -14,8 +15,10 @@ from tensorflow.python.eager import context
 from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
 
 from graphdebug.backends.tensorflow.messages import node_name
+from graphdebug.backends.tensorflow.two.again import Again, Call
 from graphdebug.backends.tensorflow.two.compiled import Compiled
-from graphdebug.backends.tensorflow.two.failing import Call, Failing
+from graphdebug.backends.tensorflow.two.failing import Call as FailedCall
+from graphdebug.backends.tensorflow.two.failing import Failing
 from graphdebug.backends.tensorflow.two.ledger import Made, Recent
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.optimized import plain_path
@@ -27,6 +30,9 @@ from graphdebug.model.event import Notice, TensorFact
 from graphdebug.model.site import Position
 
 __all__ = ["watch_functions"]
+
+_KINDS = 8
+"""Kinds of calls of a function that are kept as patterns."""
 
 
 def watch_functions(observer: Observer, failing: Failing) -> Callable[[], None]:
@@ -127,14 +133,35 @@ class _Functions:
     ) -> None:  # fmt: skip
         floats = next((one.numpy() for one in extras if one.dtype == tf.float32), np.zeros(0, np.float32))
         ints = next((one.numpy() for one in extras if one.dtype == tf.int64), np.zeros(0, np.int64))
+        call = Call(arguments, floats, ints, position, began)
+        if self._plays_again(plan, call, outputs):
+            return
         site = None if position is None else self._sink.sites.resolve(position)
         forward = next((run for one in arguments if (run := self._runs.get(one.seq or -1))), None)
         run = Run(self._observer, site, began, forward)
         results = run.play(plan, Records(floats, ints, self._staged), arguments, seen)
+        self._observer.emit_all(run.events)
         for tensor, made in zip(outputs, results, strict=False):
             self._observer.ledger.made[tensor._id] = made
             if made.seq is not None:
                 self._runs[made.seq] = run
+        if plan.repeats:
+            with suppress(ValueError):
+                plan.alike.append(Again(plan, self._observer.level, run, call, results))
+                del plan.alike[:-_KINDS]
+
+    def _plays_again(self, plan: Plan, call: Call, outputs: Sequence[Any]) -> bool:
+        """Render the nodes of a call from those of a call like it, if there was one."""
+        for again in plan.alike:
+            texts = again.texts(call)
+            if texts is not None:
+                first = self._sink.next_seqs(again.pattern.size)
+                self._observer.emit_all(again.batch(self._sink, first, texts, call))
+                results = again.results(first, texts, call)
+                for tensor, made in zip(outputs, results, strict=False):
+                    self._observer.ledger.made[tensor._id] = made
+                return True
+        return False
 
     def _staged(self, key: str, dtypes: Sequence[tf.DType]) -> Sequence[np.ndarray]:
         """Take the next record that a body of a loop or a branch has put aside."""
@@ -220,8 +247,9 @@ class _Functions:
         site = None if position is None else self._sink.sites.resolve(position)
         run = Run(self._observer, site, self._sink.now(), None)
         entry, operands, seq = run.raised(path, arguments, seen)
+        self._observer.emit_all(run.events)
         given = [one.operand(role) for one, (_, role) in zip(operands, entry.inputs, strict=True)]
-        self._failing.keep(error, Call(
+        self._failing.keep(error, FailedCall(
             entry.op, given, entry.attributes, "function", entry.phase, None, entry.name, entry.module,
             entry.sites, seq, message.strip(), reached if len(path) == 1 else (),
         ))  # fmt: skip
@@ -241,6 +269,9 @@ class _Functions:
         finally:
             state.busy = False
         self._plans[name] = plan
+        whole = name.startswith(b"__inference")  # no tape will ask for its nodes
+        fixed = not plan.compiled and not any(plan.controls())
+        plan.repeats = whole and fixed and self._observer.level != "values"
         if plan.compiled:
             self._tell_compiled(plan)
         return plan

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from math import prod
 from types import FrameType
 from typing import Any
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 from msgspec.structs import replace
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import array_fact, device_word, dtype_word
+from graphdebug.backends.tensorflow.packs import CODES, kernel
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made
 from graphdebug.backends.tensorflow.two.links import Links
+from graphdebug.model.batch import Batch
 from graphdebug.model.event import Event, Family, Level, Phase, Stats, TensorFact, number
 from graphdebug.options import Options
 
@@ -33,6 +38,16 @@ _UNSEEN = frozenset((tf.resource.as_datatype_enum, tf.variant.as_datatype_enum))
 
 _BATCH = 512
 """Events that are held back before they are written."""
+
+_LAST_FLOAT = 3
+"""The kernel's numbers up to this one are of floating point types."""
+
+_CODES = {
+    getattr(tf, word).as_datatype_enum: code for word, code in CODES.items() if word != "bfloat16"
+} if kernel is not None else {}  # fmt: skip
+"""The kernel's numbers for the dtypes that Python's buffers know, by TensorFlow's number for them."""
+
+_stats = msgspec.json.Decoder(Stats)
 
 _DOT = frozenset({"float32", "float64"})
 
@@ -66,6 +81,7 @@ class Observer:
         what it raises is the user's."""
         self._held: list[Event] = []
         self._facts: dict[Any, TensorFact] = {}
+        self._count = 0
 
     def emit(self, event: Event) -> None:
         """Write an event, now or with the next ones."""
@@ -74,6 +90,18 @@ class Observer:
             self.fresh.append(event)
         if len(self._held) >= _BATCH:
             self.drain()
+
+    def emit_all(self, events: Sequence[Event]) -> None:
+        """Write events behind those held back, now or with the next ones; a batch is written as it is."""
+        if self.fresh is not None:
+            self.fresh.extend(events)
+        if not isinstance(events, Batch):
+            self._held.extend(events)
+            if len(self._held) >= _BATCH:
+                self.drain()
+            return
+        self.drain()
+        self.sink.emit(events)
 
     def drain(self) -> None:
         """Write all that is held back."""
@@ -130,10 +158,16 @@ class Observer:
 
         """
         enum = tensor._datatype_enum()
-        key = (tensor._shape_tuple(), enum, tensor.device)
+        shape = tensor._shape_tuple()
+        key = (shape, enum, tensor.device if self._devices() > 1 else "")
         level = self.level
         if level == "shapes" or not look or enum in _UNSEEN:
             return self._plain(key, None)
+        code = _CODES.get(enum)
+        if code is not None and level != "values":
+            found = self._seen_by_kernel(tensor, key, code)
+            if found is not None:
+                return found
         array = self.elements(tensor)
         if array is None:
             return self._plain(key, None)
@@ -144,6 +178,29 @@ class Observer:
             if stats is not None:
                 return replace(self._plain(key, True), stats=stats)
         return array_fact(array, level, dtype=_dtype(enum), device=device_word(tensor.device))
+
+    def _seen_by_kernel(self, tensor: Any, key: Any, code: int) -> TensorFact | None:
+        """Return the fact of a finite tensor in main memory, looked at where it lies; None of any other."""
+        try:
+            if self.level == "health":
+                finite = None if code > _LAST_FLOAT else True
+                return self._plain(key, finite) if kernel.all_finite(tensor, code) else None
+            size = prod(key[0])
+            texts = kernel.stats_texts(tensor, _counts(size), code) if size else None
+        except (BufferError, ValueError, TypeError, RuntimeError):
+            return None  # it lies elsewhere, or is not of a type that has a buffer
+        if texts is None:
+            return None
+        known = self._plain(key, None if code > _LAST_FLOAT else True)
+        return TensorFact(
+            known.shape, known.dtype, known.device, finite=known.finite, stats=_stats.decode(texts[0])
+        )
+
+    def _devices(self) -> int:
+        """Return how many devices eager ops run on; an op has run, so asking starts nothing."""
+        if not self._count:
+            self._count = len(tf.config.list_logical_devices())
+        return self._count
 
     def elements(self, tensor: Any) -> np.ndarray | None:
         """Return the elements of an eager tensor without a copy where it is in main memory, or None."""
@@ -175,6 +232,11 @@ class Observer:
                 self._facts.clear()
             self._facts[key, finite] = cached
         return cached
+
+
+@lru_cache(maxsize=4096)
+def _counts(size: int) -> bytes:
+    return size.to_bytes(8, sys.byteorder)
 
 
 def _is_finite(array: np.ndarray) -> bool | None:

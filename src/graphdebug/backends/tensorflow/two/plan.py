@@ -73,6 +73,8 @@ class Slots:
 
     floats: list[tuple[int, int]] = field(default_factory=list)
     """Entry and output of each summary of numbers."""
+    elements: list[tuple[int, int, int]] = field(default_factory=list)
+    """Entry, output and size of each small tensor whose elements come out."""
     values: list[tuple[int, int, int]] = field(default_factory=list)
     """Entry, output and number of each sample of values."""
     shapes: list[tuple[int, int, int]] = field(default_factory=list)
@@ -116,6 +118,10 @@ class Plan:
     """Whether XLA compiles it: then nothing in it can be looked at."""
     added: list[str] = field(default_factory=list)
     """Names of the functions made for this plan."""
+    repeats: bool = False
+    """Whether each call runs the same nodes, and none of them is asked for later."""
+    alike: list[Any] = field(default_factory=list)
+    """Calls as patterns for those like them (`again.Again`)."""
     _expected: list[list[TensorFact]] | None = None
 
     @property

@@ -12,8 +12,10 @@ from tensorflow.python.framework import tensor_util
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.facts import static_fact
+from graphdebug.backends.tensorflow.packs import SMALL as FEW
+from graphdebug.backends.tensorflow.packs import kernel
 from graphdebug.backends.tensorflow.sites import build_sites
-from graphdebug.backends.tensorflow.two.copying import LOOKED_INTO, SMALL, Copy
+from graphdebug.backends.tensorflow.two.copying import LOOKED_INTO, SINGLE, SMALL, Copy
 from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.backends.tensorflow.two.incoming import incoming_gradients
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
@@ -231,6 +233,10 @@ class _Planner:
                 continue
             if dtype in LOOKED_INTO:
                 size = tensor.shape.num_elements()
+                if self._level == "stats" and size and size <= FEW and dtype in SINGLE and kernel is not None:
+                    copy.elements(reference, dtype, node.device)
+                    slots.elements.append((index, output, size))
+                    continue
                 copy.look(reference, dtype, node.device, large=size is None or size > SMALL)
                 slots.floats.append((index, output))
             if self._level == "values" and tensor.shape.is_fully_defined() and dtype != tf.string:

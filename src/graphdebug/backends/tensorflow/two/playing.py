@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as replaced
 from typing import Any
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 from msgspec.structs import replace
 
+from graphdebug.backends.tensorflow.facts import array_fact
+from graphdebug.backends.tensorflow.packs import kernel
 from graphdebug.backends.tensorflow.two.copying import WIDTHS
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.plan import Entry, Gradients, Plan, Ref, Slots
 from graphdebug.model.event import Family, Gradient, Level, Node, Site, Stats, TensorFact, number
 
-__all__ = ["Records", "Run"]
+__all__ = ["Records", "Run", "summed"]
 
 _CANCELLED = 1e-4
 """A variance below this part of the squared mean is lost in single precision: then none is given."""
+
+
+_stats = msgspec.json.Decoder(Stats)
 
 
 class Records:
@@ -90,7 +97,10 @@ class _Facts:
         rows = np.flatnonzero(first[:, 2:].any(axis=1)) if level == "health" else range(count)
         for row in rows:
             index, output = slots.floats[row]
-            self.of[index][output] = _summed(self.of[index][output], first[row], second[row])
+            self.of[index][output] = summed(self.of[index][output], first[row], second[row])
+        for index, output, size in slots.elements:
+            elements = records.floats(size)
+            self.of[index][output] = _looked_at(self.of[index][output], elements)
         for index, output, size in slots.values:
             values = tuple(number(float(value)) for value in records.floats(size))
             self.of[index][output] = replace(self.of[index][output], values=values)
@@ -116,12 +126,16 @@ class Run:
         self.nodes: dict[str, list[int]] = {}
         self._round = 0
         """Iterations of the loop being played that have been played: a backward loop goes from the last one on."""
+        self.events: list[Node | Gradient] = []
+        """What it made, to be emitted by the caller."""
+        self.facts: list[list[TensorFact]] = []
+        """Of the outputs of the entries of the plan that was played last."""
 
     def play(
         self, plan: Plan, records: Records, arguments: Sequence[Made],
         seen: Mapping[int, Sequence[TensorFact]] | None = None,
     ) -> list[Made]:  # fmt: skip
-        """Emit the nodes of one run of `plan`, and return where its outputs came from.
+        """Make the nodes of one run of `plan`, and return where its outputs came from.
 
         Args:
             plan: what ran.
@@ -140,6 +154,7 @@ class Run:
             if entry.control is not None and index in facts.controls:
                 results = self._bodies(entry, facts.controls[index], records, inputs)
             made.append(self._node(entry, facts.of[index], inputs, results))
+        self.facts = facts.of
         for gradient in plan.gradients:
             self._gradient(gradient, _resolve(gradient.ref, made, arguments))
         return [_resolve(ref, made, arguments) for ref in plan.outputs]
@@ -148,7 +163,7 @@ class Run:
         self, path: Sequence[tuple[Plan, int]], arguments: Sequence[Made],
         seen: Mapping[int, Sequence[TensorFact]],
     ) -> tuple[Entry, list[Made], int]:  # fmt: skip
-        """Emit the nodes that led to the op that raised, and that op; return it, its operands and its number.
+        """Make the nodes that led to the op that raised, and that op; return it, its operands and its number.
 
         Args:
             path: the op's plan and entry, behind those of the branches and loops it is in.
@@ -206,7 +221,7 @@ class Run:
             operands = [*operands[:1], *(one.operand("input") for one in results)]
         self._ledger.ran[seq] = Ran(entry.op, tuple(inputs), function, family)
         sites = entry.sites
-        observer.emit(
+        self.events.append(
             Node(
                 seq, sink.step, entry.op, function, family, "tensorflow", "function", entry.phase, entry.name,
                 entry.module, site=sites[0] if sites else None, run_site=self._run_site, callers=sites[1:],
@@ -240,7 +255,7 @@ class Run:
             return
         node = self._made_in_forward(gradient.forward) if gradient.forward else None
         if gradient.variable or node is not None:
-            self._observer.emit(
+            self.events.append(
                 Gradient(
                     sink.next_seq(), sink.step, made.fact, gradient.variable, node, gradient.output,
                     producer=made.seq,
@@ -260,7 +275,16 @@ def _resolve(ref: Ref, made: Sequence[Sequence[Made]], arguments: Sequence[Made]
 _NOTHING = Made(TensorFact(None, ""), "unknown")
 
 
-def _summed(fact: TensorFact, summary: np.ndarray, singles: np.ndarray) -> TensorFact:
+def _looked_at(fact: TensorFact, elements: np.ndarray) -> TensorFact:
+    """Return `fact` with the statistics of its elements."""
+    texts = kernel.stats_texts(elements, array("q", [elements.size]).tobytes(), 0)
+    if texts is None:
+        found = array_fact(elements, "stats")
+        return replace(fact, finite=found.finite, stats=found.stats)
+    return replace(fact, finite=True, stats=_stats.decode(texts[0]))
+
+
+def summed(fact: TensorFact, summary: np.ndarray, singles: np.ndarray) -> TensorFact:
     """Return `fact` with its statistics: var = mean of squares - square of the mean, where that is not lost."""
     size, neg_inf, pos_inf, nan = (int(value) for value in summary[1:5])
     finite = not (neg_inf or pos_inf or nan)

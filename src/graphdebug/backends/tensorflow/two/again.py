@@ -1,0 +1,172 @@
+"""Again: a call of a function that is like an earlier one, whose nodes are rendered from the earlier ones."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from graphdebug.backends.pattern import Pattern
+from graphdebug.backends.protocol import Sink
+from graphdebug.backends.tensorflow.packs import kernel
+from graphdebug.backends.tensorflow.two.copying import WIDTHS
+from graphdebug.backends.tensorflow.two.ledger import Made
+from graphdebug.backends.tensorflow.two.plan import Plan, Slots
+from graphdebug.backends.tensorflow.two.playing import Run, summed
+from graphdebug.model.batch import Batch
+from graphdebug.model.event import Level, Stats, TensorFact
+
+__all__ = ["Again", "Call"]
+
+_encoder = msgspec.json.Encoder()
+_stats = msgspec.json.Decoder(Stats)
+
+
+class Call(NamedTuple):
+    """One call of a function."""
+
+    arguments: Sequence[Made]
+    floats: np.ndarray
+    """What it handed out: summaries of numbers."""
+    ints: np.ndarray
+    position: Any
+    """The user's place that called it."""
+    began: float
+
+
+class Again:
+    """A call as a pattern for those like it.
+
+    Args:
+        plan: of the function; it has no loops and branches.
+        level: how much is recorded.
+        run: the nodes that the call made.
+        call: the call.
+        results: where the function's outputs came from.
+
+    Raises:
+        ValueError: other calls can't be rendered from this one.
+
+    """
+
+    def __init__(self, plan: Plan, level: Level, run: Run, call: Call, results: Sequence[Made]) -> None:
+        events = run.events
+        if not events or events[-1].seq - events[0].seq != len(events) - 1:
+            raise ValueError("the nodes are not numbered in a row")
+        self._plan, self._level = plan, level
+        self._call, self._results = call, results
+        self._first = events[0].seq
+        seqs = [one.seq for one in call.arguments if one.seq is not None]
+        self._outer = list(dict.fromkeys(seqs))
+        self._same = [seqs.index(seq) for seq in seqs]
+        self._ints = call.ints.tobytes()
+        places = [slot for slots in plan.slots for slot in _places(slots)] if level == "stats" else []
+        facts = [run.facts[index][output] for index, output in places]
+        if any(fact.finite is False or fact.stats is None for fact in facts):
+            raise ValueError("a tensor is not finite or empty")
+        measured = {id(fact): position for position, fact in enumerate(facts)}
+        for one in call.arguments:
+            if one.fact.stats is not None:
+                measured.setdefault(id(one.fact), len(places))
+                places.append((0, 0))
+        self._measured: Mapping[int, int] = measured
+        self.pattern = Pattern(
+            events, measured, places=len(places), time=call.began, outer=self._outer
+        )  # fmt: skip
+
+    def texts(self, call: Call) -> Sequence[bytes] | None:
+        """Return the statistics of another call, arguments last; None if it is not like this one."""
+        mine = self._call
+        if call.position != mine.position or len(call.arguments) != len(mine.arguments):
+            return None
+        if not all(
+            one is other or _alike(one, other)
+            for one, other in zip(call.arguments, mine.arguments, strict=True)
+        ):
+            return None
+        if call.ints.tobytes() != self._ints:
+            return None
+        seqs = [one.seq for one in call.arguments if one.seq is not None]
+        if [seqs.index(seq) for seq in seqs] != self._same:
+            return None
+        found: list[bytes] = []
+        at = 0
+        for slots in self._plan.slots:
+            at = self._read(slots, call.floats, at, found)
+            if at < 0:
+                return None
+        found += [_encoder.encode(one.fact.stats) for one in call.arguments if one.fact.stats is not None]
+        return found
+
+    def batch(self, sink: Sink, first: int, texts: Sequence[bytes], call: Call) -> Batch:
+        """Return the events of that call."""
+        outer = list(dict.fromkeys(one.seq for one in call.arguments if one.seq is not None))
+        return self.pattern.again(first, sink.step, texts, time=call.began, outer=outer)
+
+    def results(self, first: int, texts: Sequence[bytes], call: Call) -> list[Made]:
+        """Return where the outputs of that call came from."""
+        arguments = {id(one): other for one, other in zip(self._call.arguments, call.arguments, strict=True)}
+        return [arguments.get(id(one)) or self._moved(one, first, texts) for one in self._results]
+
+    def _moved(self, one: Made, first: int, texts: Sequence[bytes]) -> Made:
+        if one.seq is None or one.seq < self._first:
+            return one
+        fact, shift = one.fact, first - self._first
+        position = self._measured.get(id(fact))
+        if position is not None:
+            fact = replace(fact, stats=_stats.decode(texts[position]))
+        if fact.alias_of is not None and fact.alias_of >= self._first:
+            fact = replace(fact, alias_of=fact.alias_of + shift)
+        return one._replace(fact=fact, seq=one.seq + shift)
+
+    def _read(self, slots: Slots, floats: np.ndarray, at: int, found: list[bytes]) -> int:
+        """Read the summaries of one function; return where the next begin, -1 if it is not like this one."""
+        summary, singles = WIDTHS[self._level]
+        count = len(slots.floats)
+        second = at + count * summary
+        end = second + count * singles
+        if count:
+            rows = floats[at:second].reshape(count, summary)
+            if rows[:, 2:].any():
+                return -1
+            numbers = floats[second:end].reshape(count, singles)
+            for row in range(count) if singles else ():
+                fact = summed(_NOTHING, rows[row], numbers[row])
+                if fact.stats is None or not rows[row, 1]:
+                    return -1
+                found.append(_encoder.encode(fact.stats))
+        if slots.elements:
+            counts = [size for _, _, size in slots.elements]
+            elements = floats[end : end + sum(counts)]
+            texts = kernel.stats_texts(elements, array("q", counts).tobytes(), 0)
+            if texts is None:
+                return -1
+            found += texts
+            end += sum(counts)
+        return end
+
+
+_NOTHING = TensorFact(None, "")
+
+
+def _places(slots: Slots) -> list[tuple[int, int]]:
+    return [*slots.floats, *((index, output) for index, output, _ in slots.elements)]
+
+
+def _alike(one: Made, other: Made) -> bool:
+    """Whether two arguments differ at most in the node that made them and in their statistics."""
+    mine, its = one.fact, other.fact
+    return (
+        (one.origin, one.output, one.name) == (other.origin, other.output, other.name)
+        and (one.seq is None) == (other.seq is None)
+        and (mine.shape, mine.dtype, mine.device, mine.finite) == (its.shape, its.dtype, its.device, its.finite)
+        and mine.finite is not False
+        and mine.alias_of is None
+        and its.alias_of is None
+        and mine.unchecked == its.unchecked
+        and (mine.stats is None) == (its.stats is None)
+    )  # fmt: skip
