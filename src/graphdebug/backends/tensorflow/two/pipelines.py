@@ -73,7 +73,10 @@ class Pipelines:
         if len(found) != 1:
             return None
         graph, path, _ = found[0]
-        return self._run().raised(path, self._arguments(graph, ()), {})
+        run = self._run()
+        raised = run.raised(path, self._arguments(graph, ()), {})
+        self._observer.emit_all(run.events)
+        return raised
 
     def _named(self, graph: Any, message: str) -> Iterator[tuple[Any, Any]]:
         plan, _ = read_graph(self._observer, graph)
@@ -95,7 +98,9 @@ class Pipelines:
         )
         site = functions[-1][1]
         self._observer.emit(Notice(first, "blind", text, site))
-        facts = sorted((one for one in elements if one.fact.dtype), key=lambda one: "float" not in one.fact.dtype)
+        facts = sorted(
+            (one for one in elements if one.fact.dtype), key=lambda one: "float" not in one.fact.dtype
+        )
         if not facts:
             return None
         sink, outputs = self._observer.sink, tuple(one.fact for one in facts)
@@ -121,7 +126,9 @@ class Pipelines:
                 functions.append((code.co_name, site))
             plan.outputs = [refs[tensor.name] for tensor in graph.outputs if tensor.name in refs]
             empty = Records(np.zeros(0, np.float32), np.zeros(0, np.int64), lambda _key, _dtypes: ())
-            made = self._run().play(plan, empty, self._arguments(graph, parts))
+            run = self._run()
+            made = run.play(plan, empty, self._arguments(graph, parts))
+            self._observer.emit_all(run.events)
             if "Filter" not in kind:
                 parts = made if "MapDataset" in kind and "Flat" not in kind else []
         return parts
@@ -145,7 +152,9 @@ def named_in(message: str, name: str, function: str) -> bool:
     """Whether a message of the runtime is about op `name` of a function of tf.data."""
     tags = [one for one in _FUNCTION.findall(message) if "__wrapped__" not in one]
     named = node_name(message)
-    return named == name and (not tags or not function or tags[-1] in (function, "")) or named.endswith(f"/{name}")
+    return (
+        named == name and (not tags or not function or tags[-1] in (function, "")) or named.endswith(f"/{name}")
+    )
 
 
 def _graphs(dataset: Any, maps: int = 0) -> Iterator[tuple[Any, int]]:
