@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.diagnosis import torch_clean, torch_faults
+from tests.diagnosis import torch_clean, torch_faults, torch_trained, torch_trained_clean
 from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs
 
 KINDS = {
@@ -35,6 +35,27 @@ KINDS = {
     "lists_to_tensor": "unknown",
 }
 
+TRAINED = {
+    "layers_in_a_plain_list": "untrained_parameter",
+    "loss_made_anew": "no_gradient",
+    "two_optimizers_of_one_model": "untrained_parameter",
+    "batch_taken_for_time": "shape_mismatch",
+    "state_in_another_order": "shape_mismatch",
+    "one_instance_of_a_block": "shape_mismatch",
+    "sequence_moved_to_a_device": "shape_mismatch",
+    "one_image_without_its_batch": "shape_mismatch",
+    "one_hot_labels_from_a_loader": "target_mismatch",
+    "class_numbers_with_a_channel": "target_mismatch",
+    "parameter_of_another_dtype": "dtype_mismatch",
+    "joined_along_the_batch": "shape_mismatch",
+    "state_carried_over": "backward_twice",
+    "noise_without_its_image": "shape_mismatch",
+    "norm_over_the_last_axis": "shape_mismatch",
+    "nan_refused_by_a_distribution": "nonfinite",
+    "whole_division_of_a_range": "integer_division",
+    "layer_of_a_captured_graph": "shape_mismatch",
+}
+
 
 @pytest.fixture(autouse=True)
 def _seeded():
@@ -50,3 +71,17 @@ def test_the_marked_line_is_named_first(name, tmp_path):
 @pytest.mark.parametrize("name", programs(torch_clean))
 def test_a_clean_program_is_not_accused(name):
     assert_not_accused(torch_clean, name)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_marked_line_of_a_training_program_is_named_first(name, tmp_path):
+    assert_named_first(torch_trained, name, TRAINED[name], tmp_path)
+
+
+def test_each_training_program_has_its_kind():
+    assert set(programs(torch_trained)) == set(TRAINED)
+
+
+@pytest.mark.parametrize("name", programs(torch_trained_clean))
+def test_a_clean_training_program_is_not_accused(name):
+    assert_not_accused(torch_trained_clean, name)

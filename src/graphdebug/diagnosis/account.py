@@ -13,8 +13,8 @@ from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, Te
 from graphdebug.model.finding import Candidate
 
 __all__ = [
-    "Account", "call", "compiled_with", "data_entry", "made_by", "named_layer", "operand_origin", "sized_by",
-    "told_by", "trained_on",
+    "Account", "call", "compiled_with", "data_entry", "last_layer", "made_by", "named_layer", "operand_origin",
+    "sized_by", "told_by", "trained_on",
 ]  # fmt: skip
 
 _TRAINING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|evaluate|predict|train_on_batch|test_on_batch)\(")
@@ -62,6 +62,7 @@ def made_by(node: Node, why: str = "") -> list[Candidate]:
 def operand_origin(evidence: Evidence, operand: Operand, failure: Failure, why: str) -> list[Candidate]:
     """Return the line that made an operand: its declaration, its producer, or where its data came from."""
     provenance = evidence.provenance
+    operand = provenance.sample(operand)
     site = provenance.site(operand) or provenance.root_site(operand, failure.frames)
     if site is None:
         return []
@@ -116,3 +117,21 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     site, passed = found
     setter = [Candidate(site, "declaration", f"sets the {size}", declared.name)]
     return [*setter, *own] if passed else [*own, *setter]
+
+
+def last_layer(evidence: Evidence, operand: Operand) -> list[Candidate]:
+    """Return the declaration of the last layer with weights on the way to `operand`."""
+    _, links = evidence.provenance.way(operand)
+    for node, _ in reversed(links):
+        for one in node.inputs:
+            stored = evidence.provenance.stored(one) if node.family in ("linear", "matmul", "conv") else None
+            site = evidence.provenance.site(stored) if stored is not None else None
+            if site is not None:
+                return [
+                    Candidate(
+                        site,
+                        "declaration",
+                        f"{named_layer(evidence, node.module) or node.function} declares the width",
+                    )
+                ]
+    return []

@@ -14,7 +14,16 @@ from graphdebug.model.finding import Candidate, Finding
 __all__ = ["explain", "unknown"]
 
 Rule = Callable[[Evidence, Failure], Finding | None]
-_MISUSES = ("backward_twice", "no_gradient", "uninitialized", "unfed", "other_graph", "finalized", "memory")
+_MISUSES = (
+    "not_a_tensor",
+    "backward_twice",
+    "no_gradient",
+    "uninitialized",
+    "unfed",
+    "other_graph",
+    "finalized",
+    "memory",
+)
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_MISUSES, misuse.explain),
     "shape": shape.explain,

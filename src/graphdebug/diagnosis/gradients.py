@@ -8,20 +8,18 @@ update of about a thousandth of the weights), IEEE 754 (an update below the spac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import prod, sqrt
 from statistics import median
 
+from graphdebug.diagnosis import untrained
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.numbers import optimizer_line
-from graphdebug.diagnosis.words import listing
-from graphdebug.model.event import Declaration, Gradient, Node, Site
+from graphdebug.diagnosis.tracks import LEAST_STEPS, Track, declared_by, optimizers
+from graphdebug.model.event import Gradient, Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["EXPLODED", "LEAST_STEPS", "TOO_LARGE", "VANISHED", "GradientWatch"]
 
-LEAST_STEPS = 3
-"""Steps a gradient must behave so before anything is said of it."""
 EXPLODED = 1e3
 """Growth of the norm of all gradients over the run, from the median of the first steps."""
 VANISHED = 1e-5
@@ -33,25 +31,6 @@ _LOST = {"float16": 2.0**-12, "bfloat16": 2.0**-9, "float32": 2.0**-25, "float64
 _KEPT = 32
 
 
-@dataclass(slots=True)
-class _Track:
-    """One parameter over the steps."""
-
-    elements: int
-    rank: int
-    dtype: str
-    first: Gradient
-    steps: int = 0
-    norms: list[float] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-    """L2 norms of the parameter after its updates."""
-
-    @property
-    def size(self) -> float:
-        """Root mean square of the gradient's elements, the median over the steps kept."""
-        return median(self.norms) / sqrt(max(self.elements, 1)) if self.norms else 0.0
-
-
 class GradientWatch:
     """Collects the gradients and updates of each parameter; the sizes need the level ``stats``."""
 
@@ -59,7 +38,7 @@ class GradientWatch:
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, Track] = {}
         self._norms: list[float] = []
         self._squares = 0.0
         self._steps = 0
@@ -74,7 +53,7 @@ class GradientWatch:
         track = self._tracks.get(gradient.name)
         if track is None:
             shape = fact.shape or ()
-            track = _Track(prod(size or 1 for size in shape), len(shape), fact.dtype, gradient)
+            track = Track(prod(size or 1 for size in shape), len(shape), fact.dtype, gradient)
             self._tracks[gradient.name] = track
         track.steps += 1
         if fact.stats is not None and fact.stats.l2 is not None and fact.finite is not False:
@@ -108,31 +87,9 @@ class GradientWatch:
 
     def findings(self) -> Sequence[Finding]:
         """Return what the steps show, missing gradients first."""
-        ways = (self._missing, self._exploding, self._dead_units, self._vanishing, self._too_large, self._lost)
-        return [found for way in ways if (found := way()) is not None]
-
-    def _missing(self) -> Finding | None:
-        """Parameters that an optimizer was given and that never got a gradient, while others did."""
-        steps = max((track.steps for track in self._tracks.values()), default=0)
-        if steps < LEAST_STEPS:
-            return None
-        given = [name for one in self._optimizers() for name in one.attributes.get("parameters", ())]
-        missing = [name for name in dict.fromkeys(given) if name not in self._tracks]
-        sites = [(name, self._site(name)) for name in missing]
-        named = [
-            Candidate(site, "declaration", f"declares {name}", name) for name, site in sites if site is not None
-        ]
-        if not missing or not named:
-            return None
-        line = self._optimizer()
-        return self._evidence.finding(
-            "missing_gradient", what=f"{listing(missing[:4])} never got a gradient in {steps} steps",
-            candidates=[*named, *([Candidate(line, "step", "the optimizer has it")] if line else [])],
-            confidence=0.6, when="nothing failed",
-            body=[f"  {len(missing)} of the {len(set(given))} parameters it was given have no gradient",
-                  "  they are not used in forward, or the graph is cut behind them (detach, no_grad, numpy)"],
-            tries=["use them in forward, or leave them out of the optimizer"],
-        )  # fmt: skip
+        ways = (self._exploding, self._dead_units, self._vanishing, self._too_large, self._lost)
+        found = [one for way in ways if (one := way()) is not None]
+        return [*untrained.findings(self._evidence, self._tracks), *found]
 
     def _exploding(self) -> Finding | None:
         if len(self._norms) < 2 * LEAST_STEPS:
@@ -226,7 +183,7 @@ class GradientWatch:
         Ba 2015, section 2.1).
         """
         made: dict[str, float] = {}
-        for one in self._optimizers():
+        for one in optimizers(self._evidence):
             rate = one.attributes.get("lr")
             for name in one.attributes.get("parameters", ()):
                 track = self._tracks.get(name)
@@ -240,18 +197,9 @@ class GradientWatch:
                     made[name] = rate * sqrt(track.elements) / size
         return made
 
-    def _optimizers(self) -> list[Declaration]:
-        return [one for one in self._evidence.provenance.declarations() if "lr" in one.attributes]
-
     def _optimizer(self) -> Site | None:
         steps = self._evidence.steps
         return optimizer_line(self._evidence, steps[-1]) if steps else None
 
-    def _site(self, name: str) -> Site | None:
-        provenance = self._evidence.provenance
-        declared = provenance.declared(name.rpartition(".")[0]) or provenance.declared(name)
-        return declared.site if declared is not None else None
-
     def _declared(self, name: str) -> list[Candidate]:
-        site = self._site(name)
-        return [Candidate(site, "declaration", f"declares {name}", name)] if site is not None else []
+        return declared_by(self._evidence, name)

@@ -77,11 +77,20 @@ class IntegerWatch:
             return None
         stats = divided.stats
         highest = (
-            float(stats.max) if stats is not None and stats.max is not None else _HIGHEST.get(divided.dtype)
-        )
+            float(stats.max) if stats is not None and stats.max is not None
+            else self._range_end(node.inputs[0]) or _HIGHEST.get(divided.dtype)
+        )  # fmt: skip
         if highest is None:
             return divisor if divisor in _BYTE_SCALE else None
         return divisor if 0 < highest <= divisor else None
+
+    def _range_end(self, operand: Operand) -> float | None:
+        """Return the end of the range of numbers that an operand is, whatever its shape."""
+        made = self._evidence.provenance.node(operand.producer)
+        while made is not None and made.family == "reshape" and made.inputs:
+            made = self._evidence.provenance.node(made.inputs[0].producer)
+        stop = made.attributes.get("stop") if made is not None and made.family == "fill" else None
+        return float(stop) if isinstance(stop, int | float) and stop > 0 else None
 
     def _divisor(self, node: Node) -> float | None:
         """Return the number that a node divides by: recorded, or read off the line."""

@@ -25,6 +25,7 @@ _WHAT = {
     "other_graph": "a node of another graph was used",
     "finalized": "a node was added to a finalized graph",
     "memory": "out of memory",
+    "not_a_tensor": "a call that takes a tensor was given something else",
 }
 _TRIES: dict[str, Sequence[str]] = {
     "backward_twice": ("compute the loss anew in each step", "keep state across steps detached: h = h.detach()",
@@ -34,6 +35,7 @@ _TRIES: dict[str, Sequence[str]] = {
     "unfed": ("give it in feed_dict, or fetch only what does not need it",),
     "other_graph": ("build and run within one graph: with graph.as_default()",),
     "finalized": ("build every node before the loop (a new op in each step also leaks)",),
+    "not_a_tensor": ("take the tensor out of what the call before returns: out, state = layer(x)",),
     "memory": ("a smaller batch", "no_grad() where no gradient is needed"),
 }  # fmt: skip
 
@@ -98,16 +100,29 @@ def _backward_twice(evidence: Evidence, failure: Failure) -> tuple[list[Candidat
     first = failure.detail.get("first")
     site = Site(**first) if isinstance(first, dict) and "file" in first else first
     carried = _carried(evidence, failure)
-    named = [one for node in carried for one in made_by(node, f"the {node.function} made in step {node.step}")]
+    named = [one for node in carried for one in _carrying(failure, node)]
     body = [
         f"  {node.function}, {place(node.site)}, made in step {node.step}, is used in step {failure.step}"
         for node in carried
     ]
     if isinstance(site, Site):
         body.append(f"  the first backward was at {place(site)}; it freed what the second one needs")
+        called = failure.site
+        if named and called is not None and (site.file, site.line) != (called.file, called.line):
+            return [Candidate(site, "caller", "the first backward, which freed the graph"), *named], body
         if not named:
             return [*call(failure, "the second backward"), Candidate(site, "caller", "the first")], body
     return named, body
+
+
+def _carrying(failure: Failure, node: Node) -> list[Candidate]:
+    """Return the line that carries the state on: the call in the very function that runs backward, then the
+    node in the model.
+    """
+    made = made_by(node, f"the {node.function} made in step {node.step}")
+    loop = failure.site
+    calls = [one for one in node.callers if loop and (one.file, one.function) == (loop.file, loop.function)]
+    return [*(Candidate(one, "caller", "gives the state that is carried on") for one in calls[:1]), *made]
 
 
 def _carried(evidence: Evidence, failure: Failure) -> list[Node]:
@@ -166,6 +181,10 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
         return made_by(node_of_root, "makes a new tensor without history"), []
+    ungraphed = _from_weights(evidence, loss)
+    if ungraphed is not None:
+        body = ["  it was computed from weights, but no graph was recorded: no_grad, or they need no gradient"]
+        return [*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body
     taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
     return [*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], []
 
@@ -251,6 +270,24 @@ def unreached(evidence: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
+def _from_weights(evidence: Evidence, loss: Operand) -> Node | None:
+    """Return the node nearest to the loss, by any way, that took a weight."""
+    waiting, seen = [loss.producer], set[int]()
+    while waiting and len(seen) < 2000:
+        node = evidence.provenance.node(waiting.pop(0))
+        if node is None or node.seq in seen or node.phase != "forward":
+            continue
+        seen.add(node.seq)
+        if any(evidence.provenance.stored(one) is not None for one in node.inputs):
+            return node
+        waiting += [one.producer for one in node.inputs]
+    return None
+
+
+def _callers(node: Node) -> list[Candidate]:
+    return [Candidate(one, "caller", "a call around it") for one in node.callers[:2]]
+
+
 def _labels_learn(evidence: Evidence, loss: Node) -> bool:
     """Whether the labels of `loss` were computed with a weight."""
     labels = next((one for one in loss.inputs if one.role == "labels"), None)
@@ -310,6 +347,14 @@ def _declared_by(evidence: Evidence, failure: Failure, name: str) -> tuple[list[
     return [*named, Candidate(declared.site, "declaration", f"declares {name}", name)], body
 
 
+def _not_a_tensor(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
+    """A layer that returns several things: the line that took them as one."""
+    data = next((one for one in failure.operands if evidence.provenance.stored(one) is None), None)
+    node = evidence.provenance.node(data.producer) if data is not None else None
+    body = [f"  {failure.message.splitlines()[0]}"] if failure.message else []
+    return made_by(node, f"gives it, by {node.module or node.function}") if node is not None else [], body
+
+
 def _plain(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:  # noqa: ARG001 - a rule's form
     return [], [f"  {failure.message.splitlines()[0]}"] if failure.message else []
 
@@ -321,6 +366,7 @@ def _shape(value: object) -> tuple[int | None, ...] | None:
 _KINDS = {
     "backward_twice": _backward_twice,
     "no_gradient": _no_gradient,
+    "not_a_tensor": _not_a_tensor,
     "uninitialized": _uninitialized,
     "unfed": _unfed,
 }

@@ -82,8 +82,12 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
     weights = [read(one.fact) for one in operands if evidence.provenance.stored(one) is not None]
     if weights and data:
         usual = Counter(weights).most_common(1)[0][0]
-        alone = _outvoted_weight(evidence, operands, usual, read)
-        return alone or next((one for one in data if read(one.fact) != usual), data[0])
+        odd = next((one for one in data if read(one.fact) != usual), data[0])
+        return (
+            _outvoted_weight(evidence, operands, usual, read)
+            or _odd_weight(evidence, failure, odd, read)
+            or odd
+        )
     counts = Counter(read(one.fact) for one in operands)
     if len(counts) < 2:
         return operands[0]
@@ -109,10 +113,25 @@ def _outvoted_weight(
     return stored[0] if votes["float32"] >= votes["float64"] else None
 
 
+def _odd_weight(
+    evidence: Evidence, failure: Failure, data: Operand, read: Callable[[TensorFact], str]
+) -> Operand | None:
+    """Return a weight that is unlike nearly all others of the run, where the data is like those."""
+    facts = [fact for one in evidence.provenance.declarations() for fact in one.tensors.values()]
+    kinds = Counter(read(fact) for fact in facts)
+    usual, times = kinds.most_common(1)[0] if kinds else ("", 0)
+    if usual != read(data.fact) or times <= sum(kinds.values()) / 2:
+        return None
+    stored = [one for one in failure.operands if evidence.provenance.stored(one) is not None]
+    return next((one for one in stored if read(one.fact) not in ("", usual)), None)
+
+
 def _turned(
     evidence: Evidence, failure: Failure, odd: Operand, read: Callable[[TensorFact], str]
 ) -> list[Candidate]:
     """Return the node after which the operand had its odd dtype or device, or where its data came from."""
+    if evidence.provenance.stored(odd) is not None:
+        return operand_origin(evidence, odd, failure, f"makes {odd.name or 'it'} {read(odd.fact)}")
     root, links = evidence.provenance.way(odd)
     for node, through in reversed(links):
         if node.outputs and read(node.inputs[through].fact) != read(odd.fact) == read(node.outputs[0]):
@@ -121,7 +140,9 @@ def _turned(
     why = f"makes {odd.name or 'it'} {read(odd.fact)}"
     if links:
         site = evidence.provenance.root_site(root, failure.frames, links)
-        return [*nearest, *([Candidate(site, "origin", why, root.name)] if site is not None else [])]
+        first = [Candidate(site, "origin", why, root.name)] if site is not None else []
+        collated = links[-1][0].family == "cat"  # a loader's batch: it only passes on what the samples are
+        return [*first, *nearest] if collated else [*nearest, *first]
     return operand_origin(evidence, root, failure, why)
 
 

@@ -14,7 +14,7 @@ from graphdebug.diagnosis.words import node_name, place, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["born", "optimizer_line", "runaway"]
+__all__ = ["born", "compile_line", "optimizer_line", "runaway"]
 
 
 _SCALED = "the gradients of the scaled loss do not fit"
@@ -157,16 +157,21 @@ def optimizer_line(evidence: Evidence, step: int) -> Site | None:
     for node in evidence.last_of_phase("optimizer", step):
         if node.site is None:
             continue
-        text = evidence.source.line(node.site)
-        fitting, called = _FITTING.search(text), _STEPPING.search(text)
-        compiled = (
-            evidence.source.method_call(fitting[1], "compile", node.site) if fitting is not None else None
-        )
+        called = _STEPPING.search(evidence.source.line(node.site))
+        compiled = compile_line(evidence, node.site)
         if compiled is not None:
             return compiled
         made = evidence.source.assignment(called[1], node.site) if called is not None else None
         return made or node.site
     return None
+
+
+def compile_line(evidence: Evidence, site: Site | None) -> Site | None:
+    """Return the line that compiled the model which the line at `site` fits, with its loss and optimizer."""
+    fitting = _FITTING.search(evidence.source.line(site)) if site is not None else None
+    if fitting is None or site is None:
+        return None
+    return evidence.source.method_call(fitting[1], "compile", site)
 
 
 def _diverged(node: Node, losses: LossWatch) -> bool:

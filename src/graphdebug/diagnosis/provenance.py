@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -73,6 +73,24 @@ class Provenance:
             operand = node.inputs[0]
         return operand
 
+    def sample(self, operand: Operand) -> Operand:
+        """Return a sample of the batch that `operand` is, where a loader stacked it: the line there says
+        nothing of a stack. Else the operand itself.
+        """
+        node = self.node(operand.producer)
+        if node is None or node.family != "cat" or not node.inputs:
+            return operand
+        line = self._source.line(node.site)
+        written = any(word in line for word in (node.function, "cat", "collate")) or not line.strip()
+        if written:
+            return operand
+        here, place = node.inputs[0], node.site
+        while (one := self.node(here.producer)) is not None and one.family in ("index", "split") and one.inputs:
+            if one.site is None or place is None or (one.site.file, one.site.line) != (place.file, place.line):
+                break
+            here = one.inputs[0]
+        return here
+
     def looked_at(self, gradient: Gradient) -> Gradient:
         """Return `gradient` with what was seen of its elements, where it is a view of what was looked at."""
         node = self.node(gradient.producer) if gradient.fact.finite is None else None
@@ -99,10 +117,12 @@ class Provenance:
 
     def declaration(self, operand: Operand) -> Declaration | None:
         """Return the layer, variable or placeholder that declared `operand`; the layer rather than its
-        tensor.
+        tensor, unless the user's own class made the tensor.
         """
         name = operand.name
         tensor = self.declared(name, operand)
+        if tensor is not None and tensor.site is not None and tensor.name == name and "." in name:
+            return tensor
         layer = self.declared(name.rpartition(".")[0], None) if "." in name else None
         return layer if layer is not None and layer.site is not None else tensor or layer
 
@@ -110,13 +130,19 @@ class Provenance:
         """Return the last declaration of `name`, one whose tensor has the operand's shape if there is one."""
         if self._declared is None:
             self._declared = {}
-            for one in _told_apart(self._run.declarations):
+            for one in _told_apart(self._run.declarations, self._ran):
                 self._declared.setdefault(one.name, []).append(one)
         found = self._declared.get(name) or self._declared.get(name.removesuffix(":0")) or []
         for one in reversed(found if operand is not None else []):
             if any(fact.shape == operand.fact.shape for fact in one.tensors.values()):  # type: ignore[union-attr]
                 return one
         return found[-1] if found else None
+
+    def _ran(self) -> set[str]:
+        """The modules of the last step that has nodes."""
+        steps = self._run.steps
+        nodes = self._run.step(steps[-1]).nodes if steps else ()
+        return {node.module for node in nodes if node.execution != "raised"}
 
     def declarations(self) -> Sequence[Declaration]:
         """Return the declarations of all names, in order."""
@@ -216,17 +242,31 @@ class Provenance:
         return best[1] if best is not None else None
 
 
-def _told_apart(declarations: Sequence[Declaration]) -> list[Declaration]:
-    """Return the declarations, those made by one line of a helper function at the lines that called it."""
-    names: dict[Site | None, set[str]] = {}
+def _told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]]) -> list[Declaration]:
+    """Return the declarations, those made by one line of a helper function at the lines that called it.
+
+    A class's line that makes a layer of every instance is to blame as long as no other instance has worked.
+    """
+    names: dict[tuple[Site | None, Site | None], set[str]] = {}
     for one in declarations:
         for site in (one.site, *one.callers):
-            names.setdefault(site, set()).add(one.name)
-    told = []
+            names.setdefault((one.site, site), set()).add(one.name)
+    told: list[Declaration] = []
+    worked: set[str] | None = None
     for one in declarations:
-        own = next((site for site in (one.site, *one.callers) if len(names[site]) == 1), one.site)
+        alike = names[one.site, one.site]
+        own = next((site for site in (one.site, *one.callers) if len(names[one.site, site]) == 1), one.site)
+        if own != one.site and one.how == "source":
+            worked = ran() if worked is None else worked
+            if not any(_within(name, worked) for name in alike - {one.name}):
+                own = one.site
         told.append(one if own == one.site else msgspec.structs.replace(one, site=own))
     return told
+
+
+def _within(name: str, modules: set[str]) -> bool:
+    """Whether a layer, or the layer of a parameter, is among `modules`."""
+    return name in modules or name.rpartition(".")[0] in modules
 
 
 def _entry(frames: Sequence[Site]) -> Site | None:

@@ -128,6 +128,9 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
     """A declaration of the failing layer says the very size that the error expected, or that its input has
     not.
     """
+    named = _named_shape(evidence, failure)
+    if named is not None:
+        return named
     declared = evidence.provenance.declared(failure.module) if failure.module else None
     if declared is None or declared.site is None:
         return None
@@ -185,6 +188,23 @@ def _input_lines(evidence: Evidence, failure: Failure) -> list[Candidate]:
 def _declares(attributes: Mapping[str, object], wanted: object) -> bool:
     shape = attributes.get("shape") or attributes.get("batch_shape")
     return isinstance(shape, list) and isinstance(wanted, list) and shape in (wanted, wanted[1:])
+
+
+def _named_shape(evidence: Evidence, failure: Failure) -> Account | None:
+    """The error says the whole shape it expected and the one it found, and one operand has the latter."""
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    if not isinstance(expected, list | tuple) or not isinstance(found, list | tuple):
+        return None
+    odd = next((one for one in failure.operands if one.fact.shape == tuple(found)), None)
+    if odd is None or evidence.provenance.stored(odd) is not None:
+        return None
+    name = odd.expression or odd.name or odd.role or "it"
+    body = [f"{name} is {shape_words(tuple(found))}, where {shape_words(tuple(expected))} is expected"]
+    tries = [f"make {name} {shape_words(tuple(expected))}"]
+    if sorted(expected) == sorted(found):
+        body.append("the sizes are right, their order is not")
+    made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
+    return Account([*made, *call(failure)], body, tries, confidence=0.85)
 
 
 def _unsure(evidence: Evidence, failure: Failure) -> Account:

@@ -10,6 +10,9 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain"]
 
+_VOID = 4
+"""So many times the number of classes or more is no class that was forgotten: it marks what does not count."""
+
 
 def explain(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a label or index outside the range of what it selects from."""
@@ -37,6 +40,11 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         tries = [f"declare it for at least {value + 1}"]
         if value == high:
             tries.insert(0, "count from 0, not from 1")
+    if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high:
+        tries, first = (
+            [f"if {value} marks what does not count: ignore_index={value}", *tries],
+            [*entry, *declared],
+        )
     if isinstance(value, int) and value < 0:
         tries, first = ["look for a negative index in the data"], [*entry, *declared]
     kind, what = (

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isqrt, prod
 
+import msgspec
+
 from graphdebug.diagnosis import repairs
-from graphdebug.diagnosis.account import Account, call, data_entry, named_layer, sized_by, trained_on
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link, Sizes, concrete, produced, solve
 from graphdebug.diagnosis.meetings import Meeting, meeting_of
@@ -24,7 +26,15 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     meeting = meeting_of(evidence, failure)
     if meeting is None:
         return None
-    for account in (_unbatched, _unflattened, _moved_channels, _swapped, _other_size, _disagreement):
+    for account in (
+        _unbatched,
+        _unflattened,
+        _moved_channels,
+        _no_channel,
+        _swapped,
+        _other_size,
+        _disagreement,
+    ):
         found = account(evidence, failure, meeting)
         if found is not None:
             return found
@@ -39,12 +49,25 @@ def _unbatched(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
         return None
     if prod(shape) != met.takes or shape[0] == 1:
         return None
+    taken = next((i for i, link in reversed(list(enumerate(links))) if _takes_one(link)), None)
+    if taken is None:
+        entry = data_entry(evidence, root, failure, links)
+    else:  # one sample was taken out of a batch
+        entry = made_by(links[taken][0], "takes one sample out of its batch")
+        root = msgspec.structs.replace(root, fact=links[taken][0].outputs[0])
     given = shape_words(root.fact.shape)
     return Account(
-        [*data_entry(evidence, root, failure, links), *call(failure), *_declared(evidence, met, failure)],
+        [*entry, *call(failure), *_declared(evidence, met, failure)],
         [f"{_layer(evidence, failure, met)} takes {met.takes}; all of {shape_words(shape)} is one sample"],
         [f"give {given} a batch dimension: 1x{given}"], confidence=0.8,
     )  # fmt: skip
+
+
+def _takes_one(link: Link) -> bool:
+    """Whether a node outside all layers took one element of the first axis."""
+    node, through = link
+    before, after = node.inputs[through].fact.shape, node.outputs[0].shape if node.outputs else None
+    return node.family == "index" and not node.module and bool(before) and after == (before or ())[1:]
 
 
 def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
@@ -77,13 +100,12 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accou
         return None
     found, wanted = ("last", "first") if other == len(shape) - 1 else ("first", "last")
     root, links = evidence.provenance.way(met.data)
-    turns = [node for node, _ in links if node.family in ("permute", "reshape") and node.site is not None]
+    turns = [node for node, _ in links if node.family in ("permute", "reshape") and not _in_layer(node, links)]
     candidates = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
-    candidates += (
-        data_entry(evidence, root, failure, links)
-        + call(failure, "the call")
-        + _declared(evidence, met, failure)
-    )
+    entry, called = data_entry(evidence, root, failure, links), call(failure, "the call")
+    came_in = not any(_weight_of(node) is not None for node, _ in links)
+    candidates += entry + called if candidates or came_in else called + entry
+    candidates += _declared(evidence, met, failure)
     order = (0, len(shape) - 1, *range(1, len(shape) - 1)) if found == "last" else (0, *range(2, len(shape)), 1)
     moved = [shape[i] for i in order]
     return Account(
@@ -94,6 +116,11 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accou
         tuple(size for size in moved if size is not None) if not links and None not in moved else (),
         0.85,
     )  # fmt: skip
+
+
+def _in_layer(node: Node, links: Sequence[Link]) -> bool:
+    """Whether a layer with weights turned the data for itself, and turned it back."""
+    return bool(node.module) and any(one.module == node.module and _weight_of(one) for one, _ in links)
 
 
 def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
@@ -159,6 +186,23 @@ def _other_size(evidence: Evidence, failure: Failure, met: Meeting) -> Account |
         image = factors[:-1] if channels_last else factors[1:]
         tries.append(f"pool adaptively to {shape_words(image)} before the {flat[0].function}")
     return Account(lines, body, tries, fits, 0.9 if fits else 0.8)
+
+
+def _no_channel(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
+    """A batch without channels was taken for one sample, and its samples for channels."""
+    root, links = evidence.provenance.way(met.data)
+    given, weight = met.data.fact.shape or (), met.weight.fact.shape or ()
+    if failure.family != "conv" or met.takes != 1 or len(given) != len(weight) - 1 or len(given) < 2:
+        return None
+    wanted = (given[0], 1, *given[1:])
+    body = (
+        f"{_layer(evidence, failure, met)} takes 1 channel; {shape_words(given)} has none: it was taken for "
+        f"one sample of {given[0]} channels"
+    )
+    return Account(
+        [*call(failure), *data_entry(evidence, root, failure, links), *_declared(evidence, met, failure)],
+        [body], [f"give each sample a channel: unsqueeze(1), {shape_words(wanted)}"], confidence=0.75,
+    )  # fmt: skip
 
 
 def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:

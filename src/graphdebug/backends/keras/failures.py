@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras
 from keras.src.layers.convolutional.base_conv import BaseConv
 from keras.src.layers.pooling.base_pooling import BasePooling
 
-from graphdebug.backends.keras.layers import Failed, Layers
+from graphdebug.backends.keras.layers import Failed, Layers, fact_of
 from graphdebug.backends.protocol import Sink
 from graphdebug.model.event import Failure, Family, Operand, TensorFact
 
@@ -46,7 +47,8 @@ def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | No
         "framework": "keras", "frames": frames, "run_site": frames[-1] if frames else None,
     }  # fmt: skip
     if failed is None:
-        return Failure(sink.next_seq(), sink.step, site=common["run_site"], **common)
+        loss = _loss(error)
+        return Failure(sink.next_seq(), sink.step, site=common["run_site"], **common, **loss)
     layer = failed.layer
     made, _ = layers.site(layer)
     sink.emit(layers.declare(layer))
@@ -55,6 +57,29 @@ def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | No
         module=layer.path or layer.name, operands=_operands(failed),
         site=common["run_site"] if failed.called_by_user or made is None else made, **common,
     )  # fmt: skip
+
+
+def _loss(error: BaseException) -> dict[str, Any]:
+    """Return what is known of the call, if a loss refused its target and its prediction."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    frame = traceback.tb_frame if traceback is not None else None
+    function = _LOSSES.get(frame.f_code.co_name, "") if frame is not None else ""
+    if frame is None or not function:
+        return {}
+    held = [(role, frame.f_locals.get(name)) for name, role in (("output", "logits"), ("target", "labels"))]
+    operands = tuple(
+        Operand(fact_of(one), "argument", role=role) for role, one in held if hasattr(one, "shape")
+    )
+    return {"function": function, "family": "loss", "operands": operands}
+
+
+_LOSSES = {
+    "sparse_categorical_crossentropy": "sparse_cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "binary_crossentropy": "bce",
+}
 
 
 def _operands(failed: Failed) -> tuple[Operand, ...]:
@@ -87,12 +112,14 @@ def _sizes(text: str) -> list[int | None]:
 
 
 def _is_keras(error: BaseException) -> bool:
-    """Whether the innermost frame is Keras's own, and not what it has for the framework below."""
-    traceback, last = error.__traceback__, ""
+    """Whether Keras's own code raised: not an op of the framework that its backend called."""
+    traceback, last, line = error.__traceback__, "", 0
     while traceback is not None:
-        last = traceback.tb_frame.f_code.co_filename.replace("\\", "/")
+        last, line = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
         traceback = traceback.tb_next
-    return "/keras/src/" in last and "/keras/src/backend/" not in last
+    place = last.replace("\\", "/")
+    refused = linecache.getline(last, line).lstrip().startswith("raise ")
+    return "/keras/src/" in place and ("/keras/src/backend/" not in place or refused)
 
 
 def _family(layer: Any) -> Family:

@@ -16,7 +16,7 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.model.event import Declaration, Event, Shape, Site, TensorFact
 from graphdebug.model.site import Position
 
-__all__ = ["Failed", "Layers"]
+__all__ = ["Failed", "Layers", "fact_of"]
 
 
 class Failed(NamedTuple):
@@ -100,7 +100,7 @@ class Layers:
         """Return the declarations of a layer and of its weights."""
         site, how = self.site(layer)
         own = [one for one in layer.weights if one.path.rpartition("/")[0] == layer.path]
-        facts = {one.name: _fact(one) for one in own}
+        facts = {one.name: fact_of(one) for one in own}
         events: list[Event] = [
             Declaration(
                 self._sink.next_seq(), layer.path or layer.name, type(layer).__name__, site, how,
@@ -135,7 +135,8 @@ def _attributes(layer: Any) -> dict[str, Any]:
     return found
 
 
-def _fact(variable: Any) -> TensorFact:
+def fact_of(variable: Any) -> TensorFact:
+    """Return shape and dtype of a variable or tensor of whichever framework is below."""
     return TensorFact(_shape(variable), keras.backend.standardize_dtype(variable.dtype))
 
 

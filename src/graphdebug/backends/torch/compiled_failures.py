@@ -47,6 +47,10 @@ def failure_of_capture(recorder: EagerRecorder, error: BaseException) -> Failure
     failing = _failing_node(error)
     if failing is None:
         return None
+    module, outer = failing[2].get("self"), frames_of(error.__traceback__)
+    if isinstance(module, torch.nn.Module):
+        user = [frame for frame, _ in outer if recorder.sink.sites.is_user(frame.f_code.co_filename)]
+        recorder.modules.captured(module, user[-1] if user else None)
     raised = _Rerun(recorder, *failing).run()
     if raised is None:
         return None

@@ -12,9 +12,11 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
     ("backward_twice", r"backward through the graph a second time"),
     ("leaf_inplace", r"leaf Variable that requires grad .*in-place|is a view and is being modified inplace"),
     ("no_gradient", r"does not require grad|implicitly created only for scalar|not to have been used in the"),
-    ("nonfinite", r"returned nan values in its"),
+    ("not_a_tensor", r"must be Tensor, not \w+"),
+    ("nonfinite", (r"returned nan values in its|found invalid values:[\s\S]*\bnan\b"
+     r"|contains either `inf`, `nan`")),
     ("memory", r"out of memory|can't allocate memory"),
-    ("device", r"same device|at least two devices|Expected .* device|must be on the .*device"),
+    ("device", r"same device|at least two devices|[Ee]xpected .*device|must be on the .*device"),
     ("index", r"out of bounds|index out of range|Dimension out of range|out of range for tensor"),
     ("dtype", (r"scalar type|same dtype|dtype|can't be cast|not implemented for '|should be the same|data type"
      r"|floating point type")),
@@ -31,6 +33,7 @@ _NUMBERS: tuple[tuple[str, str], ...] = (
     ("shape", r"running_mean should contain (?P<found>\d+) elements not (?P<expected>\d+)"),
     ("shape", r"embedding dimension of (?P<expected>\d+), but got (?P<found>\d+)"),
     ("shape", r"Expected (?P<expected>\d+), got (?P<found>\d+)"),
+    ("shape", r"size [(\[](?P<expected>[\d, ]+)[)\]],? (?:but )?got [(\[](?P<found>[\d, ]+)[)\]]"),
     ("inplace", r"is at version (?P<found_version>\d+); expected version (?P<expected_version>\d+)"),
     ("index", r"index (?P<value>-?\d+) is out of bounds for .* (?P<dimension>\d+) with size (?P<high>\d+)"),
     ("index", r"be in range of \[(?P<low>-?\d+), (?P<last>-?\d+)\], but got (?P<value>-?\d+)"),
@@ -45,6 +48,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("dtype", r"Input type \((?P<found>[\w.]+)\) and (?:weight|bias) type \((?P<expected>[\w.]+)\)"),
     ("dtype", r"result type (?P<found>\w+) can't be cast to the desired output type (?P<expected>\w+)"),
     ("device", r"found at least two devices, (?P<expected>[\w:]+) and (?P<found>[\w:]+)"),
+    ("device", r"on device (?P<found>[\w:]+) is not on the expected device (?P<expected>[\w:]+)"),
 )
 _DTYPES = {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32",
@@ -70,7 +74,7 @@ def category_of(error: BaseException) -> tuple[str, dict[str, Any]]:
 def _detail(category: str, message: str) -> dict[str, Any]:
     for kind, pattern in _NUMBERS:
         if kind == category and (found := re.search(pattern, message)):
-            detail: dict[str, Any] = {key: int(value) for key, value in found.groupdict().items()}
+            detail: dict[str, Any] = {key: _sizes(value) for key, value in found.groupdict().items()}
             if "last" in detail:
                 detail["high"] = detail.pop("last") + 1
             return detail
@@ -78,6 +82,12 @@ def _detail(category: str, message: str) -> dict[str, Any]:
         if kind == category and (found := re.search(pattern, message)):
             return {key: _word(value) for key, value in found.groupdict().items()}
     return {}
+
+
+def _sizes(text: str) -> int | list[int]:
+    """Read a number, or a shape as the sizes between its brackets."""
+    sizes = [int(one) for one in text.split(",") if one.strip()]
+    return sizes if "," in text else sizes[0]
 
 
 def _word(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -53,15 +54,17 @@ class Modules:
         outer = self._stack.outer_modules(frame)
         if self._known(_bare(outer[0]) if outer else None) is None or _is_part(module, _bare(outer[0])):
             root, name, made = self._root_of(module, frame)
-            self._roots.add(name)
-        else:  # made while another runs, as a loss in `forward`: no attribute leads to it
+            self._register(root, name, made)
+        elif not self._register_loose(module, frame):  # made while another runs, as a loss in `forward`
             around = next((path for one in outer[-2::-1] if (path := self._known(one)) is not None), "")
-            root, name, made = module, self.variable_name(module, frame) or type(module).__name__, None
-            name = f"{around}.{name}" if around else name
-        events: list[Event] = []
-        self._walk(root, name, made, events, set())
-        self._sink.emit(events)
+            name = self.variable_name(module, frame) or type(module).__name__
+            self._register(module, f"{around}.{name}" if around else name, None)
         return self._known(module) or ""
+
+    def captured(self, module: Any, frame: FrameType | None) -> None:
+        """Declare the module that dynamo captures: in the graph, paths begin below it, without its name."""
+        if self._known(module) is None:
+            self._register(module, "", _made_as(self._variable(module, frame))[1])
 
     def name_of(self, tensor: torch.Tensor) -> tuple[Any, str, Callable[[], Any]] | None:
         """Return origin and name of a parameter or buffer of a known module, and the way back to it."""
@@ -98,7 +101,8 @@ class Modules:
         for one in self._stack.user_frames(frame):
             own = one.f_code.co_varnames[0] if one.f_code.co_argcount else ""
             for name, held in locals_of(one).items():
-                if held is value and not (name == own and isinstance(value, nn.Module)):  # not a module's self
+                itself = name == own and isinstance(value, nn.Module)  # a module's self is no name of it
+                if not itself and _unwrapped(held) is value:
                     return name, one
         return None
 
@@ -112,11 +116,7 @@ class Modules:
             owner = self._owner(root, frame)
             if owner is not None:
                 root, found = owner
-        variable, made = "", None
-        if found is not None:
-            variable, code = found[0], found[1].f_code
-            value = assigned_name(code.co_filename, variable, code.co_name)
-            made = (code.co_filename, value) if value is not None else None
+        variable, made = _made_as(found)
         bare = next(root.children(), None) is None
         name = (variable or type(root).__name__) if bare or "" in self._roots else ""
         return root, name, made
@@ -133,7 +133,46 @@ class Modules:
         known = self._paths.get(id(module))
         return known[1] if known is not None and known[0]() is module else None
 
-    def _walk(self, module: Any, path: str, made: _Made, events: list[Event], seen: set[int]) -> None:
+    def _register(self, root: Any, name: str, made: _Made) -> None:
+        self._roots.add(name)
+        events: list[Event] = []
+        self._walk(root, name, made, events, set())
+        self._sink.emit(events)
+
+    def _register_loose(self, module: Any, frame: FrameType | None) -> bool:
+        """Declare a module that a running one holds in a plain list or dict; return whether one does."""
+        for owner in reversed(self._stack.outer_modules(frame)):
+            for attribute, held in list(vars(owner).items()):
+                if attribute.startswith("_") or not isinstance(held, list | tuple | dict):
+                    continue
+                pairs = held.items() if isinstance(held, dict) else enumerate(held)
+                key = next((key for key, one in pairs if one is module), None)
+                if key is not None:
+                    around = self._paths.get(id(owner))
+                    path = ".".join(part for part in (around[1] if around else "", attribute, str(key)) if part)
+                    events: list[Event] = []
+                    made = assigned_attribute(type(owner), attribute)
+                    self._walk(module, path, made, events, set(), loose=True)
+                    self._sink.emit(events)
+                    return True
+        return False
+
+    def _walk(
+        self, module: Any, path: str, made: _Made, events: list[Event], seen: set[int],
+        callers: tuple[Site, ...] = (), *, loose: bool = False,
+    ) -> None:  # fmt: skip
+        """Declare a module and those in it.
+
+        Args:
+            module: the module.
+            path: its attribute path.
+            made: the expression that made it.
+            events: takes the declarations.
+            seen: the modules already declared.
+            callers: the lines that made the modules it is in, innermost first.
+            loose: no module knows it as its own.
+
+        """
         if id(module) in seen:
             return
         seen.add(id(module))
@@ -141,14 +180,36 @@ class Modules:
         if isinstance(module, nn.Flatten):
             self.flattened[path] = module.start_dim, module.end_dim
         tensors = self._own_tensors(module, path)
-        declared = self._declare(module, path, made, tensors)
-        if self._declared.get(path) != declared:
-            self._declared[path] = declared
-            events.append(msgspec.structs.replace(declared, seq=self._sink.next_seq()))
+        declared = self._declare(module, path, made, tensors, callers)
+        if loose:
+            declared.attributes["registered"] = False
+        for one in (declared, *self._own_parameters(module, path, tensors, declared)):
+            if self._declared.get(one.name) != one:
+                self._declared[one.name] = one
+                events.append(msgspec.structs.replace(one, seq=self._sink.next_seq()))
+        # what stands among the arguments of a sequence was made where the sequence was
+        around = (declared.site, *callers) if declared.site and not isinstance(module, _SEQUENCES) else callers
         for key, child in module._modules.items():
             if child is not None:
                 inner = f"{path}.{key}" if path else key
-                self._walk(child, inner, _made_child(module, key, made), events, seen)
+                self._walk(child, inner, _made_child(module, key, made), events, seen, around)
+
+    def _own_parameters(
+        self, module: Any, path: str, tensors: dict[str, TensorFact], declared: Declaration
+    ) -> list[Declaration]:
+        """Declare the parameters that a class of the user's assigns itself."""
+        found: list[Declaration] = []
+        written = getattr(sys.modules.get(type(module).__module__), "__file__", None)
+        if written is None or not self._sink.sites.is_user(written):
+            return found
+        for key, fact in tensors.items():
+            made = assigned_attribute(type(module), key)
+            if made is not None and self._sink.sites.is_user(made[0]):
+                site = self._site(made)
+                callers = (declared.site, *declared.callers) if declared.site is not None else declared.callers
+                name = f"{path}.{key}" if path else key
+                found.append(Declaration(0, name, "Parameter", site, "source", {}, {key: fact}, callers))
+        return found
 
     def _own_tensors(self, module: Any, path: str) -> dict[str, TensorFact]:
         facts: dict[str, TensorFact] = {}
@@ -167,11 +228,15 @@ class Modules:
                     facts[key] = kind_of(tensor).fact
         return facts
 
-    def _declare(self, module: Any, path: str, made: _Made, tensors: dict[str, TensorFact]) -> Declaration:
-        site: Site | None = None
-        if made is not None and self._sink.sites.is_user(made[0]):
-            site = site_of(made[0], made[1])
-            self._sink.sites.at(site.file, site.line)
+    def _site(self, made: tuple[str, ast.expr]) -> Site:
+        site = site_of(made[0], made[1])
+        self._sink.sites.at(site.file, site.line)
+        return site
+
+    def _declare(
+        self, module: Any, path: str, made: _Made, tensors: dict[str, TensorFact], callers: tuple[Site, ...]
+    ) -> Declaration:
+        site = self._site(made) if made is not None and self._sink.sites.is_user(made[0]) else None
         attributes = {
             key: plain(value)
             for key, value in vars(module).items()
@@ -185,6 +250,7 @@ class Modules:
             "source" if site else "",
             attributes,
             tensors,
+            callers,
         )
 
 
@@ -215,12 +281,28 @@ def _lookup(module: Any, table: str, key: str) -> Callable[[], Any]:
     return find
 
 
+def _unwrapped(held: Any) -> Any:
+    """Return what torch.compile wrapped, or the value itself."""
+    return held._orig_mod if type(held).__name__ == "OptimizedModule" else held
+
+
+def _made_as(found: tuple[str, FrameType] | None) -> tuple[str, _Made]:
+    """Return the name of a user's variable, and the expression that gave it its value."""
+    if found is None:
+        return "", None
+    variable, code = found[0], found[1].f_code
+    value = assigned_name(code.co_filename, variable, code.co_name)
+    return variable, (code.co_filename, value) if value is not None else None
+
+
 def _made_child(owner: Any, key: str, made: _Made) -> _Made:
     """Return what made a child: an argument of its sequence, or an assignment in its owner's class."""
     if isinstance(owner, _SEQUENCES) and made is not None:
         arguments = call_arguments(made[1])
         if arguments is not None and key.isdigit() and int(key) < len(arguments):
-            return made[0], arguments[int(key)]
+            one = arguments[int(key)]
+            before = assigned_name(made[0], one.id, "") if isinstance(one, ast.Name) else None
+            return made[0], before or one
         return made
     return assigned_attribute(type(owner), key)
 

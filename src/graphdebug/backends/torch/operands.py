@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NamedTuple
@@ -105,9 +106,17 @@ def _of_raw(recorder: EagerRecorder, raw: Raw, call: CallSite | None) -> Operati
 def _of_module(
     recorder: EagerRecorder, module: Any, values: list[tuple[str, Any]], call: CallSite | None
 ) -> Operation:
-    function, family = words_of(type(module).__name__.lower())
+    function, family = _words_of_class(type(module).__name__)
     held = [(name, value) for name, value in module._parameters.items() if value is not None]
     return _of_values(recorder, function, family, values + held[:_MOST_PARAMETERS], call)
+
+
+def _words_of_class(name: str) -> tuple[str, Family]:
+    """Return function and family of a layer by its class: ``BatchNorm2d``, ``ConvTranspose2d``."""
+    function, family = words_of(name.lower())
+    if family != "other":
+        return function, family
+    return words_of(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
 
 
 def _of_values(

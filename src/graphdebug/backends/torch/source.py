@@ -12,6 +12,9 @@ from graphdebug.model.event import Site
 
 __all__ = ["assigned_attribute", "assigned_name", "call_arguments", "site_of", "tree_of"]
 
+_SEQUENCES = ("Sequential", "ModuleList")
+_WRAPPERS = ("compile", "DataParallel", "DistributedDataParallel")
+
 
 @lru_cache(maxsize=256)
 def tree_of(file: str) -> ast.Module | None:
@@ -44,13 +47,23 @@ def assigned_name(file: str, name: str, function: str) -> ast.expr | None:
     ]
     for scope in [*scopes, tree]:
         found = [value for target, value in _assignments(scope) if _is_name(target, name)]
+        made = [value for value in found if not _uses(value, name)]  # ``net = net.to(device)`` makes nothing
         if found:
-            return found[-1]
+            return (made or found)[-1]
     return None
 
 
 def call_arguments(value: ast.expr) -> list[ast.expr] | None:
-    """Return the positional arguments of a call, a list's elements where it has just that; else None."""
+    """Return the positional arguments of the call that makes a sequence, a list's elements where it has just
+    that; else None. What is then called on it (``.to(device)``), or with it (``compile``), is looked through.
+    """
+    while isinstance(value, ast.Call) and _called(value) not in _SEQUENCES:
+        if isinstance(value.func, ast.Attribute) and isinstance(value.func.value, ast.Call):
+            value = value.func.value
+        elif _called(value) in _WRAPPERS and value.args:
+            value = value.args[0]
+        else:
+            return None
     if not isinstance(value, ast.Call):
         return None
     arguments = value.args
@@ -67,6 +80,14 @@ def site_of(file: str, node: ast.expr, function: str = "") -> Site:
         file, node.lineno, node.col_offset, node.end_lineno or 0,
         -1 if node.end_col_offset is None else node.end_col_offset, function,
     )  # fmt: skip
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _uses(value: ast.expr, name: str) -> bool:
+    return any(_is_name(node, name) for node in ast.walk(value))
 
 
 def _in_class(owner: type, name: str) -> tuple[str, ast.expr] | None:

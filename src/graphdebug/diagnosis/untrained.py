@@ -1,0 +1,145 @@
+"""Untrained: parameters that learn nothing, because no gradient reaches them or no optimizer has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.numbers import optimizer_line
+from graphdebug.diagnosis.tracks import LEAST_STEPS, Track, declared_by, optimizers
+from graphdebug.diagnosis.words import listing
+from graphdebug.model.event import Declaration, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["findings"]
+
+Tracks = Mapping[str, Track]
+
+
+def findings(evidence: Evidence, tracks: Tracks) -> Sequence[Finding]:
+    """Return what the gradients of all parameters, by name, and the optimizers' lists of them show."""
+    if max((track.steps for track in tracks.values()), default=0) < LEAST_STEPS:
+        return ()
+    given = [name for one in optimizers(evidence) for name in one.attributes.get("parameters", ())]
+    left = [name for name, track in tracks.items() if name not in given and track.steps >= LEAST_STEPS]
+    if not given:
+        return ()
+    if not any(name in tracks for name in given):
+        cut = _cut(evidence, tracks, given)
+        if cut is not None:
+            return (cut,)
+    ways = (_loose(evidence, tracks, left), _doubled(evidence, tracks, left), _missing(evidence, tracks, given))
+    return [found for found in ways if found is not None]
+
+
+def _cut(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Finding | None:
+    """All gradients went to one new scalar, and none to a parameter: backward began at a leaf."""
+    leaf = next(iter(tracks.values()))
+    name = leaf.first.name
+    nodes = evidence.run.step(leaf.first.step).nodes
+    called = next((one.site for one in nodes if one.phase == "backward"), None)
+    if leaf.elements != 1 or called is None or evidence.provenance.declared(name) is not None:
+        return None
+    made = evidence.source.assignment(name, called)
+    if made is None:
+        return None
+    return evidence.finding(
+        "no_gradient", what=f"backward of {name} reached no parameter in {leaf.steps} steps",
+        candidates=[Candidate(made, "expression", f"makes {name} without history"),
+                    Candidate(called, "caller", "the call of backward")],
+        confidence=0.8, when="nothing failed",
+        body=[f"  {name} is a new tensor that requires a gradient: backward ends there",
+              f"  none of the {len(given)} parameters of the optimizer got a gradient"],
+        tries=["call backward on the loss itself: no .item(), .data or new tensor in between"],
+        evidence=(leaf.first.seq,),
+    )  # fmt: skip
+
+
+def _loose(evidence: Evidence, tracks: Tracks, left: Sequence[str]) -> Finding | None:
+    """Layers that their owner does not know as its own get gradients, and no optimizer has them.
+
+    Not all that gets a gradient is to be trained (a frozen backbone, a critic's features): an oversight it
+    is where the layer stands in a plain list.
+    """
+    names = [name for name in left if _is_loose(evidence, name)]
+    lines = [line for name in names for line in declared_by(evidence, name)]
+    if not lines:
+        return None
+    body = ["  its layer stands in a plain list or dict: its owner does not count it as its own"]
+    tries = ["hold the layers in a ModuleList or ModuleDict"]
+    return _untrained(evidence, tracks, names, lines, body, tries)
+
+
+def _doubled(evidence: Evidence, tracks: Tracks, left: Sequence[str]) -> Finding | None:
+    """Two optimizers were given the same parameters, and others that get gradients were given to none."""
+    seen: list[Declaration] = []
+    for one in optimizers(evidence):
+        parameters = one.attributes.get("parameters")
+        twin = next(
+            (other for other in seen if parameters and other.attributes.get("parameters") == parameters), None
+        )
+        seen.append(one)
+        made = _assigned(evidence, one.name) if twin is not None and left else None
+        if twin is None or made is None:
+            continue
+        lines = [Candidate(made, "declaration", f"was given what {twin.name} has", one.name)]
+        body = [f"  {one.name} has the same {len(parameters or ())} parameters as {twin.name}"]
+        tries = [f"give {one.name} the parameters of {left[0].rpartition('.')[0]} and the like"]
+        return _untrained(evidence, tracks, left, lines, body, tries)
+    return None
+
+
+def _untrained(
+    evidence: Evidence, tracks: Tracks, names: Sequence[str], lines: Sequence[Candidate],
+    body: Sequence[str], tries: Sequence[str],
+) -> Finding:  # fmt: skip
+    step = [Candidate(line, "step", "the optimizer lacks it") for line in _optimizer(evidence)]
+    return evidence.finding(
+        "untrained_parameter", what=f"{_some(names)} got gradients, but no optimizer has them",
+        candidates=[*lines, *step], confidence=0.8, when="nothing failed", body=body, tries=tries,
+        evidence=(tracks[names[0]].first.seq,),
+    )  # fmt: skip
+
+
+def _missing(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Finding | None:
+    """Parameters that an optimizer was given and that never got a gradient, while others did."""
+    missing = [name for name in dict.fromkeys(given) if name not in tracks]
+    named = [line for name in missing for line in declared_by(evidence, name)]
+    if not named:
+        return None
+    steps = max(track.steps for track in tracks.values())
+    step = [Candidate(line, "step", "the optimizer has it") for line in _optimizer(evidence)]
+    return evidence.finding(
+        "missing_gradient", what=f"{_some(missing)} never got a gradient in {steps} steps",
+        candidates=[*named, *step],
+        confidence=0.6, when="nothing failed",
+        body=[f"  {len(missing)} of the {len(set(given))} parameters it was given have no gradient",
+              "  they are not used in forward, or the graph is cut behind them (detach, no_grad, numpy)"],
+        tries=["use them in forward, or leave them out of the optimizer"],
+    )  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - 4
+    return listing([*names[:4], f"{more} more"] if more > 1 else list(names))
+
+
+def _is_loose(evidence: Evidence, name: str) -> bool:
+    """Whether a parameter belongs to a layer that no other layer knows as its own."""
+    parts = name.split(".")
+    above = (evidence.provenance.declared(".".join(parts[:i])) for i in range(len(parts) - 1, 0, -1))
+    return any(one is not None and one.attributes.get("registered") is False for one in above)
+
+
+def _optimizer(evidence: Evidence) -> Iterator[Site]:
+    """Yield the line that made the optimizer, if it can be told."""
+    line = optimizer_line(evidence, evidence.steps[-1]) if evidence.steps else None
+    if line is not None:
+        yield line
+
+
+def _assigned(evidence: Evidence, name: str) -> Site | None:
+    """Return the line that gave a name its value, looking back from where an optimizer steps last."""
+    nodes = (node for step in evidence.steps[:-3:-1] for node in reversed(evidence.run.step(step).nodes))
+    last = next((node.site for node in nodes if node.phase == "optimizer"), None)
+    return evidence.source.assignment(name, last) if last is not None else None
