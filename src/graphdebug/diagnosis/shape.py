@@ -25,7 +25,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     if folded is not None:
         return folded
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
-    ways = (_whole_input, _declared_size, *_WAYS) if failure.family == "other" else _WAYS
+    ways = (_named_shape, _whole_input, _declared_size, *_WAYS) if failure.family == "other" else _WAYS
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
@@ -128,9 +128,6 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
     """A declaration of the failing layer says the very size that the error expected, or that its input has
     not.
     """
-    named = _named_shape(evidence, failure)
-    if named is not None:
-        return named
     declared = evidence.provenance.declared(failure.module) if failure.module else None
     if declared is None or declared.site is None:
         return None
@@ -196,7 +193,7 @@ def _named_shape(evidence: Evidence, failure: Failure) -> Account | None:
     if not isinstance(expected, list | tuple) or not isinstance(found, list | tuple):
         return None
     odd = next((one for one in failure.operands if one.fact.shape == tuple(found)), None)
-    if odd is None or evidence.provenance.stored(odd) is not None:
+    if odd is None or odd.producer is None or evidence.provenance.stored(odd) is not None:
         return None
     name = odd.expression or odd.name or odd.role or "it"
     body = [f"{name} is {shape_words(tuple(found))}, where {shape_words(tuple(expected))} is expected"]
