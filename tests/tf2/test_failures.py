@@ -108,6 +108,22 @@ def test_an_assertion_in_a_function_is_told_by_its_own_words():
     assert "assert_positive" in _line(failure)
 
 
+def test_assertions_in_eager_code_and_functions_name_the_check_and_what_it_looked_at():
+    def work():
+        shifted = tf.nn.relu(tf.constant([1.0, -1.0])) - 2.0
+        tf.debugging.assert_positive(shifted, message="scores must be positive")
+
+    for one in (work, tf.function(work)):
+        run, failure, _, _ = _failure(one, tf.errors.InvalidArgumentError)
+        finding = run.findings[0]
+        assert finding.kind == "assertion"
+        assert finding.text.startswith("graphdebug: assertion failed: scores must be positive, at ")
+        assert "tf.debugging.assert_positive(shifted" in _line(failure)
+        assert "Condition x > 0 did not hold" in finding.text
+        lines = Path(__file__).read_text().splitlines()
+        assert [lines[one.site.line - 1].strip() for one in finding.candidates][1].startswith("shifted = ")
+
+
 def test_an_error_in_a_gradient_belongs_to_the_backward_phase():
     @tf.custom_gradient
     def odd(x):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphdebug.diagnosis import inplace, misuse, mixups, refusals, shape, targets
+from graphdebug.diagnosis import assertions, inplace, misuse, mixups, refusals, shape, targets
 from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import shorten
@@ -53,6 +53,8 @@ def unknown(evidence: Evidence, failure: Failure) -> Finding | None:
     clear = shape.explain_if_clear(evidence, failure)
     if clear is not None:
         return clear
+    if failure.category == "assertion":
+        return assertions.explain(evidence, failure)
     around = [Candidate(site, "caller", "a call around it") for site in reversed(failure.frames[:-1])]
     lines = [f"  {shorten(line)}" for line in failure.message.splitlines()[:2] if line.strip()]
     return evidence.finding(
