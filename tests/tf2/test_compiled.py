@@ -44,8 +44,9 @@ def test_a_compiled_function_is_listed_and_said_to_be_unseen():
     assert {node.execution for node in run.step(0).nodes} == {"inferred"}
     (notice,) = [one for one in run.notices if one.topic == "blind"]
     assert notice.text == (
-        "double is compiled by XLA (jit_compile=True) and can't be looked into: its ops are listed with inferred "
-        "shapes; if what it gives is not finite, it is computed once more op by op; jit_compile=False shows all that runs"
+        "double is compiled by XLA (jit_compile=True) and can't be looked into: its ops are listed with "
+        "inferred shapes; if what it gives is not finite, it is computed once more op by op; "
+        "jit_compile=False shows all that runs"
     )
     assert run.nodes[0].outputs[0].finite is None
 

@@ -207,7 +207,11 @@ def test_gradients_of_forward_tensors_have_their_values_in_eager_code_and_in_fun
         with graphdebug.record(gradients="all", level="values") as run:
             work(x)
         found.append(
-            {(run.node(one.node).op, one.output): one.fact.values for one in run.gradients if one.node is not None}
+            {
+                (run.node(one.node).op, one.output): one.fact.values
+                for one in run.gradients
+                if one.node is not None
+            }
         )
     eager, traced = found
     exp = np.exp(x.numpy())

@@ -1,4 +1,4 @@
-"""Assertions: a check of the user's own on values that did not hold, in its own words, with what was checked."""
+"""Assertions: a check of the program's own that did not hold, in its own words, with what it looked at."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
 
 def _said(message: str) -> list[str]:
     """Return the parts of a message: TensorFlow's op puts them in brackets, its Python on lines."""
-    head, found, rest = message.partition("assertion failed:")
+    _head, found, rest = message.partition("assertion failed:")
     parts = _PART.findall(rest.partition("\n")[0]) if found else message.splitlines()
     return [part.strip() for part in parts if part.strip()]

@@ -1,4 +1,4 @@
-"""Breakpoints on values: the debugger opens at the user's line that ran the op or the graph, naming the node."""
+"""Breakpoints on values: the debugger opens at the user's line that ran the graph, naming the node."""
 
 from __future__ import annotations
 

@@ -280,7 +280,7 @@ class Runs:
         return open_call
 
     def whole_of(self, handle: Any, call: RunCall) -> RunCall | None:
-        """Return a `partial_run` with all that has been fed on its handle, itself included; None if not recorded."""
+        """Return a `partial_run` with all that was fed on its handle so far; None if not recorded."""
         if not self._sink.recording:
             return None
         _, feeds = self._partial.setdefault(handle, (set(), {}))
@@ -290,8 +290,8 @@ class Runs:
     def record_partial(self, run: Callable[..., Any], handle: Any, call: RunCall) -> Sequence[Event]:
         """Write down what one `partial_run` added to the ones before it on the same handle.
 
-        What a partial run may fetch was said beforehand, so nothing can be looked at in it. Where its nodes change
-        nothing and give the same again, they run once more, in a run of their own, for their numbers.
+        What a partial run may fetch was said beforehand, so nothing can be looked at in it. Where its nodes
+        change nothing and give the same again, they run once more, in a run of their own, for their numbers.
         """
         plan = self._plan(call)
         done, _ = self._partial[handle]

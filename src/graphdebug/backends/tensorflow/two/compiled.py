@@ -81,8 +81,8 @@ class Compiled:
 
     def _tell(self, obstacle: str) -> None:
         text = (
-            f"{self._plan.title} is compiled by XLA and gave numbers that are not finite: it was computed once more, op by "
-            "op, from the same arguments; the last bits may differ from XLA's"
+            f"{self._plan.title} is compiled by XLA and gave numbers that are not finite: it was computed once "
+            "more, op by op, from the same arguments; the last bits may differ from XLA's"
         )
         if obstacle:
             text += f"; not all could be: {obstacle}"

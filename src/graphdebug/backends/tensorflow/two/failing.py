@@ -92,8 +92,8 @@ class Failing:
         entry, made, seq = found
         operands = [one.operand(role) for one, (_, role) in zip(made, entry.inputs, strict=True)]
         return Call(
-            entry.op, operands, entry.attributes, "function", "forward", None, entry.name, entry.module, entry.sites,
-            seq, message,
+            entry.op, operands, entry.attributes, "function", "forward", None, entry.name, entry.module,
+            entry.sites, seq, message,
         )  # fmt: skip
 
     def of(self, error: BaseException) -> Failure | None:
@@ -127,7 +127,8 @@ class Failing:
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
             category="memory" if kind == "ResourceExhaustedError" else category, detail=reading.detail,
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
-            function=inner[0].function if inner else named.function if named else "", family=named.family if named else "other",
+            function=inner[0].function if inner else named.function if named else "",
+            family=named.family if named else "other",
             name=call.name, module=call.module,
             site=sites[0] if sites else frames[-1] if frames else None,
             run_site=frames[-1] if frames and sites and call.mode == "function" else None,

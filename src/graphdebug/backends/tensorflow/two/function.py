@@ -95,7 +95,9 @@ class _Functions:
         made = self._quietly("reading arguments", lambda: [self._observer.made(one) for one in inputs])
         compiled = None
         if plan.compiled and self._observer.level != "shapes":
-            compiled = self._quietly("reading variables", lambda: self._apart(lambda: Compiled(self._observer, plan, inputs)))
+            compiled = self._quietly(
+                "reading variables", lambda: self._apart(lambda: Compiled(self._observer, plan, inputs))
+            )
         try:
             outputs = original(runtime, plan.name.encode(), inputs, count + plan.extras) or []
         except Exception as error:
@@ -283,8 +285,8 @@ class _Functions:
         if self._observer.level == "shapes":
             how = "their numbers are not looked at"
         text = (
-            f"{plan.title} is compiled by XLA (jit_compile=True) and can't be looked into: its ops are listed with "
-            f"inferred shapes; {how}; jit_compile=False shows all that runs"
+            f"{plan.title} is compiled by XLA (jit_compile=True) and can't be looked into: its ops are listed "
+            f"with inferred shapes; {how}; jit_compile=False shows all that runs"
         )
         site = next((entry.sites[0] for entry in plan.entries if entry.sites), None)
         self._observer.emit(Notice(self._sink.next_seq(), "blind", text, site))

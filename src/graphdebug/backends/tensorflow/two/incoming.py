@@ -41,7 +41,9 @@ def _of_group(plan: Plan, forward: str, made: Entry | None, members: list[int]) 
         entry = plan.entries[member]
         if made is not None and _JOINED.get(made.op) == entry.op:
             parts = [ref for ref, _ in entry.inputs][: len(made.outputs)]
-            yield from (Gradients("", ref, forward, at) for at, ref in enumerate(parts) if _is_gradient(plan, ref))
+            yield from (
+                Gradients("", ref, forward, at) for at, ref in enumerate(parts) if _is_gradient(plan, ref)
+            )
             return
     given = dict.fromkeys(
         ref for member in members for ref, _ in plan.entries[member].inputs
@@ -66,4 +68,6 @@ def _same_shape(plan: Plan, ref: Ref, made: Entry) -> bool:
     one, other = plan.entries[ref.at].outputs[ref.output].shape, made.outputs[0].shape
     if one is None or other is None:
         return True
-    return len(one) == len(other) and all(a == b or a is None or b is None for a, b in zip(one, other, strict=True))
+    return len(one) == len(other) and all(
+        a == b or a is None or b is None for a, b in zip(one, other, strict=True)
+    )

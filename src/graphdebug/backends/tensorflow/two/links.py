@@ -79,7 +79,7 @@ class Links:
         self._gradients.setdefault(tensor.graph, []).append(TracedGradient(variable, tensor.name))
 
     def incoming(self, forward: int, output: int, tensor: Any) -> None:
-        """The tape, while traced, gave `tensor` to a gradient function as the gradient of what `forward` gave."""
+        """The tape, while traced, gave a gradient function `tensor` as the gradient of what `forward` gave."""
         name = self._names.get(forward)
         if name is not None:
             found = self._gradients.setdefault(tensor.graph, [])

@@ -1,4 +1,4 @@
-"""Pipelines: the functions that tf.data runs in C++, unseen: which op of them failed, and what may have made a NaN."""
+"""Pipelines: the functions that tf.data runs unseen: which op failed in one, and what may have made a NaN."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graphdebug.backends.tensorflow.facts import static_fact
 from graphdebug.backends.tensorflow.messages import node_name
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
-from graphdebug.backends.tensorflow.two.plan import Entry, Plan
+from graphdebug.backends.tensorflow.two.plan import Entry
 from graphdebug.backends.tensorflow.two.planning import read_graph
 from graphdebug.backends.tensorflow.two.playing import Records, Run
 from graphdebug.backends.tensorflow.two.retracing import user_code
@@ -93,8 +93,8 @@ class Pipelines:
             return None
         names = [f"{name} ({os.path.basename(site.file)}:{site.line})" for name, site in functions]
         text = (
-            f"tf.data runs {', '.join(names)} out of sight: the ops are listed as they were traced, their values are "
-            "not seen"
+            f"tf.data runs {', '.join(names)} out of sight: the ops are listed as they were traced, their values "
+            "are not seen"
         )
         site = functions[-1][1]
         self._observer.emit(Notice(first, "blind", text, site))
@@ -107,14 +107,14 @@ class Pipelines:
         seq = sink.next_seq()
         self._observer.emit(
             Node(
-                seq, sink.step, type(dataset).__name__.strip("_"), "dataset", "other", "tensorflow", "function", site=site,
-                inputs=tuple(one.operand("element") for one in facts), outputs=outputs, execution="inferred",
+                seq, sink.step, type(dataset).__name__.strip("_"), "dataset", "other", "tensorflow", "function",
+                site=site, inputs=tuple(one.operand("element") for one in facts), outputs=outputs, execution="inferred",
             )
         )  # fmt: skip
         return Made(outputs[0], "node", seq)
 
     def _elements(self, dataset: Any, functions: list[tuple[str, Site]]) -> list[Made]:
-        """List the functions from the source on; return what made each part of an element, as far as it is known."""
+        """List the functions from the source on; return what made each part of an element, where known."""
         parts = [one for source in dataset._inputs() for one in self._elements(source, functions)]
         kind = type(dataset).__name__
         for wrapper in dataset._functions():
@@ -152,13 +152,12 @@ def named_in(message: str, name: str, function: str) -> bool:
     """Whether a message of the runtime is about op `name` of a function of tf.data."""
     tags = [one for one in _FUNCTION.findall(message) if "__wrapped__" not in one]
     named = node_name(message)
-    return (
-        named == name and (not tags or not function or tags[-1] in (function, "")) or named.endswith(f"/{name}")
-    )
+    is_its = not tags or not function or tags[-1] == function
+    return (named == name and is_its) or named.endswith(f"/{name}")
 
 
 def _graphs(dataset: Any, maps: int = 0) -> Iterator[tuple[Any, int]]:
-    """Yield the graphs of a dataset's functions, each with the number of maps that come after it, its own included."""
+    """Yield the graphs of a dataset's functions, each with the number of maps from its own one to the end."""
     maps += type(dataset).__name__.endswith(("_MapDataset", "ParallelMapDataset"))
     for source in dataset._inputs():
         yield from _graphs(source, maps)

@@ -298,8 +298,13 @@ def _settle(plan: Plan) -> None:
     _unmistake_sums(plan)
     by_name = {entry.name: entry for entry in plan.entries}
     phases = {entry.phase for entry in plan.entries}
+    bodies = [
+        body for control in plan.controls() for body in control.bodies
+    ]  # a loss scaler updates in a branch
     plan.updates = "backward" in phases and any(
-        entry.family == "assign" and entry.phase == "optimizer" for entry in plan.entries
+        entry.family == "assign" and entry.phase == "optimizer"
+        for one in (plan, *bodies)
+        for entry in one.entries
     )
     for entry in plan.entries:
         if entry.phase != "backward":

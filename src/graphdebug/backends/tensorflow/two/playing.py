@@ -125,7 +125,7 @@ class Run:
         self._forward = forward
         self.nodes: dict[str, list[int]] = {}
         self._round = 0
-        """Iterations of the loop being played that have been played: a backward loop goes from the last one on."""
+        """Iterations of the running loop that were played before: a backward loop begins with the last."""
         self.events: list[Node | Gradient] = []
         """What it made, to be emitted by the caller."""
         self.facts: list[list[TensorFact]] = []

@@ -23,7 +23,7 @@ class Replay:
         arguments: the tensors it was called with.
         kept: outputs of ops that can't be run again (an iterator's batch, random numbers), kept from the run
             that raised.
-        variables: values of variables as they were before, by the number of their argument; others are read now.
+        variables: values of variables from before, by the number of their argument; others are read now.
 
     """
 
@@ -58,7 +58,9 @@ class Replay:
             value = self._arguments[ref.at] if ref.at < len(self._arguments) else None
             if value is not None and value.dtype == tf.resource and source.dtype != tf.resource:
                 before = self._variables.get(ref.at)
-                return tf.raw_ops.ReadVariableOp(resource=value, dtype=source.dtype) if before is None else before
+                return (
+                    tf.raw_ops.ReadVariableOp(resource=value, dtype=source.dtype) if before is None else before
+                )
             return value
         if ref.at not in self.tensors:
             self.tensors[ref.at] = ()
@@ -105,7 +107,7 @@ def _keywords(op: Any, inputs: Sequence[Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _renamed(op_type: str, names: tuple[str, ...]) -> dict[str, str]:
-    """Return the arguments that ``tf.raw_ops`` calls otherwise than the op does: ``axis`` for ``reduction_indices``."""
+    """Return what ``tf.raw_ops`` calls otherwise than the op does: ``axis`` for ``reduction_indices``."""
     parameters = [name for name in inspect.signature(getattr(tf.raw_ops, op_type)).parameters if name != "name"]
     unknown = [name for name in names if name not in parameters]
     return dict(zip(unknown, [name for name in parameters if name not in names], strict=False))

@@ -1,4 +1,4 @@
-"""Watching: `break_on` and `tf_debugging` in TensorFlow 2, asked after each eager op and each function's run."""
+"""Watching: `break_on` and `tf_debugging` in TensorFlow 2, asked after each eager op and each function."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["watch_values"]
 def watch_values(observer: Observer, failing: Failing) -> None:
     """Look at each event that `observer` is given, if the user asked for a breakpoint or for checks."""
     options = observer.options
-    breakpoint = Breakpoint(options.break_on, observer.sink.sites)
-    if not breakpoint.wanted and not options.tf_debugging:
+    stop = Breakpoint(options.break_on, observer.sink.sites)
+    if not stop.wanted and not options.tf_debugging:
         return
 
     def ended(frame: FrameType | None, outputs: Sequence[Any]) -> None:
         events, observer.fresh = observer.fresh or (), []
         state = observer.ledger.state
-        if breakpoint.wanted:
+        if stop.wanted:
             state.busy = True  # what the user computes at the debugger's prompt is not the program's
             try:
-                breakpoint.stop(events, frame, outputs)
+                stop.stop(events, frame, outputs)
             finally:
                 state.busy = False
         born = first_nonfinite(events) if options.tf_debugging else None
