@@ -151,7 +151,7 @@ class Failing:
         return call._replace(operands=self._operands([("loss", target)], word("")), attributes=began)
 
     def _is_tensorflow(self, error: BaseException) -> bool:
-        """Whether TensorFlow or Keras raised `error`, or a library that they called with what they were given."""
+        """Whether TensorFlow or Keras raised `error`, or a library that they called with it."""
         if isinstance(error, tf.errors.OpError):
             return True
         files = [frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]
