@@ -93,8 +93,8 @@ class Pipelines:
             return None
         names = [f"{name} ({os.path.basename(site.file)}:{site.line})" for name, site in functions]
         text = (
-            f"tf.data runs {', '.join(names)} out of sight: the ops are listed as they were traced, their values "
-            "are not seen"
+            f"tf.data runs {', '.join(names)} out of sight: the ops are listed as they were traced, "
+            "their values are not seen"
         )
         site = functions[-1][1]
         self._observer.emit(Notice(first, "blind", text, site))
@@ -108,7 +108,8 @@ class Pipelines:
         self._observer.emit(
             Node(
                 seq, sink.step, type(dataset).__name__.strip("_"), "dataset", "other", "tensorflow", "function",
-                site=site, inputs=tuple(one.operand("element") for one in facts), outputs=outputs, execution="inferred",
+                site=site, inputs=tuple(one.operand("element") for one in facts), outputs=outputs,
+                execution="inferred",
             )
         )  # fmt: skip
         return Made(outputs[0], "node", seq)
