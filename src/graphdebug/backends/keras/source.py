@@ -18,17 +18,22 @@ __all__ = ["made_at"]
 def made_at(layer: Any, sites: SiteFinder) -> Site | None:
     """Return the one call in the user's loaded files that can have made `layer`, or None.
 
-    A call fits if it names the layer's class, and the numbers and words written in it are the layer's.
+    A call fits if it names the layer's class, and the numbers and words written in it are the layer's. Of
+    several the only one counts that is in a file whose code is running, where none has more of them written.
     """
     fitting = [
-        (file, call)
+        (file, call, said)
         for file in _user_files(sites)
         for call in _calls(file)
-        if _named(call) == type(layer).__name__ and _fits(call, layer)
+        if _named(call) == type(layer).__name__ and (said := _fit(call, layer)) is not None
     ]
+    if len(fitting) > 1:
+        most = max(said for _, _, said in fitting)
+        running = _running_files()
+        fitting = [one for one in fitting if one[0] in running and one[2] == most]
     if len(fitting) != 1:
         return None
-    file, call = fitting[0]
+    file, call, _ = fitting[0]
     return Site(
         file, call.lineno, call.col_offset, call.end_lineno or 0,
         -1 if call.end_col_offset is None else call.end_col_offset,
@@ -54,17 +59,24 @@ def _named(call: ast.Call) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def _fits(call: ast.Call, layer: Any) -> bool:
-    config = getattr(getattr(layer, "_auto_config", None), "config", None)
-    if config is None:
-        return True
+def _running_files() -> set[str]:
+    files, frame = set(), sys._getframe()
+    while frame is not None:
+        files.add(frame.f_code.co_filename)
+        frame = frame.f_back  # type: ignore[assignment]
+    return files
+
+
+def _fit(call: ast.Call, layer: Any) -> int | None:
+    """Return how many constants of a call are the layer's, or None if one is not."""
+    config = getattr(getattr(layer, "_auto_config", None), "config", None) or {}
+    said = 0
     for name, value in _constants(call, list(config)):
-        if name == "name":
-            if value != layer.name:
-                return False
-        elif name in config and config[name] != value:
-            return False
-    return True
+        known = layer.name if name == "name" else config.get(name, value)
+        if known != value:
+            return None
+        said += name in config or name == "name"
+    return said
 
 
 def _constants(call: ast.Call, names: list[str]) -> Iterator[tuple[str, Any]]:

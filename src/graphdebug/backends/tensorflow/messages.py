@@ -34,7 +34,8 @@ def shapes_in(message: str) -> list[tuple[int, ...]]:
 
 def python_frames(message: str) -> list[tuple[str, int, str]]:
     """Return file, line and function of the traceback of a Python function of the user's that an op has called."""
-    return [(file, int(line), name) for file, line, name in _FRAME.findall(message)]
+    _, _, trace = message.partition("Traceback (most recent call last)")
+    return [(file, int(line), name) for file, line, name in _FRAME.findall(trace)]
 
 
 def read_message(message: str) -> Reading:
