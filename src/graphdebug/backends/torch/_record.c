@@ -4,32 +4,21 @@
  * same result and takes over wherever this one meets something unusual: Walker.read (stack.py), `arguments` and
  * `finish` (eager.py) then return None, Kinds.of (facts.py) asks Python, Stencils.fill (lines.py) stops at that record.
  */
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "_record.h"
 
-static PyObject *F_BACK, *F_LASTI, *F_LOCALS, *SELF, *VERSION, *SHAPE, *DTYPE, *IS_CPU, *IS_CONTIGUOUS, *CLASSIFY, *MAKE,
-    *STRIDE, *NAN_COUNT, *POS_INF, *NEG_INF, *FORWARD, *BACKWARD, *OPTIMIZER, *EXECUTED, *EAGER, *PARAMETER, *BUFFER, *VIEWS, *WRITES,
-    *UNBORN, *NUMEL;
-
-enum { SEQ, STEP, OP, PHASE, PLACE, MODULE_PATH, TRACES, STATICS, FORWARD_SEQ, NAME, LEAF, THREAD, BEGAN, ENDED, OUTPUTS,
-       ALIAS, EXECUTION, MODE, FIELDS };                                         /* of a Raw (nodes.py) */
-enum { T_WAY, T_VERSION, T_SEQ, T_OUTPUT, T_KIND, T_LOOK, T_NAMED, TRACE_FIELDS }; /* of a Trace (origins.py) */
+#define DEFINE(word, text) PyObject *word;
+FOR_WORDS(DEFINE)
 
 static uint64_t mixed(uint64_t hash, uint64_t value) {
     hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
     return hash ^ (hash >> 29);
 }
 
-static int equal(PyObject *one, PyObject *other) {
+int equal(PyObject *one, PyObject *other) {
     return one == other ? 1 : PyObject_RichCompareBool(one, other, Py_EQ);
 }
 
-static int raise_type(const char *text) {
+int raise_type(const char *text) {
     PyErr_SetString(PyExc_TypeError, text);
     return -1;
 }
@@ -198,11 +187,11 @@ static PyObject *place_of(Walker *self, PyObject *reader, const uint64_t *words,
     return place;
 }
 
-static PyObject *walker_read(Walker *self, PyObject *const *args, Py_ssize_t nargs) {
-    if (nargs != 2) return raise_type("read(frame, reader)"), NULL;
+PyObject *walk(PyObject *walker, PyObject *frame, PyObject *reader) {
+    Walker *self = (Walker *)walker;
     uint64_t users[2 * FRAMES], library[2];
     int user = 0, libraries = 0, inside = 1, checkpointed = 0;
-    PyObject *frame = args[0], *reader = args[1], *module = NULL;
+    PyObject *module = NULL;
     Py_INCREF(frame);
     while (frame != Py_None) {
         PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
@@ -235,6 +224,10 @@ static PyObject *walker_read(Walker *self, PyObject *const *args, Py_ssize_t nar
     return result;
 }
 
+static PyObject *walker_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    return nargs == 2 ? walk(self, args[0], args[1]) : (raise_type("read(frame, reader)"), NULL);
+}
+
 static int walker_traverse(Walker *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE((PyObject *)self));
     int answer = table_visit(&self->codes, visit, arg);
@@ -247,7 +240,7 @@ static int walker_clear(Walker *self) {
     return 0;
 }
 
-static void freed(PyObject *self) {
+void freed(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     ((inquiry)PyType_GetSlot(type, Py_tp_clear))(self);
@@ -271,71 +264,6 @@ static PyType_Slot WALKER_SLOTS[] = {{Py_tp_new, walker_new},           {Py_tp_d
                                      {Py_tp_methods, WALKER_METHODS},   {0, NULL}};
 static PyType_Spec WALKER = {"graphdebug.backends.torch._record.Walker", sizeof(Walker), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, WALKER_SLOTS};
-
-/* ---- Arguments: the traces of an op's tensors, as they are in the table of tensors by identity. ---- */
-
-/* What is known of a tensor (borrowed), also if it was written since; NULL if nothing is. */
-static PyObject *known_of(PyObject *tensor, PyObject *made) {
-    PyObject *key = PyLong_FromVoidPtr(tensor);
-    PyObject *trace = key ? PyDict_GetItemWithError(made, key) : NULL;
-    Py_XDECREF(key);
-    PyObject *way = trace ? PyTuple_GetItem(trace, T_WAY) : NULL, *back;
-    if (!way) return NULL;
-    if (Py_TYPE(way) == &_PyWeakref_RefType) return PyWeakref_GetObject(way) == tensor ? trace : NULL;
-    if (!(back = PyObject_CallNoArgs(way))) return NULL; /* a parameter: through its module */
-    Py_DECREF(back);
-    return back == tensor ? trace : NULL;
-}
-
-/* The trace of a tensor if it is known as it now is (borrowed), else NULL. */
-static PyObject *trace_of(PyObject *tensor, PyObject *made) {
-    PyObject *trace = known_of(tensor, made), *version = trace ? PyObject_GetAttr(tensor, VERSION) : NULL;
-    if (!version) return NULL;
-    int same = PyLong_AsLongLong(version) == PyLong_AsLongLong(PyTuple_GetItem(trace, T_VERSION));
-    Py_DECREF(version);
-    return same ? trace : NULL;
-}
-
-/* arguments(args, made, Tensor, mark) -> (traces, statics), or None where one has to be taken in Python. */
-static PyObject *arguments(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
-    (void)module;
-    if (nargs != 4) return raise_type("arguments(args, made, Tensor, mark)"), NULL;
-    PyObject *given = args[0], *made = args[1], *traces = PyList_New(0), *result = NULL;
-    Py_ssize_t count = PyTuple_Size(given);
-    PyObject *statics = count < 0 ? NULL : PyList_New(count);
-    if (!traces || !statics) goto done;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *one = PyTuple_GetItem(given, i), *kept = one;
-        if (PyObject_TypeCheck(one, (PyTypeObject *)args[2])) {
-            PyObject *trace = trace_of(one, made);
-            if (!trace) {
-                PyErr_Clear(); /* an inference tensor has no version counter */
-                goto done;
-            }
-            if (PyList_Append(traces, trace) < 0) goto done;
-            kept = args[3];
-        } else if (PyTuple_Check(one)) {
-            goto done;
-        } else if (PyList_CheckExact(one)) { /* of plain values: a copy; of tensors: in Python */
-            Py_ssize_t length = PyList_Size(one);
-            for (Py_ssize_t j = 0; j < length; j++) {
-                PyObject *inner = PyList_GetItem(one, j);
-                if (!PyLong_Check(inner) && !PyFloat_Check(inner)) goto done;
-            }
-            if (!(kept = PyList_GetSlice(one, 0, length))) goto done;
-            PyList_SetItem(statics, i, kept);
-            continue;
-        }
-        Py_INCREF(kept);
-        PyList_SetItem(statics, i, kept);
-    }
-    result = PyTuple_Pack(2, traces, statics);
-done:
-    Py_XDECREF(traces);
-    Py_XDECREF(statics);
-    if (result || PyErr_Occurred()) return result;
-    Py_RETURN_NONE;
-}
 
 /* ---- Kinds: plain tensors in the host's memory, told apart by shape, element type and strides. ---- */
 
@@ -400,6 +328,8 @@ static PyObject *kinds_of(Kinds *self, PyObject *tensor) {
     return kind;
 }
 
+PyObject *kind_in(PyObject *kinds, PyObject *tensor) { return kinds_of((Kinds *)kinds, tensor); }
+
 static PyObject *kinds_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *ask;
     (void)kwargs;
@@ -431,119 +361,6 @@ static PyType_Slot KINDS_SLOTS[] = {{Py_tp_new, kinds_new},           {Py_tp_dea
                                     {Py_tp_methods, KINDS_METHODS},   {0, NULL}};
 static PyType_Spec KINDS = {"graphdebug.backends.torch._record.Kinds", sizeof(Kinds), 0,
                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, KINDS_SLOTS};
-
-/* ---- Finishing a record: the trace of an op's result. ---- */
-
-typedef struct {
-    PyObject *record, *result, *made, *op, *look, *quick, *kinds, *ended;
-} Finish;
-
-static int is_true(PyObject *object, PyObject *name) {
-    PyObject *value = PyObject_GetAttr(object, name);
-    int answer = value ? PyObject_IsTrue(value) : -1;
-    Py_XDECREF(value);
-    return answer;
-}
-
-static int same_number(PyObject *one, PyObject *other, PyObject *name) {
-    PyObject *a = PyObject_GetAttr(one, name), *b = PyObject_GetAttr(other, name);
-    int same = a && b && PyLong_AsLongLong(a) == PyLong_AsLongLong(b);
-    Py_XDECREF(a);
-    Py_XDECREF(b);
-    return same;
-}
-
-/* The trace of a view: its memory was looked at when its base was made. */
-static PyObject *trace_of_view(Finish *it, PyObject *source, PyObject *kind) {
-    PyObject *look = PyTuple_GetItem(source, T_LOOK), *named = PyTuple_GetItem(source, T_NAMED), *trace = NULL;
-    PyObject *way = PyWeakref_NewRef(it->result, NULL), *first = PyLong_FromLong(0);
-    if (look != Py_None && look != Py_True && !same_number(PyTuple_GetItem(source, T_KIND), kind, NUMEL)) look = Py_None;
-    if (named != Py_None) {
-        PyObject *origin = PyTuple_GetItem(named, 0);
-        if (!equal(origin, PARAMETER) && !equal(origin, BUFFER)) named = Py_None;
-    }
-    if (way && first)
-        trace = PyTuple_Pack(TRACE_FIELDS, way, PyTuple_GetItem(source, T_VERSION), PyTuple_GetItem(it->record, SEQ), first,
-                             kind, look, named);
-    Py_XDECREF(way);
-    Py_XDECREF(first);
-    return trace;
-}
-
-/* What looking at the result gives: the quick way, or where that has no answer the other. */
-static PyObject *looked_at(Finish *it, PyObject *kind) {
-    if (it->quick != Py_None) {
-        PyObject *look = PyObject_CallFunctionObjArgs(it->quick, it->result, kind, NULL);
-        if (look != Py_NotImplemented) return look;
-        Py_DECREF(look);
-    }
-    return PyObject_CallFunctionObjArgs(it->look, it->result, kind, NULL);
-}
-
-static PyObject *trace_of_result(Finish *it, PyObject *kind, int writes, int unborn) {
-    PyObject *counter = PyObject_GetAttr(it->result, VERSION), *version = NULL, *first = NULL, *way = NULL, *look = NULL;
-    PyObject *trace = NULL, *named = Py_None, *old = writes ? known_of(it->result, it->made) : NULL;
-    if (!counter) return NULL;
-    if (old) {
-        way = PyTuple_GetItem(old, T_WAY);
-        named = PyTuple_GetItem(old, T_NAMED);
-        Py_INCREF(way);
-    } else {
-        way = PyWeakref_NewRef(it->result, NULL);
-    }
-    Py_INCREF(named);
-    look = it->look == Py_None || unborn ? (Py_INCREF(Py_None), Py_None) : looked_at(it, kind);
-    version = PyLong_FromLongLong(PyLong_AsLongLong(counter) + writes); /* it rises after the node */
-    first = PyLong_FromLong(0);
-    if (way && look && version && first)
-        trace = PyTuple_Pack(TRACE_FIELDS, way, version, PyTuple_GetItem(it->record, SEQ), first, kind, look, named);
-    Py_DECREF(counter);
-    Py_DECREF(named);
-    Py_XDECREF(version);
-    Py_XDECREF(first);
-    Py_XDECREF(way);
-    Py_XDECREF(look);
-    return trace;
-}
-
-static PyObject *finished(Finish *it, PyObject *trace, PyObject *alias) {
-    PyObject *key = PyLong_FromVoidPtr(it->result), *outputs = PyTuple_Pack(1, trace), *whole = PyTuple_New(FIELDS);
-    if (!key || !outputs || !whole || PyDict_SetItem(it->made, key, trace) < 0) Py_CLEAR(whole);
-    PyObject *ends[] = {it->ended, outputs, alias, EXECUTED, EAGER};
-    for (int i = 0; whole && i < FIELDS; i++) {
-        PyObject *one = i < ENDED ? PyTuple_GetItem(it->record, i) : ends[i - ENDED];
-        Py_XINCREF(one);
-        PyTuple_SetItem(whole, i, one);
-    }
-    Py_XDECREF(key);
-    Py_XDECREF(outputs);
-    return whole;
-}
-
-/* finish(record, result, made, op, look, quick, kinds, ended) -> the whole record, or None where it is to be finished in
- * Python. */
-static PyObject *finish(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
-    (void)module;
-    if (nargs != 8) return raise_type("finish takes 8 arguments"), NULL;
-    Finish it = {args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]};
-    int views = is_true(it.op, VIEWS), writes = is_true(it.op, WRITES), unborn = is_true(it.op, UNBORN);
-    if (views < 0 || writes < 0 || unborn < 0) return NULL;
-    PyObject *kind = kinds_of((Kinds *)it.kinds, it.result), *source = NULL, *trace = NULL, *whole = NULL;
-    if (!kind) return NULL;
-    if (views) {
-        PyObject *traces = PyTuple_GetItem(it.record, TRACES);
-        source = PyList_GetItem(traces, 0);
-        trace = source ? trace_of_view(&it, source, kind) : NULL;
-    } else {
-        trace = trace_of_result(&it, kind, writes, unborn);
-    }
-    if (trace) whole = finished(&it, trace, source ? PyTuple_GetItem(source, T_SEQ) : Py_None);
-    Py_DECREF(kind);
-    Py_XDECREF(trace);
-    if (whole) return whole;
-    PyErr_Clear(); /* an inference tensor has no version counter; what else there is to say, Python says */
-    Py_RETURN_NONE;
-}
 
 /* ---- Stencils: lines of nodes with holes for what differs between executions of one op at one place. ---- */
 
@@ -904,13 +721,7 @@ static PyType_Spec STENCILS = {"graphdebug.backends.torch._record.Stencils", siz
 
 /* ---- The module. ---- */
 
-static PyMethodDef METHODS[] = {
-    {"arguments", (PyCFunction)(void (*)(void))arguments, METH_FASTCALL,
-     "arguments(args, made, Tensor, mark) -> (traces, statics), or None where one has to be taken in Python."},
-    {"finish", (PyCFunction)(void (*)(void))finish, METH_FASTCALL,
-     "finish(record, result, made, op, look, quick, kinds, ended) -> the whole record, or None."},
-    {NULL, NULL, 0, NULL}};
-static struct PyModuleDef MODULE_DEF = {PyModuleDef_HEAD_INIT, "_record", NULL, -1, METHODS, NULL, NULL, NULL, NULL};
+static struct PyModuleDef MODULE_DEF = {PyModuleDef_HEAD_INIT, "_record", NULL, -1, NULL, NULL, NULL, NULL, NULL};
 
 static int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
     PyObject *type = PyType_FromSpec(spec);
@@ -920,23 +731,12 @@ static int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
 }
 
 PyMODINIT_FUNC PyInit__record(void) {
-    static const struct {
-        PyObject **word;
-        const char *text;
-    } WORDS_USED[] = {{&F_BACK, "f_back"},     {&F_LASTI, "f_lasti"},     {&F_LOCALS, "f_locals"},
-                      {&SELF, "self"},         {&VERSION, "_version"},    {&SHAPE, "shape"},
-                      {&DTYPE, "dtype"},       {&IS_CPU, "is_cpu"},       {&IS_CONTIGUOUS, "is_contiguous"},
-                      {&STRIDE, "stride"},     {&CLASSIFY, "classify"}, {&MAKE, "place_at"},       {&NAN_COUNT, "nan"},
-                      {&POS_INF, "pos_inf"},   {&NEG_INF, "neg_inf"},     {&FORWARD, "forward"},
-                      {&BACKWARD, "backward"}, {&OPTIMIZER, "optimizer"}, {&EXECUTED, "executed"},
-                      {&EAGER, "eager"},       {&PARAMETER, "parameter"},
-                      {&BUFFER, "buffer"},     {&VIEWS, "views"},         {&WRITES, "writes"},
-                      {&UNBORN, "unborn"},     {&NUMEL, "numel"}};
-    for (size_t i = 0; i < sizeof WORDS_USED / sizeof *WORDS_USED; i++)
-        if (!(*WORDS_USED[i].word = PyUnicode_InternFromString(WORDS_USED[i].text))) return NULL;
+#define MAKE_WORD(word, text) \
+    if (!word && !(word = PyUnicode_InternFromString(text))) return NULL;
+    FOR_WORDS(MAKE_WORD)
     PyObject *module = PyModule_Create(&MODULE_DEF);
     if (!module || add_type(module, &WALKER, "Walker") < 0 || add_type(module, &KINDS, "Kinds") < 0 ||
-        add_type(module, &STENCILS, "Stencils") < 0)
+        add_type(module, &STENCILS, "Stencils") < 0 || add_type(module, &CLERK, "Clerk") < 0)
         Py_CLEAR(module);
     return module;
 }

@@ -110,6 +110,15 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self._zero = _now() - sink.now()
         self._blind = False
         """Whether ops ran in this recording that it was told not to take."""
+        self._clerk = None if RECORD is None or self._filtered else self._make_clerk()
+
+    def _make_clerk(self) -> Any:
+        """Return what opens and closes most records in compiled code; it is given all it needs once."""
+        return RECORD.Clerk(
+            self.sink, self._threads, self.origins.made, self.modules.paths, self.stack.walker, self.stack,
+            Tensor, TENSOR, ENGINE_CALL, self.sink.next_seq, _autograd_node, _sequence_number, _graph_task, _now,
+            self._look, self._quick_look, KINDS_HELD, self._raws, self._raws.append, self.watchers,
+        )  # fmt: skip
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -204,13 +213,17 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if kwargs is None:
             kwargs = {}
-        record, call = None, func
+        record, call, clerk = None, func, self._clerk
         if self.attached:
             try:
                 op = KNOWN.get(id(func)) or op_of(func)
                 call = op.call
                 if op.recorded:
-                    record = self._before(op, args, kwargs, sys._getframe(1))
+                    frame = sys._getframe(1)
+                    if clerk is not None:
+                        record = clerk.open(self, op, args, kwargs, frame)
+                    if record is None:
+                        record = self._before(op, args, kwargs, frame)
             except Exception as error:
                 self.sink.tool_error("recording an op", error)
         try:
@@ -226,7 +239,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         if record is None:
             return result
         try:
-            self._after(op, record, result)
+            waiting = None if clerk is None else clerk.close(op, record, result)
+            if waiting is None:
+                self._after(op, record, result)
+            elif waiting >= _BATCH:
+                self.flush()
         except Exception as error:
             self.sink.tool_error("recording an op", error)
         return result
@@ -280,12 +297,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         if number != thread.last_number:
             thread.last_number = number
             thread.owners.setdefault(number, seq)
-        taken = None if RECORD is None else RECORD.arguments(args, self.origins.made, Tensor, TENSOR)
-        if taken is not None:
-            traces, statics = taken
-        else:
-            traces = []
-            statics = [self._take(one, op, phase, traces) for one in args]
+        traces: list[Trace] = []
+        statics = [self._take(one, op, phase, traces) for one in args]
         if kwargs:
             statics.append({key: self._take(one, op, phase, traces) for key, one in kwargs.items()})
         if op.writes:
@@ -336,7 +349,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         if named is not None:
             return Accumulated(named[1], self.sink.next_seq(), None)
         trace = self.origins.get(leaf)
-        name = self.modules.variable_name(leaf, sys._getframe(2))
+        name = self.modules.variable_name(leaf, sys._getframe(1))
         return Accumulated(name, self.sink.next_seq(), None if trace is None else trace[2])
 
     def _claim_from_copy(self, thread: Thread, number: int, seq: int, traces: list[Trace]) -> None:
@@ -362,12 +375,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         return place
 
     def _after(self, op: Op, record: Record, result: Any) -> None:
-        ended = _now()
-        whole = None
-        if RECORD is not None and isinstance(result, Tensor):
-            made = self.origins.made
-            whole = RECORD.finish(record, result, made, op, self._look, self._quick_look, KINDS_HELD, ended)
-        record = whole or self._finish(op, record, result, ended)
+        record = self._finish(op, record, result, _now())
         raws = self._raws
         raws.append(record)
         if self.watchers:

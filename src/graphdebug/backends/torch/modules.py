@@ -35,7 +35,8 @@ class Modules:
         self._sink = sink
         self._origins = origins
         self._stack = stack
-        self._paths: dict[int, tuple[weakref.ref[Any], str]] = {}
+        self.paths: dict[int, tuple[weakref.ref[Any], str]] = {}
+        """Modules by identity: the way back to each, and its attribute path."""
         self._tensors: dict[int, tuple[weakref.ref[Any], Origin, str, Callable[[], Any]]] = {}
         """Parameters and buffers: owner, origin, full name, and a lookup in the owner. No weak reference to the
         parameter itself: torch refuses to swap parameters that have one."""
@@ -86,7 +87,7 @@ class Modules:
 
     def prune(self) -> None:
         """Forget modules that are gone, and with them their parameters."""
-        tables: tuple[dict[int, Any], ...] = (self._tensors, self._paths)
+        tables: tuple[dict[int, Any], ...] = (self._tensors, self.paths)
         for table in tables:
             for key, entry in list(table.items()):
                 if entry[0]() is None:
@@ -94,7 +95,7 @@ class Modules:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._paths.clear()
+        self.paths.clear()
         self._tensors.clear()
 
     def _variable(self, value: Any, frame: FrameType | None) -> tuple[str, FrameType] | None:
@@ -130,7 +131,7 @@ class Modules:
 
     def _known(self, module: Any) -> str | None:
         """The path of a module seen before."""
-        known = self._paths.get(id(module))
+        known = self.paths.get(id(module))
         return known[1] if known is not None and known[0]() is module else None
 
     def _register(self, root: Any, name: str, made: _Made) -> None:
@@ -148,7 +149,7 @@ class Modules:
                 pairs = held.items() if isinstance(held, dict) else enumerate(held)
                 key = next((key for key, one in pairs if one is module), None)
                 if key is not None:
-                    around = self._paths.get(id(owner))
+                    around = self.paths.get(id(owner))
                     path = ".".join(part for part in (around[1] if around else "", attribute, str(key)) if part)
                     events: list[Event] = []
                     made = assigned_attribute(type(owner), attribute)
@@ -176,7 +177,7 @@ class Modules:
         if id(module) in seen:
             return
         seen.add(id(module))
-        self._paths[id(module)] = weakref.ref(module), path
+        self.paths[id(module)] = weakref.ref(module), path
         if isinstance(module, nn.Flatten):
             self.flattened[path] = module.start_dim, module.end_dim
         tensors = self._own_tensors(module, path)

@@ -53,14 +53,14 @@ class StackReader:
         self._kinds = _Kinds(sites)
         self._traced = TracedLines(sites)
         self._places: dict[tuple[int, ...], Place] = {}
-        self._walker = None if RECORD is None else RECORD.Walker()
+        self.walker = None if RECORD is None else RECORD.Walker()
 
     def read(self, frame: FrameType | None) -> tuple[Place, Any, bool]:
         """Return the place of an op called from `frame`, the innermost running module (or None), and
         whether a checkpoint's code is on the stack inside the engine's call.
         """
-        if self._walker is not None and frame is not None:
-            found: tuple[Place, Any, bool] | None = self._walker.read(frame, self)
+        if self.walker is not None and frame is not None:
+            found: tuple[Place, Any, bool] | None = self.walker.read(frame, self)
             if found is not None:
                 return found
         return self.read_slowly(frame)
