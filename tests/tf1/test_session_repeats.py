@@ -120,3 +120,14 @@ def test_a_file_says_what_memory_says(tmp_path):
     in_memory, in_file = [recorded(batches(8, 8, 8), level="stats", path=path)[0] for path in places]
     assert list(in_file.nodes) == list(in_memory.nodes)
     assert list(in_file.gradients) == list(in_memory.gradients)
+
+
+def test_values_of_each_step_are_its_own_also_where_the_first_tensor_repeats():
+    with tf.Graph().as_default(), tf1.Session() as session, graphdebug.record(level="values") as run:
+        x = tf1.placeholder(tf.float32, [2])
+        same, other = tf.abs(x, name="same"), tf.exp(x, name="other")
+        for sign in (1.0, 1.0, -1.0):
+            session.run([same, other], {x: [sign, sign]})
+    found = [node.outputs[0].values for node in run.nodes if node.name == "other"]
+    assert [one[0] for one in found] == pytest.approx([np.exp(1), np.exp(1), np.exp(-1)], rel=1e-6)
+    assert not run.tool_errors

@@ -19,10 +19,12 @@ from graphdebug.backends.tensorflow.messages import node_name, read_message, sha
 from graphdebug.backends.tensorflow.misuse import explain_misuse
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
 from graphdebug.backends.tensorflow.plan import Plan, PlanInput, PlanNode, selected_ops
-from graphdebug.backends.tensorflow.probed import Probed, building, read_of
+from graphdebug.backends.tensorflow.probed import Probed
 from graphdebug.backends.tensorflow.pruned import infer_shapes, pruned_graph
 from graphdebug.backends.tensorflow.replays import obstacle_of, replayable
-from graphdebug.backends.tensorflow.runs import RunCall, Runs, staged_records
+from graphdebug.backends.tensorflow.runs import RunCall, Runs
+from graphdebug.backends.tensorflow.scaffold import building, read_of
+from graphdebug.backends.tensorflow.staging import staged_records
 from graphdebug.backends.tensorflow.variables import variable_of
 from graphdebug.model.event import Failure, Notice, Operand, Shape, TensorFact
 from graphdebug.options import Options

@@ -13,6 +13,8 @@ __all__ = ["changed_nodes", "executions", "optimised"]
 
 _TRIVIAL = ("Const", "Identity", "NoOp")
 _CONSTANT = "a constant"
+_DEPTH = 4
+"""Steps back to which two nodes are compared by what they do."""
 
 Optimised = Mapping[str, Any]
 """NodeDefs by name."""
@@ -79,6 +81,8 @@ def changed_nodes(before: Optimised, after: Optimised) -> set[str]:
         if one.op in _TRIVIAL:
             continue
         here, there = _sources(one, before), _sources(other, after)
+        if one.op == other.op and here == there:
+            continue
         if one.op != other.op or _kinds(here - there, before) != _kinds(there - here, after):
             changed |= {name, *here, *there}
     return changed
@@ -86,9 +90,15 @@ def changed_nodes(before: Optimised, after: Optimised) -> set[str]:
 
 def _kinds(names: set[str], nodes: Optimised) -> set[Any]:
     """Return what nodes do: of two that do the same to the same, the optimizer keeps either."""
-    return {
-        (nodes[name].op, frozenset(_sources(nodes[name], nodes))) if name in nodes else name for name in names
-    }
+    return {_kind(name, nodes) for name in names}
+
+
+def _kind(name: str, nodes: Optimised, depth: int = 0) -> Any:
+    """Return what a node does, to nodes that are known by what they do in their turn, some steps back."""
+    if name not in nodes or depth == _DEPTH:
+        return name
+    sources = _sources(nodes[name], nodes)
+    return nodes[name].op, frozenset(_kind(source, nodes, depth + 1) for source in sources)
 
 
 def _sources(node: Any, nodes: Optimised) -> set[str]:

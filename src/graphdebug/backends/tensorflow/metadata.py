@@ -59,7 +59,10 @@ def verify(executed: Mapping[str, str], probed: Probed, sink: Sink) -> Sequence[
     for node in probed.plan.nodes:
         seen, said = node.op.name in executed, probed.execution[node.index]
         if seen and said != "executed":
-            probed.execution[node.index] = "inferred"
+            probed.execution[node.index] = "executed"
+            probed.execution[node.index] = probed.seen_as(node)
+        elif not seen and said == "executed" and node.op.type not in CALLS and not node.fed:
+            probed.execution[node.index] = "removed"
     names = {
         one: [node.op.name for node in probed.plan.nodes if probed.execution[node.index] == one]
         for one in ("fused", "removed")

@@ -9,29 +9,16 @@ import msgspec
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.calls import CALLS
+from graphdebug.backends.tensorflow.frames import FRAME_OPS, Frames
 from graphdebug.backends.tensorflow.leaves import GradientPlan
 from graphdebug.backends.tensorflow.plan import Execution, PlanInput, PlanNode
 from graphdebug.backends.tensorflow.probed import Probed
+from graphdebug.backends.tensorflow.staging import Record
 from graphdebug.model.event import Gradient, Node, Operand, Shape, Site, TensorFact
 
 __all__ = ["NodeWriter", "RunFacts", "add_nodes"]
 
 _SAME = frozenset(["Identity", "StopGradient", "PreventGradient", "Snapshot", "IdentityN"])
-_FRAME_OPS = frozenset(
-    [
-        "Enter",
-        "RefEnter",
-        "Exit",
-        "RefExit",
-        "Switch",
-        "RefSwitch",
-        "Merge",
-        "RefMerge",
-        "NextIteration",
-        "RefNextIteration",
-        "LoopCond",
-    ]
-)
 
 
 class RunFacts:
@@ -70,9 +57,12 @@ class RunFacts:
             found = self._facts[key] = self.probed.known.get(key) or self._inferred(node, output)
         return found
 
-    def set(self, node: int, output: int, fact: TensorFact) -> None:
-        """Replace what is known of one output: a loop went round."""
-        self._facts[node, output] = fact
+    def set(self, node: int, fact: TensorFact | None) -> None:
+        """Replace what is known of a node's first output, None for nothing: a loop went round."""
+        for output in range(len(self.probed.plan.nodes[node].static)):
+            self._facts.pop((node, output), None)
+        if fact is not None:
+            self._facts[node, 0] = fact
 
     def _inferred(self, node: PlanNode, output: int) -> TensorFact:
         execution = self.probed.execution[node.index]
@@ -121,7 +111,7 @@ class RunFacts:
     def resolved(self, one: PlanInput, depth: int = 0) -> PlanInput:
         """Return what made `one`, seen through the nodes that carry it into loops and branches and out."""
         node = None if one.node is None or one.origin != "node" else self.probed.plan.nodes[one.node]
-        if node is None or node.op.type not in _FRAME_OPS or depth > 12:
+        if node is None or node.op.type not in FRAME_OPS or depth > 12:
             return one
         carried = node.inputs[:1] if "Merge" not in node.op.type else node.inputs
         found = [self.resolved(other, depth + 1) for other in carried]
@@ -220,7 +210,7 @@ class NodeWriter:
 def add_nodes(
     writer: NodeWriter,
     facts: RunFacts,
-    staged: Sequence[tuple[int, TensorFact]],
+    staged: Sequence[Record],
     open_call: Callable[[PlanNode], None] | None = None,
 ) -> None:
     """Add all nodes of a run in order; those of loops and branches as they were staged.
@@ -228,33 +218,22 @@ def add_nodes(
     Args:
         writer: where events go.
         facts: of the run.
-        staged: (node index, fact of output 0) of what ran inside loops and branches, in order of execution.
+        staged: what ran inside loops and branches, in order of iteration.
         open_call: adds what ran inside a node that calls functions.
 
     """
     probed = facts.probed
-    waiting = list(staged)
-    for node in probed.plan.nodes:
+    nodes = probed.plan.nodes
+    frames = Frames(nodes, staged)
+    for node in nodes:
         if not probed.recorded[node.index] or node.fed:
             continue
         if node.loop or node.conditional:
-            waiting = _add_frame(writer, facts, waiting, node)
+            for index, fact in frames.of(node):
+                if probed.recorded[index]:
+                    facts.set(index, fact)
+                    writer.add(nodes[index], probed.seen_as(nodes[index]) if fact is None else "executed")
         else:
             if open_call is not None and node.op.type in CALLS:
                 open_call(node)
             writer.add(node, probed.seen_as(node))
-
-
-def _add_frame(
-    writer: NodeWriter, facts: RunFacts, waiting: Sequence[tuple[int, TensorFact]], node: PlanNode
-) -> list[tuple[int, TensorFact]]:
-    """Add what the frame of `node` staged, a whole loop at once or a branch's node, and return the rest."""
-    nodes = facts.probed.plan.nodes
-    rest = []
-    for index, fact in waiting:
-        if index == node.index or (node.loop and nodes[index].loop == node.loop):
-            facts.set(index, 0, fact)
-            writer.add(nodes[index], "executed")
-        else:
-            rest.append((index, fact))
-    return rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
@@ -57,6 +58,8 @@ class PlanNode:
     """In a loop inside a loop."""
     conditional: bool = False
     """Inside a cond (control flow v1): it may not run at all."""
+    repeats_less: bool = False
+    """In the body of its innermost loop, not in the condition, which runs once more."""
 
     @property
     def site(self) -> Site | None:
@@ -109,6 +112,7 @@ def make_plan(
     for op in ops:
         nodes.append(_node(op, len(nodes), index, fed, finder))
     _mark_conditional(nodes, index)
+    _mark_bodies(nodes)
     from graphdebug.backends.tensorflow.gradients import assign_phases
 
     assign_phases(nodes, index, finder)
@@ -185,20 +189,52 @@ def _mark_conditional(nodes: Sequence[PlanNode], index: dict[str, int]) -> None:
 
     Counts the Switches on the way to a node less the Merges that end them.
     """
+    makers = {
+        node.index: [
+            index[op.name]
+            for op in [*(one.tensor.op for one in node.inputs if one.origin != "feed"), *node.op.control_inputs]
+            if op.name in index and not op.type.endswith("NextIteration")
+        ]
+        for node in nodes
+    }
     depth = [0] * len(nodes)
-    for node in nodes:
-        before = [one.node for one in node.inputs if one.node is not None]
-        before += [index[op.name] for op in node.op.control_inputs if op.name in index]
-        deepest = max((depth[position] for position in before if position < node.index), default=0)
-        kind = node.op.type
+    for position in TopologicalSorter(makers).static_order():
+        node = nodes[position]
+        deepest = max((depth[maker] for maker in makers[position]), default=0)
+        kind = node.op.type.removeprefix("Ref")
         loops_back = any(one.tensor.op.type.endswith("NextIteration") for one in node.inputs)
-        if kind in ("Switch", "RefSwitch"):
+        if kind == "Switch":
             deepest += 1
-        elif kind in ("Exit", "RefExit") or (kind in ("Merge", "RefMerge") and not loops_back):
+        elif kind == "Exit" or (kind == "Merge" and not loops_back):
             deepest = max(0, deepest - 1)
-        depth[node.index] = deepest
+        depth[position] = deepest
         if deepest and not node.loop:
             node.conditional = True
+
+
+def _mark_bodies(nodes: Sequence[PlanNode]) -> None:
+    """Mark the nodes of loops that run only where the loop goes on: what its Switches let through."""
+    waiting = [
+        node for node in nodes
+        if any(_goes_on(one.tensor) for one in node.inputs)
+    ]  # fmt: skip
+    users: dict[str, list[PlanNode]] = {}
+    for node in nodes:
+        for op in [*(one.tensor.op for one in node.inputs), *node.op.control_inputs]:
+            users.setdefault(op.name, []).append(node)
+    while waiting:
+        node = waiting.pop()
+        if node.repeats_less or not node.loop or node.op.type.removeprefix("Ref") in ("Merge", "Exit", "Enter"):
+            continue
+        node.repeats_less = True
+        waiting.extend(users.get(node.op.name, ()))
+
+
+def _goes_on(tensor: Any) -> bool:
+    """Whether a tensor is what a loop's Switch lets into its body."""
+    op = tensor.op
+    decides = op.type.removeprefix("Ref") == "Switch" and op.inputs[1].op.type == "LoopCond"
+    return bool(decides and tensor.value_index == 1)
 
 
 def _is_conditional(op: Any) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from operator import itemgetter
 from types import CodeType, FrameType
 from typing import Any
 
@@ -24,15 +23,16 @@ from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.gradients import plan_gradients
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts, add_nodes
 from graphdebug.backends.tensorflow.packs import CODES, Place, kernel
+from graphdebug.backends.tensorflow.placement import probe_plan
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
-from graphdebug.backends.tensorflow.probed import Measured, Probed, probe_plan, shapes_key
-from graphdebug.backends.tensorflow.probes import decode
+from graphdebug.backends.tensorflow.probed import Measured, Probed, shapes_key
 from graphdebug.backends.tensorflow.repeats import Repeat
 from graphdebug.backends.tensorflow.replays import obstacle_of, replayable
+from graphdebug.backends.tensorflow.staging import staged_records
 from graphdebug.model.event import Event, Level, Notice, Shape, Site, TensorFact
 from graphdebug.options import Options
 
-__all__ = ["RunCall", "Runs", "is_step", "staged_records"]
+__all__ = ["RunCall", "Runs", "is_step"]
 
 _CACHE = "_graphdebug"
 """Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
@@ -172,12 +172,17 @@ class Runs:
         fetches, targets = [*call.fetches, *probed.fetches], [*call.targets, *probed.targets]
         if call.checks:
             fetches.append(probed.shape_fetch)
-        if probed.verified or options is not None or metadata is not None:
+        if call.checks in probed.verified or options is not None or metadata is not None:
             return list(run(call.session, None, targets, fetches, call.feeds, options, metadata))
-        probed.verified = True
+        probed.verified.add(call.checks)
         with run_metadata.partition_graphs() as asked:
             results = list(run(call.session, None, targets, fetches, call.feeds, asked.options, asked.metadata))
-            self._sink.emit(run_metadata.verify(asked.graphs(), probed, self._sink))
+            before = list(probed.execution)
+            told = run_metadata.verify(asked.graphs(), probed, self._sink)
+        if before != probed.execution or not call.like:
+            self._sink.emit(told)
+            probed.alike.clear()
+            call.like = None
         return results
 
     def is_ours(self, error: Any, probed: Probed, asked: int) -> bool:
@@ -430,41 +435,3 @@ def _read_before(run: Callable[..., Any], call: RunCall, tensors: Sequence[Any])
         return list(run(call.session, None, [], tensors, call.feeds, None, None))
     except errors_impl.OpError:
         return None  # not initialized yet: the run itself will say so
-
-
-def staged_records(
-    run: Callable[..., Any], session: Any, probed: Probed, level: Any
-) -> list[tuple[int, TensorFact]]:
-    """Empty the staging area: (node index, fact), in order of execution. It gives the last record first."""
-    if not probed.staged:
-        return []
-    (size,) = run(session, None, [], [probed.staged_size], {}, None, None)
-    found = []
-    for _ in range(int(size)):
-        (numbers,) = run(session, None, [], [probed.unstage], {}, None, None)
-        one = probed.staged[int(numbers[0])]
-        node = probed.plan.nodes[one.node]
-        found.append((one.node, decode(numbers.tolist(), level, one.dtype, node.device, None)))
-    return _by_iteration(found[::-1], probed.plan.nodes)
-
-
-def _by_iteration(
-    records: list[tuple[int, TensorFact]], nodes: Sequence[PlanNode]
-) -> list[tuple[int, TensorFact]]:
-    """Return the records of plain loops in the order of their iterations.
-
-    Sinks run when TensorFlow gets to them, so a record may come before that of its own input. In a loop
-    without loops and branches inside, a node's n-th record is of the n-th iteration.
-    """
-    plain = {one.loop for one in nodes} - {one.loop for one in nodes if one.nested or one.conditional}
-    times: dict[int, int] = {}
-
-    def place(record: tuple[int, TensorFact]) -> tuple[int, int]:
-        times[record[0]] = times.get(record[0], 0) + 1
-        return times[record[0]], record[0]
-
-    sortable = [record for record in records if nodes[record[0]].loop in plain]
-    others = [record for record in records if nodes[record[0]].loop not in plain]
-    return [
-        record for _, record in sorted([(place(record), record) for record in sortable], key=itemgetter(0))
-    ] + others
