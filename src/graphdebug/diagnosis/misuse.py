@@ -43,10 +43,14 @@ _TRIES: dict[str, Sequence[str]] = {
 def explain(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a misuse that the framework refused."""
     named, body = _KINDS.get(failure.category, _plain)(evidence, failure)
+    what, tries = _WHAT.get(failure.category, failure.category), _TRIES.get(failure.category, ())
+    if failure.category == "no_gradient" and _is_many(failure):
+        what = "backward began at a tensor that is no scalar"
+        tries = ("take its mean or sum first", "give backward the gradient of each element")
     return evidence.finding(
-        failure.category, what=_WHAT.get(failure.category, failure.category),
+        failure.category, what=what,
         candidates=[*named, *call(failure)], confidence=0.85 if named else 0.7, failed=failure.site,
-        when=when(failure), body=body, tries=_TRIES.get(failure.category, ()), operands=failure.operands,
+        when=when(failure), body=body, tries=tries, operands=failure.operands,
         evidence=(failure.seq,),
     )  # fmt: skip
 
@@ -149,14 +153,20 @@ def _differentiable(operand: Operand, made_by_node: Node) -> bool:
     return computed and operand.origin == "node" and "float" in operand.fact.dtype
 
 
+def _is_many(failure: Failure) -> bool:
+    """Whether what backward began at has more elements than one."""
+    shape = failure.operands[0].fact.shape if failure.operands else None
+    return shape is not None and any(size != 1 for size in shape)
+
+
 def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
     """Walk back from the loss to the node where the graph was cut."""
     loss = next(iter(failure.operands), None)
     if loss is None:
         return [], []
-    if loss.fact.shape is not None and any(size != 1 for size in loss.fact.shape):
+    if _is_many(failure):
         body = [f"  backward starts from a scalar; this tensor is {shape_words(loss.fact.shape)}"]
-        return call(failure, "the call of backward"), [*body, "  take its mean or sum first"]
+        return call(failure, "the call of backward"), body
     root, links = _way_through_indices(evidence, loss)
     for node, _ in reversed(links):
         cuts = node.function in _CUTS

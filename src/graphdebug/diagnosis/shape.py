@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from graphdebug.diagnosis import fold, joins, widths, windows
+from graphdebug.diagnosis import derivatives, fold, joins, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import place, shape_words, shorten
@@ -26,9 +26,12 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
         return folded
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
     ways = (_named_shape, _whole_input, _declared_size, *_WAYS) if failure.family == "other" else _WAYS
+    ways = (derivatives.explain, *ways)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
+    if derivatives.inside(evidence, failure) and account.candidates[0].site != failure.site:
+        account = _unsure(evidence, failure)
     return _told(evidence, failure, account)
 
 

@@ -13,6 +13,7 @@ from graphdebug.model.event import Level, Number, Shape, Stats, TensorFact, numb
 
 __all__ = [
     "array_fact", "device_word", "dtype_word", "elements_of", "sample", "shape_of", "static_fact", "stats_of",
+    "variable_fact",
 ]  # fmt: skip
 
 _SAMPLE = 64
@@ -45,6 +46,20 @@ def static_fact(tensor: Any) -> TensorFact:
     return TensorFact(
         shape=shape_of(tensor.shape), dtype=dtype_word(tensor.dtype), device=device_word(tensor.device or "")
     )
+
+
+def variable_fact(tensor: Any) -> TensorFact:
+    """Return what is known of a variable from its tensor: of what it holds, where the tensor is its handle."""
+    data = getattr(tensor, "_handle_data", None)
+    if data is None or not data.is_set or not data.shape_and_type:
+        return static_fact(tensor)
+    from tensorflow.python.framework import dtypes, tensor_shape
+
+    held = data.shape_and_type[0]
+    return TensorFact(
+        shape=shape_of(tensor_shape.TensorShape(held.shape)), dtype=dtypes.as_dtype(held.dtype).name,
+        device=device_word(tensor.device or ""),
+    )  # fmt: skip
 
 
 def array_fact(array: np.ndarray, level: Level, *, dtype: str = "", device: str = "cpu") -> TensorFact:

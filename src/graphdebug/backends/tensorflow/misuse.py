@@ -13,7 +13,7 @@ import numpy as np
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.declarations import Declarations
-from graphdebug.backends.tensorflow.facts import array_fact, static_fact
+from graphdebug.backends.tensorflow.facts import array_fact, static_fact, variable_fact
 from graphdebug.backends.tensorflow.messages import Reading, read_message
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.patches import Patches
@@ -152,6 +152,8 @@ def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
         if not any(_is_in(frame, "training/optimizer.py") for frame in frames):
             return None
         return _of_build(error, sink, reading, _Making("", "gradients", _target(frames)))
+    if "gradient" in reading.detail:
+        making = _gradient(frames) or making
     if making is not None:
         return _of_build(error, sink, reading, making)
     if making is None and reading.category in ("finalized", "other_graph"):
@@ -170,6 +172,15 @@ def _target(frames: list[FrameType]) -> dict[str, Any]:
     kept = _UNREACHED.get(graph) if graph is not None else None
     target = kept() if kept is not None else None
     return {"loss": target} if target is not None else {}
+
+
+def _gradient(frames: list[FrameType]) -> _Making | None:
+    """Return the gradient that was refused and the tensor it belongs to, from the frame that builds it."""
+    for frame in reversed(frames):
+        made, of = frame.f_locals.get("in_grad"), frame.f_locals.get("t_in")
+        if hasattr(made, "op") and hasattr(of, "op"):
+            return _Making("", "gradients", {"gradient": made, "input": of})
+    return None
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
@@ -289,7 +300,7 @@ def _operand(value: Any, role: str, seqs: Mapping[str, int]) -> Operand:
         return Operand(_fact_of_value(value), "variable" if variable else "argument", name=variable, role=role)
     variable = variable_of(value)
     if variable:
-        return Operand(static_fact(value), "variable", name=variable, role=role)
+        return Operand(variable_fact(value), "variable", name=variable, role=role)
     kind = value.op.type
     if kind.startswith("Placeholder"):
         return Operand(static_fact(value), "feed", name=value.name, role=role)

@@ -12,6 +12,7 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
     ("backward_twice", r"backward through the graph a second time"),
     ("leaf_inplace", r"leaf Variable that requires grad .*in-place|is a view and is being modified inplace"),
     ("no_gradient", r"does not require grad|implicitly created only for scalar|not to have been used in the"),
+    ("shape", r"attempting to assign a gradient of size"),
     ("not_a_tensor", r"must be Tensor, not \w+"),
     ("nonfinite", (r"returned nan values in its|found invalid values:[\s\S]*\bnan\b"
      r"|contains either `inf`, `nan`")),
@@ -23,6 +24,15 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
     ("shape", (r"be a (?:matrix|vector)|shape|size|dimension|reduction dim|channels|\b\dD\b|broadcast|elements"
      r"|subscripts? ")),
 )  # fmt: skip
+_FOUND, _EXPECTED = r"\[(?P<found>[\d, ]*)\]", r"\[(?P<expected>[\d, ]*)\]"
+_SIZE = r"has a shape of torch\.Size"
+_GRADIENTS = (
+    rf"(?P<gradient>\w+) returned an invalid gradient at .* got {_FOUND} but expected .* {_EXPECTED}",
+    r"hook '(?P<gradient>[^']+)' has changed the size of value",
+    rf"(?P<gradient>grad_output)\[\d+\] {_SIZE}\({_FOUND}\) and output\[\d+\] {_SIZE}\({_EXPECTED}\)",
+    rf"assign a (?P<gradient>gradient) of size '{_FOUND}' to a tensor of size '{_EXPECTED}'",
+)
+"""What is said of a gradient whose shape is not that of what it is of."""
 _NUMBERS: tuple[tuple[str, str], ...] = (
     ("shape", r"expected input\[.*\] to have (?P<expected>\d+) channels, but got (?P<found>\d+)"),
     ("shape", r"a \((?P<found>\d+)\) must match .* b \((?P<expected>\d+)\) at .* (?P<dimension>\d+)"),
@@ -72,6 +82,11 @@ def category_of(error: BaseException) -> tuple[str, dict[str, Any]]:
 
 
 def _detail(category: str, message: str) -> dict[str, Any]:
+    for pattern in _GRADIENTS if category == "shape" else ():
+        if found := re.search(pattern, message):
+            words = found.groupdict()
+            shapes = {key: words.pop(key) for key in ("expected", "found") if key in words}
+            return words | {key: [int(n) for n in text.split(",") if n.strip()] for key, text in shapes.items()}
     for kind, pattern in _NUMBERS:
         if kind == category and (found := re.search(pattern, message)):
             detail: dict[str, Any] = {key: _sizes(value) for key, value in found.groupdict().items()}
