@@ -10,7 +10,7 @@ __all__ = ["OVERFLOWING", "came_out", "derivative", "only_grows", "reason", "ris
 
 OVERFLOWING = frozenset(
     {"linear", "matmul", "bmm", "einsum", "conv1d", "conv2d", "conv3d", "add", "sub", "mul", "square", "sum",
-     "mean", "mse_loss", "cumsum", "addcmul", "lerp", "addcdiv", "batch_norm", "layer_norm", "norm"}
+     "mean", "mse_loss", "cumsum", "addcmul", "lerp", "batch_norm", "layer_norm", "norm"}
 )  # fmt: skip
 """Functions that leave the finite numbers only because values have grown too large, never by their domain."""
 
@@ -23,6 +23,7 @@ _FORWARD: dict[str, dict[str, str]] = {
     "rsqrt": {"inf": "rsqrt(0) is inf", "nan": "rsqrt of a negative number is NaN"},
     "reciprocal": {"inf": "1/0 is inf"},
     "div": {"nan": "0/0 is NaN", "inf": "a division by 0 is inf"},
+    "addcdiv": {"nan": "0/0 is NaN", "inf": "a division by 0 is inf"},
     "exp": {"inf": "exp overflows: in float32 above 88.7, in float16 above 11.1"},
     "expm1": {"inf": "expm1 overflows: in float32 above 88.7, in float16 above 11.1"},
     "cosh": {"inf": "cosh overflows above 89.4"},
@@ -86,7 +87,7 @@ _TRIES: dict[str, Sequence[str]] = {
     "nll_loss": ("skip batches without a valid target",),
 }  # fmt: skip
 _ALIKE = {"log2": "log", "log10": "log", "log_softmax": "softmax", "var": "std", "xlogy": "log",
-          "expm1": "exp", "cross_entropy": "nll_loss", "floor_divide": "div", "remainder": "div"}  # fmt: skip
+          "expm1": "exp", "cross_entropy": "nll_loss", "floor_divide": "div", "addcdiv": "div", "remainder": "div"}  # fmt: skip
 
 
 def reason(node: Node) -> str:

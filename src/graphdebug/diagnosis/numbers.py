@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.causes import OVERFLOWING, came_out, derivative, only_grows, reason, risk, ways_out
@@ -20,6 +21,7 @@ __all__ = ["born", "compile_line", "optimizer_line", "runaway"]
 _SCALED = "the gradients of the scaled loss do not fit"
 _SKIPPING = ("let the scaler make the step and update itself: it skips steps that overflow",
              "scale less to begin with")  # fmt: skip
+_OWN_EPS = ("give the optimizer an eps above 0: gradients that are always 0 make its divisor 0",)
 _FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
 """The call that trains a compiled model; the first group is the model."""
 _STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(")
@@ -28,6 +30,9 @@ _STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|app
 
 def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure | None = None) -> Finding:
     """Return the finding for a birth that did harm."""
+    update = _update(evidence, birth.node)
+    if update is not None:
+        birth = replace(birth, node=update, data=None, harms=birth.harms | {"weights"})
     node = _unseen(evidence, birth.node) if birth.data is None else birth.node
     forward = evidence.provenance.node(node.forward) if node.phase == "backward" else None
     if birth.data is not None:
@@ -44,6 +49,9 @@ def _at(
 ) -> Finding:  # fmt: skip
     source = forward or node
     candidates = made_by(source, f"the {source.function}")
+    within = line is not None and node.phase == "optimizer" and _steps(evidence, node)
+    if within and line is not None:
+        candidates = [Candidate(line, "declaration", "makes the optimizer"), *candidates]
     for operand in source.inputs:
         before = evidence.provenance.node(operand.producer)
         if before is not None and before.family in ("softmax", "elementwise", "where", "reduce", "norm"):
@@ -55,7 +63,7 @@ def _at(
         scaled = _scaled_at(evidence, node)
         caller = Candidate(node.run_site, "caller", "scales the loss" if scaled else "the call of backward")
         candidates = [caller, *candidates] if scaled else [*candidates, caller]
-    if line is not None and node.step > 0:
+    if line is not None and node.step > 0 and not within:
         candidates.append(Candidate(line, "step", "the step size"))
     bad = next((fact for fact in node.outputs if fact.finite is False), None)
     gave = came_out(bad) if bad is not None else "not finite"
@@ -71,13 +79,15 @@ def _at(
             f"  {source.function} gave {gave}, of {'infinities that are meant' if meant else 'finite inputs'}"
         )
         body.append("  " + (reason(source) or _combined(birth, source)))
+    if within:
+        body.append("  it is in the step of the optimizer itself")
     body += _story(birth)
     what = f"{'gradient of ' if in_backward else ''}{function} is not finite"
     return evidence.finding(
         "nonfinite", what=what, candidates=candidates, confidence=0.9 if risk(source) == 2 else 0.7,
-        failed=failure.site if failure is not None else None, when=f"{node.phase}, step {node.step}",
-        body=[text for text in body if text.strip()],
-        tries=_SKIPPING if scaled else _tries(birth, source), operands=source.inputs,
+        failed=failure.site if failure is not None else node.site if within else None,
+        when=f"{node.phase}, step {node.step}", body=[text for text in body if text.strip()],
+        tries=_SKIPPING if scaled else _OWN_EPS if within else _tries(birth, source), operands=source.inputs,
         evidence=(node.seq, *([forward.seq] if forward is not None else [])),
     )  # fmt: skip
 
@@ -205,6 +215,23 @@ def _unseen(evidence: Evidence, node: Node) -> Node:
             if risk(before) > risk(best):
                 best = before
     return best
+
+
+def _update(evidence: Evidence, node: Node) -> Node | None:
+    """Return the node that wrote the weights which `node` only reads, and which are not finite since."""
+    weights = {one.name for one in node.inputs if one.origin in ("variable", "parameter")} - {""}
+    if node.family != "copy" or len(weights) != 1:
+        return None
+    for before in evidence.before(node.seq, node.step):
+        if any(i < len(before.inputs) and before.inputs[i].name in weights for i in before.mutates):
+            return before
+    return None
+
+
+def _steps(evidence: Evidence, node: Node) -> bool:
+    """Whether the user's line of a node only asks an optimizer for its step."""
+    line = evidence.source.line(node.site)
+    return ".minimize(" in line or _STEPPING.search(line) is not None or _FITTING.search(line) is not None
 
 
 def _inputs(evidence: Evidence, node: Node) -> list[str]:
