@@ -436,6 +436,9 @@ static PyObject *fill(const char *fixed, int64_t length, const int64_t *slots, i
                 return NULL;
             }
             room += PyBytes_Size(text);
+        } else if (slot[1] != NUMBER && slot[1] != STEP) {
+            PyErr_SetString(PyExc_ValueError, "a slot is of no known sort");
+            return NULL;
         }
     }
     char *made = PyMem_Malloc(room ? room : 1), *at = made;
@@ -494,6 +497,7 @@ static int memory_of(PyObject *tensor, PyObject *kind, const char **data, int64_
 }
 
 static PyObject *not_here(void) {
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) return NULL; /* Ctrl-C */
     PyErr_Clear();
     Py_INCREF(Py_NotImplemented);
     return Py_NotImplemented;

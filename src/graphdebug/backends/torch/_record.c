@@ -23,6 +23,12 @@ int raise_type(const char *text) {
     return -1;
 }
 
+int forgotten(void) {
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) return 0;
+    PyErr_Clear();
+    return 1;
+}
+
 /* ---- A table from keys of some words to an object. Words that are addresses of objects are kept alive by it. ---- */
 
 typedef struct {
@@ -157,10 +163,9 @@ static int add_position(uint64_t *words, int count, PyObject *code, PyObject *fr
 /* The running module of a module's call; NULL without an error where it can't be told. */
 static PyObject *module_of(PyObject *frame) {
     PyObject *locals = PyObject_GetAttr(frame, F_LOCALS), *module = NULL;
-    if (!locals) return NULL;
-    module = PyObject_GetItem(locals, SELF);
+    if (locals) module = PyObject_GetItem(locals, SELF);
     if (!module) PyErr_Clear();
-    Py_DECREF(locals);
+    Py_XDECREF(locals);
     return module;
 }
 
@@ -288,32 +293,34 @@ static Py_ssize_t add_numbers(PyObject *tensor, PyObject *name, int call, uint64
     return length <= AXES ? length : -1;
 }
 
-/* The words that tell a tensor's kind: type, element type, sizes, and strides where it is not contiguous. Returns
- * their number, 0 where Python is to be asked. */
+/* The words that tell a tensor's kind: type, element type, layout, sizes, and strides where it is not contiguous.
+ * Returns their number, 0 where Python is to be asked. */
 static Py_ssize_t words_of(PyObject *tensor, uint64_t *words) {
-    PyObject *dense = NULL, *dtype = NULL, *host = PyObject_GetAttr(tensor, IS_CPU);
+    PyObject *dense = NULL, *dtype = NULL, *layout = NULL, *host = PyObject_GetAttr(tensor, IS_CPU);
     Py_ssize_t count = 0, axes = -1, strides = 0;
     if (host == Py_True) dense = PyObject_CallMethodObjArgs(tensor, IS_CONTIGUOUS, NULL);
     if (dense) dtype = PyObject_GetAttr(tensor, DTYPE);
-    if (dtype) axes = add_numbers(tensor, SHAPE, 0, words + 3);
+    if (dtype) layout = PyObject_GetAttr(tensor, LAYOUT);
+    if (layout) axes = add_numbers(tensor, SHAPE, 0, words + 3);
     if (axes >= 0 && dense != Py_True) strides = add_numbers(tensor, STRIDE, 1, words + 3 + axes);
     if (axes >= 0 && strides >= 0) {
         words[0] = (uint64_t)(uintptr_t)Py_TYPE(tensor);
         words[1] = (uint64_t)(uintptr_t)dtype; /* never freed */
-        words[2] = dense == Py_True;
+        words[2] = (uint64_t)(uintptr_t)layout ^ (dense == Py_True); /* never freed either, at an even address */
         count = 3 + axes + strides;
     }
-    PyErr_Clear();
+    if (!count) forgotten();
     Py_XDECREF(host);
     Py_XDECREF(dense);
     Py_XDECREF(dtype);
+    Py_XDECREF(layout);
     return count;
 }
 
 static PyObject *kinds_of(Kinds *self, PyObject *tensor) {
     uint64_t words[3 + 2 * AXES];
     Py_ssize_t count = words_of(tensor, words);
-    if (!count) return PyObject_CallFunctionObjArgs(self->ask, tensor, NULL);
+    if (!count) return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(self->ask, tensor, NULL);
     Entry *entry = table_find(&self->kinds, hash_of(words, count), words, count);
     if (entry && entry->hash) {
         Py_INCREF(entry->value);
@@ -376,6 +383,7 @@ typedef struct {
     PyObject *encode;  /* statistics to bytes */
     char *text;        /* the lines filled and not yet taken */
     size_t length, room;
+    int busy;          /* filling: what it calls may run Python, and that may come back here, also in another thread */
 } Stencils;
 
 /* A stencil is a tuple of these. */
@@ -482,6 +490,15 @@ static int key_of(Stencils *self, PyObject *raw, PyObject *forwards, uint64_t *w
     return count < 0 ? 0 : count;
 }
 
+/* Whether plain arguments are the same, types included: 1, 1.0 and True are equal, but not one text. */
+static int alike(PyObject *one, PyObject *other) {
+    Py_ssize_t length = PyList_Size(one);
+    if (length < 0 || PyList_Size(other) != length) return PyErr_Occurred() ? -1 : 0;
+    for (Py_ssize_t i = 0; i < length; i++)
+        if (Py_TYPE(PyList_GetItem(one, i)) != Py_TYPE(PyList_GetItem(other, i))) return 0;
+    return equal(one, other);
+}
+
 /* The stencil for a record (borrowed), or NULL. */
 static PyObject *stencil_of(Stencils *self, PyObject *raw, const uint64_t *words, int count) {
     Entry *entry = table_find(&self->known, hash_of(words, count), words, count);
@@ -489,11 +506,11 @@ static PyObject *stencil_of(Stencils *self, PyObject *raw, const uint64_t *words
     Py_ssize_t ways = PyList_Size(entry->value);
     for (Py_ssize_t i = 0; i < ways; i++) {
         PyObject *one = PyList_GetItem(entry->value, i);
-        int same = equal(PyTuple_GetItem(one, S_STATICS), PyTuple_GetItem(raw, STATICS));
+        int same = alike(PyTuple_GetItem(one, S_STATICS), PyTuple_GetItem(raw, STATICS));
         if (same > 0) same = equal(PyTuple_GetItem(one, S_NAME), PyTuple_GetItem(raw, NAME));
         if (same > 0) same = equal(PyTuple_GetItem(one, S_MODULE), PyTuple_GetItem(raw, MODULE_PATH));
         if (same > 0) return one;
-        if (same < 0) PyErr_Clear(); /* things that can't be compared differ */
+        if (same < 0 && !forgotten()) return NULL; /* things that can't be compared differ */
     }
     return NULL;
 }
@@ -526,14 +543,14 @@ static int write_inputs(Stencils *self, Pen *pen, PyObject *traces) {
 static int write_outputs(Stencils *self, Pen *pen, PyObject *outputs, PyObject *alias) {
     Py_ssize_t length = PySequence_Size(outputs);
     for (Py_ssize_t i = 0; i < length; i++) {
-        PyObject *trace = PySequence_GetItem(outputs, i), *look = PyTuple_GetItem(trace, T_LOOK), *text = NULL;
-        int bad = alias != Py_None && number_after(self, pen, alias) < 0;
+        PyObject *trace = PySequence_GetItem(outputs, i), *look = trace ? PyTuple_GetItem(trace, T_LOOK) : NULL, *text = NULL;
+        int bad = !look || (alias != Py_None && number_after(self, pen, alias) < 0);
         if (!bad && look != Py_None && look != Py_True) {
             text = PyObject_CallFunctionObjArgs(self->encode, look, NULL);
             bad = !text || piece(self, pen) < 0 || append_bytes(self, text) < 0;
         }
         Py_XDECREF(text);
-        Py_DECREF(trace);
+        Py_XDECREF(trace);
         if (bad) return -1;
     }
     return length < 0 ? -1 : 0;
@@ -546,8 +563,7 @@ static int write_line(Stencils *self, PyObject *raw, PyObject *stencil, double z
     Pen pen = {text, text + length};
     double began = PyFloat_AsDouble(PyTuple_GetItem(raw, BEGAN)), ended = PyFloat_AsDouble(PyTuple_GetItem(raw, ENDED));
     PyObject *forward = PyTuple_GetItem(raw, FORWARD_SEQ);
-    size_t start = self->length;
-    if ((!start || append(self, "\n", 1) == 0) && number_after(self, &pen, PyTuple_GetItem(raw, SEQ)) == 0 &&
+    if ((!self->length || append(self, "\n", 1) == 0) && number_after(self, &pen, PyTuple_GetItem(raw, SEQ)) == 0 &&
         number_after(self, &pen, PyTuple_GetItem(raw, STEP)) == 0 &&
         write_inputs(self, &pen, PyTuple_GetItem(raw, TRACES)) == 0 &&
         write_outputs(self, &pen, PyTuple_GetItem(raw, OUTPUTS), PyTuple_GetItem(raw, ALIAS)) == 0 &&
@@ -555,7 +571,6 @@ static int write_line(Stencils *self, PyObject *raw, PyObject *stencil, double z
         append_seconds(self, began - zero) == 0 && piece(self, &pen) == 0 && append_seconds(self, ended - began) == 0 &&
         number_after(self, &pen, PyTuple_GetItem(raw, THREAD)) == 0 && piece(self, &pen) == 0)
         return 0;
-    self->length = start;
     return -1;
 }
 
@@ -603,6 +618,8 @@ static PyObject *stencils_fill(Stencils *self, PyObject *const *args, Py_ssize_t
     Memory memory = {args[3], args[4], args[5], args[6], args[7]};
     uint64_t words[WORDS];
     if (PyErr_Occurred()) return NULL;
+    if (self->busy) return PyLong_FromSsize_t(at);
+    self->busy = 1;
     for (; at < count; at++) {
         PyObject *raw = PyList_GetItem(raws, at);
         if (PyTuple_Size(raw) != FIELDS) break;
@@ -611,16 +628,20 @@ static PyObject *stencils_fill(Stencils *self, PyObject *const *args, Py_ssize_t
         PyObject *stencil = length ? stencil_of(self, raw, words, length) : NULL;
         if (!stencil) break;
         Py_INCREF(stencil);
+        size_t before = self->length;
         int bad = write_line(self, raw, stencil, zero) < 0 || remember(&memory, raw, stencil) < 0;
         Py_DECREF(stencil);
-        if (bad) break;
+        if (bad) {
+            self->length = before;
+            break;
+        }
         if (PyTuple_GetItem(raw, LEAF) != Py_None) {
             at++;
             break;
         }
     }
-    if (PyErr_Occurred()) PyErr_Clear(); /* a record of some other sort: for Python */
-    return PyLong_FromSsize_t(at);
+    self->busy = 0;
+    return forgotten() ? PyLong_FromSsize_t(at) : NULL; /* a record of some other sort: for Python */
 }
 
 /* What the words of a key are the addresses of. */
@@ -645,6 +666,7 @@ static PyObject *held_by(PyObject *raw, PyObject *forwards) {
 /* learn(raw, forwards, stencil): keep a stencil for records like this one. */
 static PyObject *stencils_learn(Stencils *self, PyObject *const *args, Py_ssize_t nargs) {
     if (nargs != 3) return raise_type("learn(raw, forwards, stencil)"), NULL;
+    if (self->busy) Py_RETURN_FALSE;
     uint64_t words[WORDS];
     int count = key_of(self, args[0], args[1], words);
     if (!count) {

@@ -24,7 +24,7 @@
     DO(ENGINE_PLACE, "engine_place") DO(PLACE_OF_BACKWARD, "_place_of_backward") DO(PLACE_OF_STEP, "place")              \
     DO(LAST_NUMBER, "last_number") DO(NOTE_WRITES, "_note_writes") DO(CLAIM_FROM_COPY, "_claim_from_copy")               \
     DO(RECOMPUTE, "recompute") DO(BACKWARD_CALLED, "backward called") DO(CHECKPOINTED, "forward checkpointed")           \
-    DO(NO_TEXT, "")
+    DO(NO_TEXT, "") DO(LAYOUT, "layout") DO(REINTERPRETS, "reinterprets")
 #define DECLARE(word, text) extern PyObject *word;
 FOR_WORDS(DECLARE)
 #undef DECLARE
@@ -35,6 +35,9 @@ enum { T_WAY, T_VERSION, T_SEQ, T_OUTPUT, T_KIND, T_LOOK, T_NAMED, TRACE_FIELDS 
 
 int equal(PyObject *one, PyObject *other);
 int raise_type(const char *text);
+/* Forget an error that Python is to meet again. Returns 0, keeping it, for one that ends the program: what is called here
+ * may run Python, where Ctrl-C arrives. */
+int forgotten(void);
 /* What deallocates an instance of any type here. */
 void freed(PyObject *self);
 

@@ -33,10 +33,7 @@ static PyObject *untracked(PyObject *object) {
 
 /* None, for Python to do it, also after an error; but what is no error of ours, as an interrupt, goes on. */
 static PyObject *ask_python(void) {
-    if (PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) return NULL;
-        PyErr_Clear();
-    }
+    if (!forgotten()) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -307,9 +304,10 @@ static int same_number(PyObject *one, PyObject *other, PyObject *name) {
 }
 
 /* The trace of a view: its memory was looked at when its base was made. */
-static PyObject *trace_of_view(Closing *it, PyObject *source, PyObject *kind) {
+static PyObject *trace_of_view(Closing *it, PyObject *source, PyObject *kind, int reinterprets) {
     PyObject *look = PyTuple_GetItem(source, T_LOOK), *named = PyTuple_GetItem(source, T_NAMED), *trace = NULL;
     PyObject *way = untracked(PyWeakref_NewRef(it->result, NULL)), *first = PyLong_FromLong(0);
+    if (reinterprets) look = Py_None;
     if (look != Py_None && look != Py_True && !same_number(PyTuple_GetItem(source, T_KIND), kind, NUMEL)) look = Py_None;
     if (named != Py_None) {
         PyObject *origin = PyTuple_GetItem(named, 0);
@@ -335,8 +333,9 @@ static PyObject *looked_at(Closing *it, PyObject *kind) {
 
 static PyObject *trace_of_result(Closing *it, PyObject *kind, int writes, int unborn) {
     PyObject *counter = PyObject_GetAttr(it->result, VERSION), *version = NULL, *first = NULL, *way = NULL, *look = NULL;
-    PyObject *trace = NULL, *named = NULL, *old = writes ? known_of(it->result, it->made) : NULL;
-    if (!counter) {
+    PyObject *trace = NULL, *named = NULL, *old = counter && writes ? known_of(it->result, it->made) : NULL;
+    if (!counter || PyErr_Occurred()) {
+        Py_XDECREF(counter);
         Py_XDECREF(old);
         return NULL;
     }
@@ -373,10 +372,11 @@ static PyObject *whole_record(Clerk *self, PyObject *op, Closing *it) {
     int views = is_true(op, VIEWS), writes = is_true(op, WRITES), unborn = is_true(op, UNBORN);
     PyObject *ended = PyObject_CallNoArgs(self->held[CLOCK]), *kind = ended ? kind_in(self->held[KINDS], it->result) : NULL;
     PyObject *source = NULL, *trace = NULL, *whole = NULL;
-    if (views >= 0 && writes >= 0 && unborn >= 0 && kind) {
+    int reinterprets = views > 0 ? is_true(op, REINTERPRETS) : 0;
+    if (views >= 0 && reinterprets >= 0 && writes >= 0 && unborn >= 0 && kind) {
         if (views) source = PyList_GetItem(PyTuple_GetItem(it->record, TRACES), 0);
         if (!views) trace = untracked(trace_of_result(it, kind, writes, unborn));
-        else if (source) trace = untracked(trace_of_view(it, source, kind));
+        else if (source) trace = untracked(trace_of_view(it, source, kind, reinterprets));
     }
     if (trace) whole = closed(it, trace, source ? PyTuple_GetItem(source, T_SEQ) : Py_None, ended);
     Py_XDECREF(ended);

@@ -323,7 +323,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         named = self.modules.name_of(tensor)
         if named is not None:
             writer = self.origins.writer(tensor, version_of(tensor))
-            return self.origins.put(tensor, trace_of(kind_of(tensor), writer, named=named[:2]), named[2])
+            trace = trace_of(kind_of(tensor), writer, named=self.origins.named(*named[:2]))
+            return self.origins.put(tensor, trace, named[2])
         name, look = "", None
         if phase.partition(" ")[0] not in ("backward", "optimizer"):
             name = self.modules.variable_name(tensor, sys._getframe(3))
@@ -331,7 +332,9 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         origin: Origin = "argument" if name or not (self._blind or phase.startswith("backward")) else "unknown"
         if op.function == "constant":
             origin = "constant"
-        return self.origins.put(tensor, trace_of(kind_of(tensor), None, look=look, named=(origin, name)))
+        return self.origins.put(
+            tensor, trace_of(kind_of(tensor), None, look=look, named=self.origins.named(origin, name))
+        )
 
     def _note_writes(self, op: Op, seq: int, args: Any, kwargs: Any) -> None:
         for index, argument in op.written:
@@ -416,7 +419,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         """A view's memory was looked at when its base was made; what holds for all of that holds for it."""
         kind = kind_of(value)
         source = record[6][0]
-        look = source[5] if source[5] is True or source[4].numel == kind.numel else None
+        same = not record[2].reinterprets and (source[5] is True or source[4].numel == kind.numel)
+        look = source[5] if same else None
         named = source[6] if source[6] is not None and source[6][0] in ("parameter", "buffer") else None
         # below autograd a view does not share its base's version counter yet: take it from the base
         trace: Trace = (weakref.ref(value), source[1], record[0], index, kind, look, named)

@@ -62,18 +62,17 @@ _words: dict[torch.dtype, str] = {}
 
 def kind_of_any(tensor: torch.Tensor) -> Kind:
     """Return the kind of any tensor; also of sparse, nested, fake and other special ones."""
+    layout = tensor.layout
     try:
-        dense = tensor.is_contiguous()
-        key = (type(tensor), tensor.shape, tensor.dtype, tensor.device, dense or tensor.stride())
+        strides = layout is not torch.strided or tensor.is_contiguous() or tensor.stride()
+        key = (type(tensor), tensor.shape, tensor.dtype, tensor.device, layout, strides)
         kind = _kinds.get(key)
     except (RuntimeError, TypeError, NotImplementedError):  # no single shape, symbolic sizes, no strides
         return _make(tensor)
     if kind is None:
-        kind = _make(tensor)
-        if tensor.layout is torch.strided:
-            if len(_kinds) > _MOST_KINDS:
-                _kinds.clear()
-            _kinds[key] = kind
+        if len(_kinds) > _MOST_KINDS:
+            _kinds.clear()
+        kind = _kinds[key] = _make(tensor)
     return kind
 
 

@@ -188,4 +188,4 @@ def _summary(address: int, count: int, code: int) -> Stats:
     nan, positive, negative, zero, finite, low, high, mean, std, l2 = _kernel.summary(address, count, code)
     if not finite:
         return Stats(nan, positive, negative, zero)
-    return Stats(nan, positive, negative, zero, low, high, mean, number(std), number(l2))
+    return Stats(nan, positive, negative, zero, low, high, number(mean), number(std), number(l2))

@@ -225,7 +225,7 @@ class Modules:
                     lookup = _lookup(module, f"_{origin}s", key)
                     own = in_memory(tensor)
                     self._tensors[id(own)] = weakref.ref(module), origin, name, lookup
-                    self._origins.rename(own, (origin, name), lookup)
+                    self._origins.rename(own, self._origins.named(origin, name), lookup)
                     facts[key] = kind_of(tensor).fact
         return facts
 

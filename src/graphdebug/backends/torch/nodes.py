@@ -109,6 +109,8 @@ class NodeBuilder:
         self.sink = sink
         self.gradients = options.gradients != "none"
         self.forwards: dict[int, tuple[str, Place]] = {}
+        self._pairs: dict[tuple[str, Place], tuple[str, Place]] = {}
+        """Each pair in `forwards` once: stencils know forward nodes by its identity."""
         self._checkpointed: dict[tuple[str, str], deque[int]] = {}
         """Nodes that ran inside a checkpoint and are to run again, by op and module, in order."""
         self._templates: dict[tuple[Any, ...], Template] = {}
@@ -163,6 +165,8 @@ class NodeBuilder:
 
     def forget(self) -> None:
         """Forget old forward nodes of a program without steps."""
+        if len(self._pairs) > _FORWARDS_KEPT:
+            self._pairs.clear()
         if len(self.forwards) > _FORWARDS_KEPT:
             self._forget_before(list(self.forwards)[_FORWARDS_KEPT // 2])
 
@@ -183,7 +187,8 @@ class NodeBuilder:
             if known is not None:
                 self.finished[forward] = name
                 module = module or known[0]
-                self.forwards[seq] = module, known[1]  # it has a backward of its own in a double backward
+                pair = module, known[1]
+                self.forwards[seq] = self._pairs.setdefault(pair, pair)  # its own backward may be to come
                 if phase == "backward":  # called by the engine: its line is that of the forward node
                     run_site, (site, callers) = site, known[1].sites()
             phase = "backward"
@@ -240,7 +245,8 @@ class NodeBuilder:
     def _forward(self, raw: Record, phase: str, traces: list[Trace]) -> tuple[str, int | None]:
         """Remember a forward or recomputed node; return its phase and the node it recomputes."""
         seq, step, op, _, place, module = raw[:6]
-        self.forwards[seq] = module, place
+        pair = module, place
+        self.forwards[seq] = self._pairs.setdefault(pair, pair)
         self.sources[seq] = tuple([trace[2] for trace in traces])
         if step != self.users_step:
             self.enter_step(step, seq)
@@ -273,7 +279,7 @@ def _is_layer(phase: str, traces: list[Trace]) -> bool:
 
 def _differ(one: list[Any], other: list[Any]) -> bool:
     try:
-        return one != other
+        return one != other or [*map(type, one)] != [*map(type, other)]  # 1, 1.0 and True are equal
     except NotImplementedError:  # a process group, which can't be compared
         return True
 

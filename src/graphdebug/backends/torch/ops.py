@@ -107,6 +107,10 @@ class Op:
     """Names of the arguments written in place."""
     views: bool = False
     """Whether the outputs share memory with an input, unwritten."""
+    reinterprets: bool = False
+    """Whether what is known of the elements does not hold for such a view: it reads them as another type, with
+    another sign, or reads other ones.
+    """
     unborn: bool = False
     """Whether the output has no values yet: ``empty``, or communication that goes on."""
     backward: bool = False
@@ -175,6 +179,7 @@ def _read(func: Any) -> Op:
         writes=frozenset(written),
         written=tuple([(index, name) for index, name in enumerate(names) if name in written]),
         views=bool(viewed) and returns_alias,
+        reinterprets=base in ("as_strided", "_neg_view") or (base, schema.overload_name) == ("view", "dtype"),
         unborn=base.startswith(("empty", "new_empty", "_empty"))
         or (family == "collective" and base != "wait_tensor"),
         backward="_backward" in base,

@@ -57,6 +57,7 @@ class Origins:
         self.made: dict[int, Trace] = {}
         self._written: dict[int, deque[Write]] = {}
         """Writes in place by the address of the storage, oldest first."""
+        self._named: dict[Named, Named] = {}
 
     def get(self, tensor: torch.Tensor) -> Trace | None:
         """Return the trace of `tensor` as it now is, or None if nothing is known of it."""
@@ -76,6 +77,11 @@ class Origins:
         full: Trace = (lookup or weakref.ref(tensor), version_of(tensor), *trace[2:])
         self.made[id(tensor)] = full
         return full
+
+    def named(self, origin: Origin, name: str) -> Named:
+        """Return this origin and name as the same object each time: stencils know operands by identity."""
+        named = origin, name
+        return self._named.setdefault(named, named)
 
     def rename(self, tensor: torch.Tensor, named: Named, lookup: Callable[[], Any]) -> None:
         """A tensor seen before turned out to be a parameter or buffer: it keeps its producer."""
