@@ -100,6 +100,33 @@ def test_optimizers_between_two_backwards_end_one_step():
     assert {node.phase for node in run.step(1).nodes} == {"forward", "backward", "optimizer"}
 
 
+def alternating(rounds, pattern):
+    """Steps of a program whose optimizers step as `pattern` says in each round, with ops between them."""
+    nets = {name: nn.Linear(3, 1) for name in "DG"}
+    optimizers = {name: torch.optim.SGD(net.parameters(), lr=0.1) for name, net in nets.items()}
+    with graphdebug.record() as run:
+        for number in range(rounds):
+            for name in pattern(number):
+                nets[name](torch.randn(2, 3)).sum().backward()
+                optimizers[name].step()
+                optimizers[name].zero_grad(set_to_none=True)
+    return run
+
+
+def test_two_optimizers_that_step_in_turn_end_a_step_once_a_round():
+    run = alternating(20, lambda _: "DG")
+    assert run.end.steps == 21, "the first round is two steps: nothing says yet that another optimizer follows"
+    for step in range(2, 21):
+        nodes = run.step(step).nodes
+        assert [node.phase for node in nodes].count("optimizer") == 4
+        assert [node.function for node in nodes if node.phase == "forward"].count("linear") == 2
+
+
+def test_optimizers_in_no_order_each_end_a_step():
+    assert alternating(12, lambda number: "DDDG" if number % 3 == 0 else "D").end.steps == 12 + 2 * 4 + 4
+    assert alternating(4, lambda number: "D" if number < 2 else "G").end.steps == 4
+
+
 def test_filters_and_every_choose_what_is_recorded():
     torch.manual_seed(0)
     training = tiny_mlp()

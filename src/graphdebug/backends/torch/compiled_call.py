@@ -72,7 +72,7 @@ class GraphCall:
         """What looking at an output gave; what holds for all of a view's base holds for the view."""
         step = self.table.steps[index]
         look = self.looks.get((index, output))
-        if look is None and step.op.views and step.inputs:
+        if look is None and step.op.views and not step.op.reinterprets and step.inputs:
             source = self.trace(step.inputs[0][1])
             if source is not None and (source[5] is True or source[4].numel == key.numel):
                 look = source[5]

@@ -65,10 +65,11 @@ class Region:
         place, module, _ = recorder.stack.read(frame)
         prefix = recorder.modules.path(module, frame) if module is not None else ""
         forward = self._forward_of(table, arguments) if table.backward else None
+        backward = table.backward or torch._C._current_graph_task_id() != -1  # compiled autograd: no forward known
         runs_at = tuple(sink.sites.resolve(one) for one in place.positions if not _is_generated(one[0]))
         call = GraphCall(
             table, [sink.next_seq() for _ in table.steps], sink.step,
-            "backward" if table.backward else "optimizer" if optimizing else "forward",
+            "backward" if backward else "optimizer" if optimizing else "forward",
             runs_at, forward.prefix if forward else prefix,
             [self._trace(table, i, value, forward) for i, value in enumerate(arguments)],
         )  # fmt: skip

@@ -26,21 +26,24 @@ class TracedLines:
     def of(self, frame: FrameType) -> tuple[Any, ...]:
         """Return code and offset of the traced lines, innermost first, as one flat tuple.
 
-        Where the graph does not know them (``fx.symbolic_trace`` keeps none), those of the generated line.
+        Where the graph does not know them (``fx.symbolic_trace`` keeps none), those of the generated line;
+        none where torch traced code of its own, as it does to run a ``cond`` eagerly.
         """
         own = frame.f_code, frame.f_lasti
         found = self._known.get(own)
         if found is None:
-            found = self._known[own] = self._traced(frame) or own
+            traced = self._traced(frame)
+            found = self._known[own] = own if traced is None else traced
         return found
 
-    def _traced(self, frame: FrameType) -> tuple[Any, ...]:
+    def _traced(self, frame: FrameType) -> tuple[Any, ...] | None:
+        """Return none of the user's lines where torch's own code was traced, None where that is not known."""
         module = frame.f_locals.get("self")
         if not isinstance(module, fx.GraphModule) or not getattr(module, "_lineno_map", None):
-            return ()
+            return None
         index = module._lineno_map.get(frame.f_lineno - module._prologue_start)
         nodes = list(module.graph.nodes)
-        if index is None or index >= len(nodes):
-            return ()
+        if index is None or index >= len(nodes) or nodes[index].stack_trace is None:
+            return None
         sites = sites_of_trace(nodes[index].stack_trace, self._sites)
         return tuple(part for site in sites for part in self._sites.adopt(site))
