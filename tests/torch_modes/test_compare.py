@@ -91,6 +91,34 @@ def test_a_difference_in_backward_only_is_found_at_the_forward_line():
     assert made.site.line == line_of("return (x * x * x).sum()")
 
 
+def slightly_wrong(module, inputs):
+    """A compiler with a fault: its tanh is a thousandth too large."""
+    from torch._dynamo.backends.common import aot_autograd
+
+    def compiler(graph, _):
+        for node in list(graph.graph.nodes):
+            if node.target is torch.ops.aten.tanh.default:
+                with graph.graph.inserting_after(node):
+                    scaled = graph.graph.call_function(torch.ops.aten.mul.Tensor, (node, 1.001))
+                node.replace_all_uses_with(scaled, delete_user_cb=lambda user, own=scaled: user is not own)
+        graph.recompile()
+        return graph.forward
+
+    return aot_autograd(fw_compiler=compiler, bw_compiler=compiler)(module, inputs)
+
+
+def test_the_node_whose_numbers_a_backend_changed_is_named():
+    def squashed(x):
+        h = x * 2
+        t = torch.tanh(h)
+        e = t.exp()
+        return e, t
+
+    made = graphdebug.compare_compiled(squashed, torch.linspace(0.5, 1, 8), backend=slightly_wrong)
+    assert (made.agrees, made.op, made.phase) == (False, "aten::tanh", "forward"), made.text
+    assert made.site.line == line_of("t = torch.tanh(h)")
+
+
 @pytest.mark.parametrize(
     ("rtol", "agrees"), [(None, True), (1e-12, False)], ids=["tolerance of the dtype", "none at all"]
 )

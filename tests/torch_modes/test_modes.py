@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset
 
 import graphdebug
@@ -137,11 +138,39 @@ def test_workers_of_a_data_loader_write_nothing_into_the_log(tmp_path):
     assert len(seqs) == len(set(seqs))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_exception_in_a_data_loader_is_explained_at_the_datasets_line(workers):
-    loader = DataLoader(Points(broken=True), batch_size=2, num_workers=workers)
+@pytest.mark.parametrize(("workers", "context"), [(0, None), (2, None), (1, "spawn")])
+def test_an_exception_in_a_data_loader_is_explained_at_the_datasets_line(workers, context):
+    loader = DataLoader(Points(broken=True), batch_size=2, num_workers=workers, multiprocessing_context=context)
     with pytest.raises(RuntimeError, match="must match") as caught, graphdebug.record():
         for _ in loader:
             pass
     (note,) = caught.value.__notes__
     assert f"{Path(__file__).name}:{line_of('item = item + torch.ones(3)')}" in note
+
+
+def test_a_reentrant_checkpoint_is_recorded_with_what_it_runs_again():
+    torch.manual_seed(0)
+    net, x = Net(), torch.randn(2, 4, requires_grad=True)
+    results = []
+    for recorded in (False, True):
+        net.zero_grad()
+        x.grad = None
+        if recorded:
+            with graphdebug.record() as run:
+                checkpoint(net, x, use_reentrant=True).backward()
+        else:
+            checkpoint(net, x, use_reentrant=True).backward()
+        results.append([x.grad.clone(), *(one.grad.clone() for one in net.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    again = [node for node in run.nodes if node.phase == "recompute" and node.forward is not None]
+    assert [(node.function, node.site.line, node.module) for node in again if node.function != "transpose"] == [
+        ("linear", line_of("h = self.fc(x)"), "fc"),
+        ("relu", line_of("return torch.relu(h).sum()"), ""),
+        ("sum", line_of("return torch.relu(h).sum()"), ""),
+    ]
+    assert all(run.node(node.forward).function == node.function for node in again)
+    back = next(node for node in run.nodes if node.phase == "backward" and node.function == "matmul")
+    assert run.node(back.forward).phase == "recompute"
+    assert back.site.line == line_of("h = self.fc(x)")
+    gradients = {one.name: run.node(one.node).function for one in run.gradients if one.name.startswith("fc.")}
+    assert gradients == {"fc.weight": "transpose", "fc.bias": "linear"}

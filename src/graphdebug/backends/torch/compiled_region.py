@@ -65,7 +65,7 @@ class Region:
         place, module, _ = recorder.stack.read(frame)
         prefix = recorder.modules.path(module, frame) if module is not None else ""
         forward = self._forward_of(table, arguments) if table.backward else None
-        backward = table.backward or torch._C._current_graph_task_id() != -1  # compiled autograd: no forward known
+        backward = table.backward or torch._C._current_graph_task_id() != -1  # compiled autograd
         runs_at = tuple(sink.sites.resolve(one) for one in place.positions if not _is_generated(one[0]))
         call = GraphCall(
             table, [sink.next_seq() for _ in table.steps], sink.step,
