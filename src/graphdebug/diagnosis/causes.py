@@ -87,7 +87,8 @@ _TRIES: dict[str, Sequence[str]] = {
     "nll_loss": ("skip batches without a valid target",),
 }  # fmt: skip
 _ALIKE = {"log2": "log", "log10": "log", "log_softmax": "softmax", "var": "std", "xlogy": "log",
-          "expm1": "exp", "cross_entropy": "nll_loss", "floor_divide": "div", "addcdiv": "div", "remainder": "div"}  # fmt: skip
+          "expm1": "exp", "cross_entropy": "nll_loss", "floor_divide": "div", "addcdiv": "div",
+          "remainder": "div"}  # fmt: skip
 
 
 def reason(node: Node) -> str:

@@ -15,7 +15,7 @@ from graphdebug.diagnosis import untrained
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.numbers import optimizer_line
 from graphdebug.diagnosis.tracks import LEAST_STEPS, Track, declared_by, optimizers
-from graphdebug.model.event import Gradient, Node, Site
+from graphdebug.model.event import Gradient, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["EXPLODED", "LEAST_STEPS", "TOO_LARGE", "VANISHED", "GradientWatch"]
@@ -34,7 +34,7 @@ _KEPT = 32
 class GradientWatch:
     """Collects the gradients and updates of each parameter; the sizes need the level ``stats``."""
 
-    families = ("elementwise",)
+    families = ("elementwise", "assign", "copy")
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
@@ -42,7 +42,8 @@ class GradientWatch:
         self._norms: list[float] = []
         self._squares = 0.0
         self._steps = 0
-        self._used: dict[str, int] = {}
+        self._sizes: dict[str, float] = {}
+        """L2 norms of variables as they were last read or written whole."""
         self._dead: dict[Site, tuple[Node, int]] = {}
 
     def gradient(self, gradient: Gradient) -> None:
@@ -63,7 +64,10 @@ class GradientWatch:
             self._squares += norm * norm
 
     def see(self, node: Node) -> None:
-        """Look at one elementwise node: an update of a parameter, or a unit that may be dead."""
+        """Look at one node: an update or a read of a parameter, or a unit that may be dead."""
+        if node.family in ("assign", "copy"):
+            self._variable(node)
+            return
         stats = node.outputs[0].stats if node.outputs else None
         if stats is None:
             return
@@ -76,6 +80,44 @@ class GradientWatch:
             _, dead = self._dead.get(node.site, (node, 0))
             whole = stats.zero >= prod(size or 1 for size in node.outputs[0].shape or ())
             self._dead[node.site] = node, dead + 1 if whole else 0
+
+    def _variable(self, node: Node) -> None:
+        """Look at a read of a variable, or at an op that writes one."""
+        operand = node.inputs[0] if node.inputs else None
+        if operand is None or operand.origin not in ("variable", "parameter"):
+            return
+        size = self._norm(node.inputs[-1]) if node.mutates == (0,) else None
+        if node.family == "copy" or node.function == "assign":
+            read = node.outputs[0].stats if node.outputs else None
+            size = (
+                size if node.mutates else float(read.l2) if read is not None and read.l2 is not None else None
+            )
+            if size is not None:
+                self._sizes[operand.name] = size
+                self._weigh(operand.name, size)
+            return
+        track, weight = self._tracks.get(operand.name), self._sizes.get(operand.name)
+        if track is None:
+            return
+        rate = next((one for one in node.inputs if one.role == "learning_rate"), None)
+        if rate is not None:
+            track.rate, track.rule = rate, node.function
+        elif size is not None and weight and node.function in ("assign_sub", "assign_add"):
+            track.updates.append(size / weight)
+            del track.updates[:-_KEPT]
+            self._sizes[operand.name] = weight + size  # at most, until it is read
+
+    def _weigh(self, name: str, size: float) -> None:
+        track = self._tracks.get(name)
+        if track is not None:
+            track.weights.append(size)
+            del track.weights[:-_KEPT]
+
+    def _norm(self, operand: Operand) -> float | None:
+        made = self._evidence.provenance.node(operand.producer)
+        fact = made.outputs[operand.output] if made is not None and operand.output < len(made.outputs) else None
+        stats = operand.fact.stats or (fact.stats if fact is not None else None)
+        return float(stats.l2) if stats is not None and stats.l2 is not None else None
 
     def end_step(self) -> None:
         """Close the sums of a step."""
@@ -177,25 +219,40 @@ class GradientWatch:
         )  # fmt: skip
 
     def _ratios(self) -> dict[str, float]:
-        """Return update / weight by parameter, for matrices whose optimizer's rule is known.
+        """Return update / weight by parameter, for matrices: as seen, or where the optimizer's rule is known.
 
         Plain gradient descent moves by lr * gradient; Adam and its kin by about lr an element (Kingma and
         Ba 2015, section 2.1).
         """
-        made: dict[str, float] = {}
-        for one in optimizers(self._evidence):
-            rate = one.attributes.get("lr")
-            for name in one.attributes.get("parameters", ()):
-                track = self._tracks.get(name)
-                if track is None or track.rank < 2 or len(track.norms) < LEAST_STEPS or not track.weights:
-                    continue
-                size = max(median(track.weights), 1e-300)
-                if isinstance(rate, int | float) and one.type == "SGD":
-                    pairs = zip(track.norms[::-1], track.weights[::-1], strict=False)
-                    made[name] = rate * median(norm / max(weight, 1e-300) for norm, weight in pairs)
-                elif isinstance(rate, int | float) and "Adam" in one.type and max(track.norms) > 0:
-                    made[name] = rate * sqrt(track.elements) / size
+        tracks = {
+            name: one for name, one in self._tracks.items() if one.rank > 1 and len(one.norms) >= LEAST_STEPS
+        }
+        made = {name: median(one.updates) for name, one in tracks.items() if len(one.updates) >= LEAST_STEPS}
+        rules = [
+            (name, one.type, one.attributes.get("lr"))
+            for one in optimizers(self._evidence)
+            for name in one.attributes.get("parameters", ())
+        ]
+        rules += [(name, one.rule, self._rate(one)) for name, one in tracks.items() if one.rule]
+        for name, rule, rate in rules:
+            track = tracks.get(name)
+            if track is None or not track.weights or not isinstance(rate, int | float):
+                continue
+            if rule.lower() == "sgd":
+                pairs = zip(track.norms[::-1], track.weights[::-1], strict=False)
+                made[name] = rate * median(norm / max(weight, 1e-300) for norm, weight in pairs)
+            elif "adam" in rule.lower() and max(track.norms) > 0:
+                made[name] = rate * sqrt(track.elements) / max(median(track.weights), 1e-300)
         return made
+
+    def _rate(self, track: Track) -> float | None:
+        """Return the learning rate that an op was given, if it is a constant that was looked at."""
+        if track.rate is None or not self._evidence.steps:
+            return None
+        nodes = self._evidence.run.step(self._evidence.steps[-1]).nodes
+        made = next((one for one in nodes if one.name == track.rate.name and one.outputs), None)
+        stats = made.outputs[0].stats if made is not None else None
+        return float(stats.mean) if stats is not None and stats.mean is not None else None
 
     def _optimizer(self) -> Site | None:
         steps = self._evidence.steps

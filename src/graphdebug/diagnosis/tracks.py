@@ -7,7 +7,7 @@ from math import sqrt
 from statistics import median
 
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.model.event import Declaration, Gradient
+from graphdebug.model.event import Declaration, Gradient, Operand
 from graphdebug.model.finding import Candidate
 
 __all__ = ["LEAST_STEPS", "Track", "declared_by", "optimizers"]
@@ -28,6 +28,12 @@ class Track:
     norms: list[float] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     """L2 norms of the parameter after its updates."""
+    updates: list[float] = field(default_factory=list)
+    """L2 norms of what was added to it or taken off, relative to the parameter's, where that was recorded."""
+    rate: Operand | None = None
+    """The learning rate that the op which updates it was given, where it is one op."""
+    rule: str = ""
+    """The function of that op: ``sgd``, ``adam``."""
 
     @property
     def size(self) -> float:

@@ -21,6 +21,7 @@ def findings(evidence: Evidence, tracks: Tracks) -> Sequence[Finding]:
     if max((track.steps for track in tracks.values()), default=0) < LEAST_STEPS:
         return ()
     given = [name for one in optimizers(evidence) for name in one.attributes.get("parameters", ())]
+    given = given or _trainable(evidence)
     left = [name for name, track in tracks.items() if name not in given and track.steps >= LEAST_STEPS]
     if not given:
         return ()
@@ -30,6 +31,18 @@ def findings(evidence: Evidence, tracks: Tracks) -> Sequence[Finding]:
             return (cut,)
     ways = (_loose(evidence, tracks, left), _doubled(evidence, tracks, left), _missing(evidence, tracks, given))
     return [found for found in ways if found is not None]
+
+
+def _trainable(evidence: Evidence) -> list[str]:
+    """Return the variables that an optimizer trains which is not told which, if the last one was not."""
+    last = next(evidence.last_of_phase("optimizer", evidence.steps[-1]), None) if evidence.steps else None
+    line = evidence.source.line(last.site) if last is not None else ""
+    if last is None or last.site is None or ".minimize(" not in line:
+        return []
+    if evidence.source.keyword_values(last.site, "var_list") is not None:
+        return []
+    return [one.name for one in evidence.provenance.declarations() if one.attributes.get("trainable") is True
+            and one.type == "Variable"]  # fmt: skip
 
 
 def _cut(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Finding | None:
@@ -113,7 +126,7 @@ def _missing(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Findin
         "missing_gradient", what=f"{_some(missing)} never got a gradient in {steps} steps",
         candidates=[*named, *step],
         confidence=0.6, when="nothing failed",
-        body=[f"  {len(missing)} of the {len(set(given))} parameters it was given have no gradient",
+        body=[f"  {len(missing)} of the {len(set(given))} parameters it is to train have no gradient",
               "  they are not used in forward, or the graph is cut behind them (detach, no_grad, numpy)"],
         tries=["use them in forward, or leave them out of the optimizer"],
     )  # fmt: skip

@@ -46,7 +46,7 @@ class Declarations:
             "Variable" if op.type in _VARIABLES else "Placeholder",
             sites[0] if sites else None,
             "traceback" if sites else "",
-            {"shape": shape, "dtype": fact.dtype} | _initial(op),
+            {"shape": shape, "dtype": fact.dtype} | _initial(op) | _trainable(op),
             {"value": fact},
             tuple(sites[1:]),
         )
@@ -57,6 +57,14 @@ def variable_fact(op: Any) -> TensorFact:
     import tensorflow as tf
 
     return TensorFact(shape_of(tf.TensorShape(op.get_attr("shape"))), dtype_word(op.get_attr("dtype")))
+
+
+def _trainable(op: Any) -> dict[str, Any]:
+    """Say so of a variable that optimizers train unless they are told otherwise."""
+    if op.type not in _VARIABLES:
+        return {}
+    names = {one.op.name for one in op.graph.get_collection("trainable_variables") if hasattr(one, "op")}
+    return {"trainable": True} if op.name in names else {}
 
 
 def _initial(op: Any) -> dict[str, Any]:

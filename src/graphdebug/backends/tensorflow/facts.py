@@ -12,8 +12,15 @@ from graphdebug.backends.protocol import Elements
 from graphdebug.model.event import Level, Number, Shape, Stats, TensorFact, number
 
 __all__ = [
-    "array_fact", "device_word", "dtype_word", "elements_of", "sample", "shape_of", "static_fact", "stats_of",
-    "variable_fact",
+    "array_fact",
+    "device_word",
+    "dtype_word",
+    "elements_of",
+    "held_fact",
+    "sample",
+    "shape_of",
+    "static_fact",
+    "stats_of",
 ]  # fmt: skip
 
 _SAMPLE = 64
@@ -48,7 +55,7 @@ def static_fact(tensor: Any) -> TensorFact:
     )
 
 
-def variable_fact(tensor: Any) -> TensorFact:
+def held_fact(tensor: Any) -> TensorFact:
     """Return what is known of a variable from its tensor: of what it holds, where the tensor is its handle."""
     data = getattr(tensor, "_handle_data", None)
     if data is None or not data.is_set or not data.shape_and_type:

@@ -13,7 +13,7 @@ import numpy as np
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.declarations import Declarations
-from graphdebug.backends.tensorflow.facts import array_fact, static_fact, variable_fact
+from graphdebug.backends.tensorflow.facts import array_fact, held_fact, static_fact
 from graphdebug.backends.tensorflow.messages import Reading, read_message
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.patches import Patches
@@ -300,7 +300,7 @@ def _operand(value: Any, role: str, seqs: Mapping[str, int]) -> Operand:
         return Operand(_fact_of_value(value), "variable" if variable else "argument", name=variable, role=role)
     variable = variable_of(value)
     if variable:
-        return Operand(variable_fact(value), "variable", name=variable, role=role)
+        return Operand(held_fact(value), "variable", name=variable, role=role)
     kind = value.op.type
     if kind.startswith("Placeholder"):
         return Operand(static_fact(value), "feed", name=value.name, role=role)

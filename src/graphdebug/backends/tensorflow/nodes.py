@@ -84,10 +84,12 @@ class RunFacts:
         fed = self.feeds.get(id(one.tensor))
         if fed is not None:
             return fed
+        from graphdebug.backends.tensorflow.facts import held_fact, static_fact
+
+        if one.origin == "variable" and one.tensor.dtype.name == "resource":
+            return held_fact(one.tensor)
         position = self.probed.plan.index.get(one.tensor.op.name)
         if position is None:
-            from graphdebug.backends.tensorflow.facts import static_fact
-
             return static_fact(one.tensor)
         return self.fact(self.probed.plan.nodes[position], one.tensor.value_index)
 

@@ -147,13 +147,13 @@ AssignSubVariableOp=assign_sub
 [assign: state index input]
 ScatterUpdate=scatter_update ScatterAdd=scatter_add ScatterSub=scatter_sub ResourceScatterAdd=scatter_add
 ResourceScatterUpdate=scatter_update ResourceScatterSub=scatter_sub ScatterNdUpdate=scatter_update
-[assign: state input gradient]
+[assign: state learning_rate gradient]
 ApplyGradientDescent=sgd ResourceApplyGradientDescent=sgd
-[assign: state state input gradient input]
+[assign: state state learning_rate gradient input]
 ApplyMomentum=momentum ResourceApplyMomentum=momentum ResourceApplyKerasMomentum=momentum
-[assign: state state state input input input input input input gradient]
+[assign: state state state input input learning_rate input input input gradient]
 ApplyAdam=adam ResourceApplyAdam=adam
-[assign: state state input gradient]
+[assign: state state learning_rate gradient]
 ApplyAdagrad=adagrad ResourceApplyAdagrad=adagrad ApplyAdagradV2=adagrad
 [assign: state state input input gradient]
 ResourceApplyAdagradV2=adagrad
