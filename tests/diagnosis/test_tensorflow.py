@@ -38,6 +38,20 @@ TF_KINDS = KINDS | {
     "prediction_made_before_the_tape": "no_gradient",
     "gradient_by_a_constant": "no_gradient",
     "one_hot_of_a_guess_in_a_function": "no_gradient",
+    "state_made_for_one_batch": "shape_mismatch",
+    "moments_over_the_batch_alone": "shape_mismatch",
+    "variable_made_a_second_time": "variable_exists",
+    "loss_taken_from_a_train_step": "no_value",
+    "sum_that_a_comma_made_a_tuple": "shape_mismatch",
+    "loop_that_changes_a_width": "shape_mismatch",
+    "loop_that_gathers_rows": "shape_mismatch",
+    "branches_of_two_dtypes": "dtype_mismatch",
+    "share_of_hits_in_whole_numbers": "integer_division",
+    "local_variables_left_out": "uninitialized",
+    "variable_made_in_a_function": "variable_late",
+    "every_step_against_one_label": "target_mismatch",
+    "input_declared_by_the_number_of_rows": "shape_mismatch",
+    "inputs_in_another_order": "shape_mismatch",
 }
 
 

@@ -89,3 +89,26 @@ def hidden_relu_before_the_logits():
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
         session.run(v1.global_variables_initializer())
         session.run(loss, {x: np.random.rand(4, 6), y: [0, 1, 2, 0]})
+
+
+def state_made_for_the_batch_that_came():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4, 3])
+        w = v1.get_variable("w", [3, 5])
+        h = tf.zeros([tf.shape(x)[0], 5])
+        for step in range(4):
+            h = tf.tanh(tf.matmul(x[:, step], w) + h)
+        session.run(v1.global_variables_initializer())
+        session.run(h, {x: np.zeros([16, 4, 3])})
+        session.run(h, {x: np.zeros([6, 4, 3])})
+
+
+def step_size_by_stairs():
+    with tf.Graph().as_default(), v1.Session() as session:
+        step = v1.train.get_or_create_global_step()
+        rate = 0.1 * tf.pow(0.5, tf.cast(step // 100, tf.float32))
+        w = tf.Variable(1.0)
+        train = v1.train.GradientDescentOptimizer(rate).minimize(tf.square(w), global_step=step)
+        session.run(v1.global_variables_initializer())
+        for _ in range(3):
+            session.run(train)

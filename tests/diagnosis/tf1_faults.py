@@ -322,3 +322,99 @@ def squares_grow_until_they_overflow():
         for _ in range(20):
             session.run(train, {x: np.ones([4, 1]) * 9, y: np.ones([4, 1])})
             session.run(loss, {x: np.ones([4, 1]) * 9, y: np.ones([4, 1])})
+
+
+def state_made_for_one_batch():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4, 3])
+        w = v1.get_variable("w", [3, 5])
+        u = v1.get_variable("u", [5, 5])
+        h = tf.zeros([16, 5])  # <- fault: batch
+        for step in range(4):
+            h = tf.tanh(tf.matmul(x[:, step], w) + tf.matmul(h, u))
+        session.run(v1.global_variables_initializer())
+        session.run(h, {x: np.zeros([16, 4, 3])})
+        session.run(h, {x: np.zeros([6, 4, 3])})
+
+
+def moments_over_the_batch_alone():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 6, 6, 3])
+        scale, offset = tf.Variable(tf.ones([3])), tf.Variable(tf.zeros([3]))
+        mean, variance = tf.nn.moments(x, [0])  # <- fault: axes
+        v1.nn.fused_batch_norm(x, scale, offset, mean=mean, variance=variance, is_training=False)
+
+
+def _critic(x):
+    with v1.variable_scope("critic"):  # <- fault: not reused
+        w = v1.get_variable("w", [4, 1])
+        return tf.matmul(x, w)
+
+
+def variable_made_a_second_time():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 4])
+        _critic(x)
+        _critic(x + 1.0)
+
+
+def loss_taken_from_a_train_step():
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = tf.Variable([1.0, 2.0])
+        loss = tf.reduce_sum(tf.square(w))
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        value = session.run(train)  # <- fault: gives None
+        print(f"{value:.3f}")
+
+
+def sum_that_a_comma_made_a_tuple():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 4])
+        w, b = tf.Variable(tf.ones([4, 3])), tf.Variable(tf.zeros([3]))
+        layer = tf.matmul(x, w), b  # <- fault: comma
+        tf.nn.relu(layer)
+
+
+def loop_that_changes_a_width():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [4, 3])
+        w = tf.Variable(tf.ones([3, 5]))  # <- fault: not square
+        v1.while_loop(lambda i, _: i < 3, lambda i, h: (i + 1, tf.tanh(tf.matmul(h, w))), [tf.constant(0), x])
+
+
+def loop_that_gathers_rows():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [4, 3])
+        start = [tf.constant(0), x]
+        v1.while_loop(lambda i, _: i < 3, lambda i, h: (i + 1, tf.concat([h, h], 0)), start)  # <- fault: grows
+
+
+def _whole_numbers():
+    return tf.constant([1, 2, 3])  # <- fault: int32
+
+
+def branches_of_two_dtypes():
+    with tf.Graph().as_default():
+        flag = v1.placeholder(tf.bool, [])
+        x = v1.placeholder(tf.float32, [3])
+        tf.cond(flag, lambda: x * 2.0, _whole_numbers)
+
+
+def share_of_hits_in_whole_numbers():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.int32, [None])
+        hits = tf.reduce_sum(tf.cast(tf.equal(x, 1), tf.int32))
+        share = hits // tf.size(x)  # <- fault: division
+        session.run(tf.cast(share, tf.float32), {x: [0, 1, 1]})
+
+
+def local_variables_left_out():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None])
+        mean, update = v1.metrics.mean(x)
+        weight = tf.Variable(1.0)
+        init = v1.global_variables_initializer()  # <- fault: not the local ones
+        session.run(init)
+        session.run([update, weight], {x: [1.0]})
+        session.run(mean)

@@ -255,3 +255,56 @@ def _trained(w, x):
 
 def one_hot_of_a_guess_in_a_function():
     _trained(tf.Variable(tf.ones([4, 3])), tf.ones([5, 4]))
+
+
+@tf.function
+def _layer_with_a_weight(x):
+    w = tf.Variable(tf.ones([4, 2]))  # <- fault: made in the function
+    return tf.matmul(x, w)
+
+
+def variable_made_in_a_function():
+    _layer_with_a_weight(tf.ones([1, 4]))
+    _layer_with_a_weight(tf.ones([2, 4]))
+
+
+@tf.function
+def _loop_with_a_state(x):
+    h = tf.zeros([8, 5])  # <- fault: batch
+    for step in tf.range(3):
+        h = tf.tanh(h + x[:, step])
+    return h
+
+
+def state_made_for_one_batch():
+    _loop_with_a_state(tf.ones([8, 3, 5]))
+    _loop_with_a_state(tf.ones([6, 3, 5]))
+
+
+def every_step_against_one_label():
+    model = keras.Sequential(
+        [
+            keras.Input((5, 3)),
+            keras.layers.GRU(4),
+            keras.layers.RepeatVector(5),
+            keras.layers.GRU(4, return_sequences=True),  # <- fault: keeps all steps
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="sgd", loss="categorical_crossentropy")
+    model.fit(np.zeros([8, 5, 3]), np.eye(3)[np.zeros(8, int)], verbose=0)
+
+
+def input_declared_by_the_number_of_rows():
+    model = keras.Sequential()
+    model.add(keras.Input((40,)))  # <- fault: input
+    model.add(keras.layers.Dense(4))
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(np.zeros([40, 6]), np.zeros([40, 4]), verbose=0)
+
+
+def inputs_in_another_order():
+    a, b = keras.Input((6,)), keras.Input((4,))
+    model = keras.Model([a, b], keras.layers.Dense(1)(keras.layers.concatenate([a, b])))
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit([np.zeros([8, 4]), np.zeros([8, 6])], np.zeros([8, 1]), verbose=0)  # <- fault: order

@@ -110,7 +110,10 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     if declared is None or declared.site is None:
         return []
     own = [Candidate(declared.site, "declaration", why, declared.name)]
-    frames = [*reversed(declared.callers), declared.site]
+    around = declared.callers
+    if declared.site in around:  # told apart from others by a line that called a helper
+        around = around[around.index(declared.site) + 1 :]
+    frames = [*reversed(around), declared.site]
     found = evidence.provenance.arguments.sized(frames, size) if size is not None else None
     if found is None:
         return own

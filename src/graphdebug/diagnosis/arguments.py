@@ -92,8 +92,10 @@ class Arguments:
                     break
                 passed = position < len(frames) - 1
                 made, given = self._source.assigned(value.id, frames[position])
+                if made is not None and _is_number(given, size):
+                    return made, passed
                 if made is not None:
-                    return (made, passed) if _is_number(given, size) else None
+                    break
                 outer = self._passed(value.id, frames[position], frames[position - 1]) if position else None
                 if outer is None:
                     break

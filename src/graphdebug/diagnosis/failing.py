@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphdebug.diagnosis import assertions, inplace, misuse, mixups, refusals, shape, targets
+from graphdebug.diagnosis import assertions, inplace, misuse, mixups, nothing, refusals, shape, targets
 from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import shorten
@@ -33,6 +33,9 @@ _RULES: dict[str, Rule] = {
     "leaf_inplace": inplace.explain_leaf,
     "index": targets.explain,
     "feed_shape": misuse.explain_feed,
+    "starved": misuse.explain_starved,
+    "variable_exists": refusals.explain_variable,
+    "variable_late": refusals.explain_variable,
     "argument": refusals.explain_argument,
     "tensor_fed": refusals.explain_fed_tensor,
     "inner_graph": refusals.explain_inner,
@@ -42,6 +45,8 @@ _RULES: dict[str, Rule] = {
 
 def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding for `failure`; None where no framework raised it, or only a scan can tell."""
+    if not failure.framework:
+        return nothing.explain(evidence, failure)
     rule = _RULES.get(failure.category)
     return rule(evidence, failure) if rule is not None else None
 

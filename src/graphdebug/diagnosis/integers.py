@@ -67,6 +67,8 @@ class IntegerWatch:
             self._suspects[node.seq] = node, self._wrap
         elif node.function in ("floor_divide", "div") and self._truncates(node) is not None:
             self._suspects[node.seq] = node, self._cut_off
+        elif node.function in ("floor_divide", "div") and self._is_share(node):
+            self._suspects[node.seq] = node, self._share
 
     def _truncates(self, node: Node) -> float | None:
         """Return the divisor, if it is as large as the numbers it divides: hardly anything but 0 is left."""
@@ -83,6 +85,22 @@ class IntegerWatch:
         if highest is None:
             return divisor if divisor in _BYTE_SCALE else None
         return divisor if 0 < highest <= divisor else None
+
+    def _is_share(self, node: Node) -> bool:
+        """Whether a node divides how many of some conditions hold by a number: a share, always 0 or 1 here."""
+        made = self._evidence.provenance.node(node.inputs[0].producer) if len(node.inputs) > 1 else None
+        if made is None or made.function not in ("sum", "count_nonzero") or not made.inputs:
+            return False
+        summed = self._evidence.provenance.node(made.inputs[0].producer)
+        source = summed.inputs[0] if summed is not None and summed.family == "cast" and summed.inputs else None
+        return made.inputs[0].fact.dtype == "bool" or (source is not None and source.fact.dtype == "bool")
+
+    def _share(self, node: Node, cast: Node) -> Finding:
+        divided = node.inputs[0].fact.dtype
+        body = [f"  how many hold, by how many there are, in {divided}: less than all is 0"]
+        body.append(f"  only then it became {cast.outputs[0].dtype}")
+        what = f"a division of {divided} numbers cut the fraction off"
+        return self._report("integer_division", node, cast, what, body, "division")
 
     def _range_end(self, operand: Operand) -> float | None:
         """Return the end of the range of numbers that an operand is, whatever its shape."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from graphdebug.diagnosis import labels
+from graphdebug.diagnosis import batches, labels
 from graphdebug.diagnosis.account import (
     Account,
     call,
@@ -37,6 +37,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     rest = next(one for one in operands if one is not odd)
     return (
         transposed(evidence, failure, operands)
+        or batches.fixed(evidence, failure, odd, rest, axis)
         or two_ways(evidence, failure, odd, rest, axis)
         or _plain(evidence, failure, odd, rest, axis)
     )

@@ -42,7 +42,7 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         images = _one_channel(evidence, failure, target, a) or two_ways(evidence, failure, guess, target, axis)
         if images is not None:
             return images
-    return _unlike(evidence, failure, guess, target)
+    return _every_step(evidence, failure, guess, target) or _unlike(evidence, failure, guess, target)
 
 
 def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account:
@@ -88,6 +88,21 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     elif not failure.function and len(a) == len(b) + 1:
         tries = ["make the last layer give one number a sample, or take a loss for class numbers"]
     return Account([*chosen, *entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
+
+
+def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
+    """The prediction has a time axis and the target none: the last recurrent layer gives all its steps."""
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    recurrent = [one for one in evidence.provenance.declarations() if "return_sequences" in one.attributes]
+    last = recurrent[-1] if recurrent and len(a) == len(b) + 1 and len(a) > 2 else None
+    if last is None or last.site is None or last.attributes["return_sequences"] is not True:
+        return None
+    entry = trained_on(evidence, failure, "labels")
+    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    kept = Candidate(last.site, "declaration", f"{last.name} gives every step", last.name)
+    body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
+    tries = ["let the last recurrent layer give its last step only"]
+    return Account([kept, *entry, *call(failure)], body, tries, kind=_TARGET, confidence=0.8)
 
 
 def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Candidate]:
@@ -146,7 +161,10 @@ def _one_hot(evidence: Evidence, failure: Failure, target: Operand) -> Account |
     body = [(f"{failure.function} takes class numbers; the target {shape_words(shape)} has one of "
             f"{shape[-1]} values for each class: it is one-hot")]  # fmt: skip
     tries = ["give class numbers, one for each sample", "take the loss for one-hot targets"]
-    return Account([*entry, *chosen, *call(failure)], body, tries, kind=_TARGET, confidence=0.8)
+    lines = [*entry, *chosen, *call(failure)]
+    if target.origin == "feed":  # declared one-hot, and so the data will be: the loss is the odd one
+        lines = [*call(failure), *entry]
+    return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 
 def _not_probabilities(evidence: Evidence, failure: Failure, guess: Operand) -> Account | None:

@@ -13,7 +13,7 @@ from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain", "explain_feed", "unreached"]
+__all__ = ["explain", "explain_feed", "explain_starved", "unreached"]
 
 _CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
 _SOURCES = ("fill", "random", "placeholder", "assign")
@@ -53,6 +53,15 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         when=when(failure), body=body, tries=tries, operands=failure.operands,
         evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def explain_starved(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding for a queue that was closed empty: why what was to fill it failed, if known."""
+    earlier = [
+        one for one in evidence.run.failures
+        if one.seq < failure.seq and one.category == "uninitialized" and one.framework == failure.framework
+    ]  # fmt: skip
+    return explain(evidence, earlier[-1]) if earlier else None
 
 
 def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
@@ -310,9 +319,32 @@ def _uninitialized(evidence: Evidence, failure: Failure) -> tuple[list[Candidate
     named, body = _declared_by(evidence, failure, name)
     early = _early_initializer(evidence, failure, name)
     if early is None or early.site is None:
-        return named, body
+        partial = _partial_initializer(evidence, failure, name)
+        if partial is None or partial.site is None:
+            return named, body
+        body.append(f"  an initializer ran ({place(partial.site)}), but {name} is none of those it sets")
+        body.append("  is it local (a metric's, an input queue's)? then the local initializer is to run, too")
+        lines = [Candidate(partial.site, "declaration", "makes an initializer without it", partial.name)]
+        if partial.run_site is not None:
+            lines.append(Candidate(partial.run_site, "caller", "runs the initializer"))
+        return [*lines, *named], body
     body.append(f"  an initializer ran, but it was made at {place(early.site)}, before {name} was")
     return [Candidate(early.site, "declaration", "makes the initializer too early", early.name), *named], body
+
+
+def _partial_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
+    """Return the initializer that ran before the failure, was made below the variable, and did not set it."""
+    declared = evidence.provenance.declared(name)
+    if declared is None or declared.site is None:
+        return None
+    for node in evidence.before(failure.seq, failure.step):
+        if node.family == "control" and node.site is not None and _initializes(evidence, node):
+            sets = [
+                one.name for it in evidence.run.step(node.step).nodes if it.mutates for one in it.inputs[:1]
+            ]
+            below = node.site.file == declared.site.file and node.site.line > declared.site.line
+            return node if below and sets and name not in sets else None
+    return None
 
 
 def _early_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:

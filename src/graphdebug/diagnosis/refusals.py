@@ -11,7 +11,9 @@ from graphdebug.diagnosis.words import place, shape_words, shorten
 from graphdebug.model.event import Failure, Site
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain_argument", "explain_checkpoint", "explain_fed_tensor", "explain_inner"]
+__all__ = [
+    "explain_argument", "explain_checkpoint", "explain_fed_tensor", "explain_inner", "explain_variable",
+]  # fmt: skip
 
 
 def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
@@ -26,11 +28,39 @@ def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
     ]
     given = trained_on(evidence, failure, "input")
     called = failure.function or failure.op or "the call"
+    if not failure.operands and not given and failure.family != "control":
+        return None  # all that is known is that it refused
     return evidence.finding(
         "wrong_argument", what=f"{called} does not take what it was given",
         candidates=[*call(failure), *given, *origins], confidence=0.5, when=shape.when(failure),
         body=[*shape.operand_lines(evidence, failure.operands), *_said(failure)],
         operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_variable(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a variable that is made where it can't be: a second time, or within a function."""
+    name, again = str(failure.detail.get("variable", "")), failure.category == "variable_exists"
+    first = failure.detail.get("file"), failure.detail.get("line")
+    made = call(failure, "makes it again" if again else "makes a variable at each call")
+    scope = evidence.source.block(failure.site) if again and failure.site is not None else None
+    if scope is not None:
+        made = [Candidate(scope, "declaration", "opens its scope without reuse", name), *made]
+    around = [Candidate(site, "caller", "the second call") for site in reversed(failure.frames[:-1])]
+    known = isinstance(first[0], str) and isinstance(first[1], int)
+    earlier = [Site(file=str(first[0]), line=int(first[1] or 0))] if known else []
+    own = [Candidate(site, "declaration", "made it first") for site in earlier]
+    if again:
+        what = f"the variable {name} is made a second time"
+        body = [f"  it was made first at {place(one)}" for one in earlier]
+        tries = ["reuse it: variable_scope(..., reuse=tf.AUTO_REUSE)", "give the second one a name of its own"]
+    else:
+        what, body = "a variable is made inside a function that is traced anew", []
+        tries = ["make it outside of the function, once", "make it only if it is None (an attribute)"]
+    return evidence.finding(
+        failure.category, what=what, candidates=[*made, *around, *own], confidence=0.8,
+        when=shape.when(failure), failed=failure.site, body=body, tries=tries, operands=failure.operands,
+        evidence=(failure.seq,),
     )  # fmt: skip
 
 

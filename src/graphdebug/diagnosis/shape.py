@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from graphdebug.diagnosis import derivatives, fold, joins, widths, windows
+from graphdebug.diagnosis import derivatives, fold, joins, said, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import place, shape_words, shorten
@@ -25,7 +25,8 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     if folded is not None:
         return folded
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
-    ways = (_named_shape, _whole_input, _declared_size, *_WAYS) if failure.family == "other" else _WAYS
+    own = (said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
+    ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)
     ways = (derivatives.explain, *ways)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
@@ -140,7 +141,7 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
     if not words and data and isinstance(declared.attributes.get("input_size"), int):
         words, expected, found = ["input_size"], declared.attributes["input_size"], data[-1]
     word = next(iter(words), "")
-    if not word or expected == found:
+    if not word or expected == found or (data and found == len(data)):  # a rank is no size
         return None
     return Account(
         [Candidate(declared.site, "declaration", f"declares {word}={expected}"), *call(failure)],
@@ -156,6 +157,10 @@ def _whole_input(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     ran = failure.run_site or failure.site
     runs = [Candidate(ran, "caller", "gives it to the model")] if ran is not None else []
+    if _out_of_order(evidence, failure):
+        body = ["each input has the shape that another one should have: their order is not the model's"]
+        return Account([*runs, *_input_lines(evidence, failure), *call(failure, "the model")], body,
+                       ["give the inputs in the order that the model wants"], confidence=0.8)  # fmt: skip
     data = [*trained_on(evidence, failure, "input"), *runs]
     declared = [*_input_lines(evidence, failure), *call(failure, "the model")]
     body = [f"{failure.module or 'the model'} takes {shape_words(wanted)}; it was given {shape_words(given)}"]
@@ -164,6 +169,15 @@ def _whole_input(evidence: Evidence, failure: Failure) -> Account | None:
         body.append("before, it took what it was given: this input is another one")
     tries = [f"give it {shape_words(wanted)}", f"declare its input as {shape_words(given)}"]
     return Account([*data, *declared] if worked else [*declared, *data], body, tries, tuple(wanted), 0.75)
+
+
+def _out_of_order(evidence: Evidence, failure: Failure) -> bool:
+    """Whether several inputs fit the model's declared ones, but in another order."""
+    given = [one.fact.shape[1:] for one in failure.operands if one.role == "input" and one.fact.shape]
+    declared = [one for one in evidence.provenance.declarations() if one.type == "InputLayer"]
+    shapes = [one.attributes.get("batch_shape") or one.attributes.get("shape") for one in declared]
+    taken = [tuple(one[-len(given[0]) :]) for one in shapes if isinstance(one, list)] if given else []
+    return len(given) > 1 and len(set(given)) > 1 and sorted(map(str, given)) == sorted(map(str, taken))
 
 
 def _fitted(evidence: Evidence, ran: Site | None) -> bool:
@@ -188,23 +202,6 @@ def _input_lines(evidence: Evidence, failure: Failure) -> list[Candidate]:
 def _declares(attributes: Mapping[str, object], wanted: object) -> bool:
     shape = attributes.get("shape") or attributes.get("batch_shape")
     return isinstance(shape, list) and isinstance(wanted, list) and shape in (wanted, wanted[1:])
-
-
-def _named_shape(evidence: Evidence, failure: Failure) -> Account | None:
-    """The error says the whole shape it expected and the one it found, and one operand has the latter."""
-    expected, found = failure.detail.get("expected"), failure.detail.get("found")
-    if not isinstance(expected, list | tuple) or not isinstance(found, list | tuple):
-        return None
-    odd = next((one for one in failure.operands if one.fact.shape == tuple(found)), None)
-    if odd is None or odd.producer is None or evidence.provenance.stored(odd) is not None:
-        return None
-    name = odd.expression or odd.name or odd.role or "it"
-    body = [f"{name} is {shape_words(tuple(found))}, where {shape_words(tuple(expected))} is expected"]
-    tries = [f"make {name} {shape_words(tuple(expected))}"]
-    if sorted(expected) == sorted(found):
-        body.append("the sizes are right, their order is not")
-    made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
-    return Account([*made, *call(failure)], body, tries, confidence=0.85)
 
 
 def _unsure(evidence: Evidence, failure: Failure) -> Account:

@@ -81,6 +81,27 @@ class SourceText:
         values = [value for call in calls for value in _argument_values(call)]
         return list(dict.fromkeys(value.id for value in values if isinstance(value, ast.Name)))
 
+    def block(self, site: Site) -> Site | None:
+        """Return the line of the innermost ``with`` of its function around the line at `site`, if any."""
+        tree = self.tree(site.file)
+        scope = _scopes_around(tree, site.line)[0] if tree is not None else None
+        found = [
+            node.lineno
+            for node in (_own_statements(scope) if scope is not None else ())
+            if isinstance(node, ast.With) and node.lineno < site.line <= (node.end_lineno or node.lineno)
+        ]
+        return Site(file=site.file, line=max(found)) if found else None
+
+    def names(self, site: Site) -> Sequence[str]:
+        """Return the names that are read on the line at `site`."""
+        tree = self.tree(site.file)
+        found = [
+            node.id
+            for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Name) and node.lineno == site.line and isinstance(node.ctx, ast.Load)
+        ]
+        return list(dict.fromkeys(found))
+
     def keyword_values(self, site: Site, word: str) -> ast.expr | None:
         """Return the expression given for the keyword `word` in a call on the line at `site`, or None."""
         tree = self.tree(site.file)

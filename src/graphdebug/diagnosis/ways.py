@@ -37,6 +37,12 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         up = [one for n in grown[-1:] for one in (_layer_of(evidence, n) or made_by(n))]
         down = [*_layer_of(evidence, node), *made_by(node)]
         entry = data_entry(evidence, root, failure, links)
+        declared = evidence.provenance.declared(root.name) if root.origin == "feed" else None
+        if (
+            declared is not None and declared.site is not None
+        ):  # its size was chosen there, for all that follows
+            entry = [Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
+            up, down = [], [*entry, *down]
         return Account(
             [*up, *call(failure), *down, *entry] if up else [*down, *entry, *call(failure)],
             body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,

@@ -229,7 +229,21 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         tries.append(f"feed {shape_words(fits)}")
     good = evidence.good_call(failure) is not None or evidence.worked(failure)
     lines = [*given, *own] if good else [*own, *given]
+    entry = _declared_input(evidence, met)
+    if entry:
+        body.append("its weights were made for the declared input, not for what came")
+        lines = [*entry, *given, *own]
     return Account([*lines, *call(failure, "the call")], body, tries, fits, 0.75)
+
+
+def _declared_input(evidence: Evidence, met: Meeting) -> list[Candidate]:
+    """Return the only line that declared an input, if it says the width that the weight takes."""
+    found = [one for one in evidence.provenance.declarations() if one.type == "InputLayer"]
+    shape = (found[0].attributes.get("batch_shape") or found[0].attributes.get("shape")) if found else None
+    if len({one.site for one in found}) != 1 or not isinstance(shape, list) or shape[-1:] != [met.takes]:
+        return []
+    site = found[0].site
+    return [Candidate(site, "declaration", f"declares inputs of {met.takes}")] if site is not None else []
 
 
 def _supports(evidence: Evidence, failure: Failure, met: Meeting) -> bool:

@@ -20,6 +20,8 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     data = next((one for one in failure.operands if one.role not in ("weight", "bias")), None)
     if data is None or data.fact.shape is None:
         return None
+    if failure.family == "conv" and data.role == "index":
+        return _output_size(evidence, failure, data)
     if failure.family in ("conv", "pool", "upsample", "norm"):
         return _rank(evidence, failure, data) or _too_small(evidence, failure, data)
     if failure.family in ("matmul", "linear"):
@@ -27,6 +29,19 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     if failure.family == "reshape":
         return _reshape(evidence, failure, data)
     return None
+
+
+def _output_size(evidence: Evidence, failure: Failure, size: Operand) -> Account | None:
+    """A transposed convolution was told an output that its input does not give."""
+    given = next((one for one in failure.operands if one.role == "gradient"), None)
+    if given is None:
+        return None
+    fixed = "a constant" if size.origin == "constant" else "computed"
+    body = [f"the output size it was told is {fixed}; its input came as {shape_words(given.fact.shape)}"]
+    made = operand_origin(evidence, size, failure, "computes the output size") if size.producer else []
+    entry = operand_origin(evidence, given, failure, f"makes {shape_words(given.fact.shape)}")
+    tries = ["take the batch in output_shape from the input at run time"]
+    return Account([*call(failure, "is told the output size"), *made, *entry], body, tries, confidence=0.75)
 
 
 def _rank(evidence: Evidence, failure: Failure, data: Operand) -> Account | None:

@@ -51,6 +51,7 @@ def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | No
         return Failure(sink.next_seq(), sink.step, site=common["run_site"], **common, **loss)
     layer = failed.layer
     made, _ = layers.site(layer)
+    layers.declare_inputs()
     sink.emit(layers.declare(layer))
     return Failure(
         sink.next_seq(), sink.step, op=type(layer).__name__, function=_function(layer), family=_family(layer),

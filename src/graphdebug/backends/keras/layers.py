@@ -62,6 +62,12 @@ class Layers:
         except Exception as error:
             self._sink.tool_error("declaring a layer", error)
 
+    def declare_inputs(self) -> None:
+        """Tell the inputs of models that were made and not told: no call goes through them."""
+        for layer in [one for one in self._made if isinstance(one, keras.layers.InputLayer)]:
+            if layer not in self._told:
+                self.called(layer)
+
     def failed(self, layer: Any, args: tuple[Any, ...], error: BaseException) -> None:
         """An exception leaves a layer; the innermost one is kept."""
         try:

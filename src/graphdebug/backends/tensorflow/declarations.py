@@ -1,4 +1,4 @@
-"""The placeholders and variables of a graph, with the lines that declared them; each reported once."""
+"""The placeholders, variables and constants of a graph, with the lines that made them; each reported once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ class Declarations:
         self._told: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
     def tell(self, ops: Sequence[Any], feeds: Sequence[Any] = ()) -> None:
-        """Emit a declaration for each placeholder and variable among `ops` and feeds that was not told."""
+        """Emit a declaration for each placeholder, variable and constant matrix among `ops` and feeds that was
+        not told.
+        """
         events = []
         for op in [*ops, *(tensor.op for tensor in feeds)]:
             told = self._told.setdefault(op.graph, set())
-            if op.type in (*_PLACEHOLDERS, *_VARIABLES) and op.name not in told:
+            if op.name not in told and (op.type in (*_PLACEHOLDERS, *_VARIABLES) or _is_matrix(op)):
                 told.add(op.name)
                 events.append(self._declaration(op))
         self._sink.emit(events)
@@ -42,14 +44,19 @@ class Declarations:
         shape = None if fact.shape is None else list(fact.shape)
         return Declaration(
             self._sink.next_seq(),
-            op.name if op.type in _VARIABLES else op.outputs[0].name,
-            "Variable" if op.type in _VARIABLES else "Placeholder",
+            op.outputs[0].name if op.type in _PLACEHOLDERS else op.name,
+            "Variable" if op.type in _VARIABLES else "Constant" if op.type == "Const" else "Placeholder",
             sites[0] if sites else None,
             "traceback" if sites else "",
             {"shape": shape, "dtype": fact.dtype} | _initial(op) | _trainable(op),
             {"value": fact},
             tuple(sites[1:]),
         )
+
+
+def _is_matrix(op: Any) -> bool:
+    """Whether `op` is a constant with a batch or features: no size, axis or number."""
+    return op.type == "Const" and (op.outputs[0].shape.rank or 0) > 1 and op.outputs[0].dtype.is_floating
 
 
 def variable_fact(op: Any) -> TensorFact:

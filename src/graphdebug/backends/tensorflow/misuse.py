@@ -26,6 +26,8 @@ from graphdebug.model.event import Failure, Operand, TensorFact
 __all__ = ["explain_misuse", "watch_building"]
 
 _ERRORS = (ValueError, TypeError, RuntimeError, LookupError, AttributeError)
+_BRANCHES = ("x", "y")
+"""Where TensorFlow keeps what the two branches of a cond gave, while it compares them."""
 _NOTE = "_graphdebug_making"
 """Attribute of an exception, as long as it is on its way to the end of the block."""
 
@@ -53,6 +55,8 @@ class _Making(NamedTuple):
         """Return the call that a function of TensorFlow's is, if it was given tensors of a graph."""
         code, local = frame.f_code, frame.f_locals
         arguments = {name: local.get(name) for name in code.co_varnames[: code.co_argcount]}
+        if code.co_name == "cond" and all(name in local for name in _BRANCHES):
+            arguments = {name: local[name] for name in _BRANCHES}
         given = {name: one for name, one in arguments.items() if _is_operand(one) and hasattr(one, "op")}
         return cls("", code.co_name.strip("_"), given) if given else None
 
@@ -310,7 +314,7 @@ def _operand(value: Any, role: str, seqs: Mapping[str, int]) -> Operand:
 
 
 def _is_operand(value: Any) -> bool:
-    return hasattr(value, "dtype") and hasattr(value, "shape")
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, type)
 
 
 def _fact_of_value(value: Any) -> TensorFact:

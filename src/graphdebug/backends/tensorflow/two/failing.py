@@ -104,7 +104,8 @@ class Failing:
             return replace(told, frames=self._frames(error))
         call = next((found for one in chain for known, found in self._calls if known is one), None)
         if call is None:
-            call = next((found for one in chain if (found := self._being_made(one)) is not None), None)
+            made = [found for one in chain if (found := self._being_made(one)) is not None]
+            call = next((one for one in made if one.op), made[0] if made else None)
         frames = self._frames(error)
         if call is None and not self._is_tensorflow(error):
             return None
@@ -113,9 +114,11 @@ class Failing:
         if "No gradients provided" in str(error):
             call = self._cut_off(call)
         message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
-        inner = self._python_frames(message)
-        message = message.partition("\nTraceback (most recent call last)")[0].strip() if inner else message
         reading = read_message(message)
+        inner = self._python_frames(message) if reading.category != "variable_exists" else []  # another's stack
+        if inner:
+            message = message.partition("\nTraceback (most recent call last)")[0].strip()
+            reading = read_message(message)
         kind = type(error).__name__
         is_op_error = isinstance(error, tf.errors.OpError)
         category = reading.category

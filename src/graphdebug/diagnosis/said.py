@@ -1,0 +1,94 @@
+"""Said: faults that the error itself describes: which shape or rank was expected, which came, and of what."""
+
+from __future__ import annotations
+
+import ast
+
+from graphdebug.diagnosis.account import Account, call, last_layer, made_by, operand_origin
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Failure, Node
+from graphdebug.model.finding import Candidate
+
+__all__ = ["carried", "packed", "rank", "shape"]
+
+
+def shape(evidence: Evidence, failure: Failure) -> Account | None:
+    """The error says the whole shape it expected and the one it found, and one operand has the latter."""
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    if not isinstance(expected, list | tuple) or not isinstance(found, list | tuple):
+        return None
+    odd = next((one for one in failure.operands if one.fact.shape == tuple(found)), None)
+    if odd is None or odd.producer is None or evidence.provenance.stored(odd) is not None:
+        return None
+    name = odd.expression or odd.name or odd.role or "it"
+    body = [f"{name} is {shape_words(tuple(found))}, where {shape_words(tuple(expected))} is expected"]
+    tries = [f"make {name} {shape_words(tuple(expected))}"]
+    if sorted(expected) == sorted(found):
+        body.append("the sizes are right, their order is not")
+    made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
+    return Account([*made, *call(failure)], body, tries, confidence=0.85)
+
+
+def rank(evidence: Evidence, failure: Failure) -> Account | None:
+    """The error says which number of dimensions it expected and which it found, and one operand has that."""
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    if not isinstance(expected, int) or not isinstance(found, int) or "rank" not in failure.message:
+        return None
+    ranks = [len(one.fact.shape) if one.fact.shape is not None else -1 for one in failure.operands]
+    odd = next((one for one, rank in zip(failure.operands, ranks, strict=True) if rank == found), None)
+    if odd is None or expected == found:
+        return None
+    root, links = evidence.provenance.way(evidence.provenance.unchanged(odd))
+    changed = [node for node, through in links if _rank_of(node) != len(node.inputs[through].fact.shape or ())]
+    made = [
+        one for node in changed[-1:] for one in made_by(node, f"the {node.function} makes {found} dimensions")
+    ]
+    entry = operand_origin(evidence, root, failure, f"the input {shape_words(root.fact.shape)}")
+    name = odd.expression or odd.name or odd.role or "an operand"
+    body = [f"{name} has {found} dimensions, {failure.function or 'the call'} takes {expected} there"]
+    return Account(
+        [*(made or entry), *call(failure)], body, [f"give it {expected} dimensions"], confidence=0.75
+    )
+
+
+def _rank_of(node: Node) -> int:
+    return len(node.outputs[0].shape or ()) if node.outputs else 0
+
+
+def carried(evidence: Evidence, failure: Failure) -> Account | None:
+    """A variable of a loop has another shape after one iteration than it entered with."""
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    if "iteration" not in failure.message or not isinstance(expected, list) or not isinstance(found, list):
+        return None
+    last = next((one for one in failure.operands if one.fact.shape == tuple(found)), None)
+    node = evidence.provenance.node(last.producer) if last is not None else None
+    while node is not None and node.function == "next_iteration" and node.inputs:
+        last = node.inputs[0]
+        node = evidence.provenance.node(last.producer)
+    if last is None:
+        return None
+    grows = any(now is None and was is not None for was, now in zip(expected, found, strict=False))
+    was, now = shape_words(tuple(expected)), shape_words(tuple(found))
+    body = [f"the loop variable enters as {was}; after one pass it is {now}"]
+    origin = operand_origin(evidence, last, failure, f"makes {shape_words(tuple(found))}")
+    if grows or len(expected) != len(found):
+        tries = ["say in shape_invariants which of its sizes may change"]
+        return Account([*call(failure, "the loop"), *origin], body, tries, confidence=0.75)
+    lines = [*last_layer(evidence, last), *origin, *call(failure, "the loop")]
+    return Account(lines, body, ["make the body give what it was given"], confidence=0.75)
+
+
+def packed(evidence: Evidence, failure: Failure) -> Account | None:
+    """One tensor was to be given, and a comma made a tuple of several."""
+    site, several = failure.site, len(failure.operands) > 1
+    values = evidence.source.arguments(site) if site is not None and several else ()
+    for name in values:
+        made, value = evidence.source.assigned(name, site) if site is not None else (None, None)
+        if made is None or not isinstance(value, ast.Tuple) or "convert" not in failure.message:
+            continue
+        why = f"the comma makes {name} a tuple of {len(value.elts)}"
+        body = [f"{name} is a tuple of {len(value.elts)} tensors, not one: {ast.unparse(value)}"]
+        tries = ["join the two by an operation (a + b)" if len(value.elts) > 1 else "take the comma out"]
+        return Account([Candidate(made, "origin", why, name), *call(failure)], body, tries, confidence=0.85)
+    return None
