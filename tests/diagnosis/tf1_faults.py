@@ -376,29 +376,11 @@ def sum_that_a_comma_made_a_tuple():
         tf.nn.relu(layer)
 
 
-def loop_that_changes_a_width():
-    with tf.Graph().as_default():
-        x = v1.placeholder(tf.float32, [4, 3])
-        w = tf.Variable(tf.ones([3, 5]))  # <- fault: not square
-        v1.while_loop(lambda i, _: i < 3, lambda i, h: (i + 1, tf.tanh(tf.matmul(h, w))), [tf.constant(0), x])
-
-
 def loop_that_gathers_rows():
     with tf.Graph().as_default():
         x = v1.placeholder(tf.float32, [4, 3])
         start = [tf.constant(0), x]
         v1.while_loop(lambda i, _: i < 3, lambda i, h: (i + 1, tf.concat([h, h], 0)), start)  # <- fault: grows
-
-
-def _whole_numbers():
-    return tf.constant([1, 2, 3])  # <- fault: int32
-
-
-def branches_of_two_dtypes():
-    with tf.Graph().as_default():
-        flag = v1.placeholder(tf.bool, [])
-        x = v1.placeholder(tf.float32, [3])
-        tf.cond(flag, lambda: x * 2.0, _whole_numbers)
 
 
 def share_of_hits_in_whole_numbers():

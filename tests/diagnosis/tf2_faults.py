@@ -268,19 +268,6 @@ def variable_made_in_a_function():
     _layer_with_a_weight(tf.ones([2, 4]))
 
 
-@tf.function
-def _loop_with_a_state(x):
-    h = tf.zeros([8, 5])  # <- fault: batch
-    for step in tf.range(3):
-        h = tf.tanh(h + x[:, step])
-    return h
-
-
-def state_made_for_one_batch():
-    _loop_with_a_state(tf.ones([8, 3, 5]))
-    _loop_with_a_state(tf.ones([6, 3, 5]))
-
-
 def every_step_against_one_label():
     model = keras.Sequential(
         [

@@ -52,7 +52,12 @@ def _declared(evidence: Evidence, operand: Operand, size: int | None) -> list[Ca
     why = f"makes {shape_words(operand.fact.shape)}"
     if node is not None:
         return made_by(node, why)
-    return sized_by(evidence, evidence.provenance.declared(operand.name), size, why) if operand.name else []
+    declared = evidence.provenance.declared(operand.name) if operand.name else None
+    lines = sized_by(evidence, declared, size, why)
+    if declared is None or not lines or lines[0].site == declared.site or not declared.callers:
+        return lines
+    passed = Candidate(declared.callers[0], "caller", f"passes {size} for the batch", operand.name)
+    return [passed, *lines[::-1]]
 
 
 def _roots(evidence: Evidence, operand: Operand, size: int | None) -> Iterator[Operand]:

@@ -343,7 +343,7 @@ def _partial_initializer(evidence: Evidence, failure: Failure, name: str) -> Nod
                 one.name for it in evidence.run.step(node.step).nodes if it.mutates for one in it.inputs[:1]
             ]
             below = node.site.file == declared.site.file and node.site.line > declared.site.line
-            return node if below and sets and name not in sets else None
+            return node if below and name not in sets else None
     return None
 
 

@@ -66,13 +66,11 @@ def carried(evidence: Evidence, failure: Failure) -> Account | None:
     while node is not None and node.function == "next_iteration" and node.inputs:
         last = node.inputs[0]
         node = evidence.provenance.node(last.producer)
-    if last is None:
-        return None
     grows = any(now is None and was is not None for was, now in zip(expected, found, strict=False))
     was, now = shape_words(tuple(expected)), shape_words(tuple(found))
     body = [f"the loop variable enters as {was}; after one pass it is {now}"]
-    origin = operand_origin(evidence, last, failure, f"makes {shape_words(tuple(found))}")
-    if grows or len(expected) != len(found):
+    origin = operand_origin(evidence, last, failure, f"makes {now}") if last is not None else []
+    if last is None or grows or len(expected) != len(found):
         tries = ["say in shape_invariants which of its sizes may change"]
         return Account([*call(failure, "the loop"), *origin], body, tries, confidence=0.75)
     lines = [*last_layer(evidence, last), *origin, *call(failure, "the loop")]

@@ -35,12 +35,11 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         root, links = evidence.provenance.way(odd)
         grown = [n for way in own for n, _ in way if n.family == "upsample" or n.attributes.get("transposed")]
         up = [one for n in grown[-1:] for one in (_layer_of(evidence, n) or made_by(n))]
-        down = [*_layer_of(evidence, node), *made_by(node)]
+        down = [*(_layer_of(evidence, node) or _weight_of(evidence, node)), *made_by(node)]
         entry = data_entry(evidence, root, failure, links)
         declared = evidence.provenance.declared(root.name) if root.origin == "feed" else None
-        if (
-            declared is not None and declared.site is not None
-        ):  # its size was chosen there, for all that follows
+        padded = all(one.attributes.get("padding") != "valid" for way in own for one, _ in way)
+        if declared is not None and declared.site is not None and padded:  # there its size was chosen
             entry = [Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
             up, down = [], [*entry, *down]
         return Account(
@@ -113,6 +112,13 @@ def _layer_of(evidence: Evidence, node: Node) -> list[Candidate]:
     return [
         Candidate(declared.site, "declaration", f"declares {named_layer(evidence, node.module)}", node.module)
     ]
+
+
+def _weight_of(evidence: Evidence, node: Node) -> list[Candidate]:
+    """Return the line that made the weight of `node`: of a helper function, the call."""
+    stored = next((one for one in node.inputs if evidence.provenance.stored(one) is not None), None)
+    site = evidence.provenance.site(stored) if stored is not None else None
+    return [Candidate(site, "declaration", f"makes {node_name(node)}")] if site is not None else []
 
 
 def _loses(link: Link, axis: int) -> bool:

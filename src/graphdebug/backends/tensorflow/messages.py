@@ -80,7 +80,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"feed a value for placeholder tensor '(?P<placeholder>[^']*)'", "unfed"),
     _rule(r"Attempting to use uninitialized value (?P<variable>\S+)", "uninitialized"),
     _rule(r"(?:reading resource variable|Could not find variable) (?P<variable>[^\s.]+)", "uninitialized"),
-    _rule(r"Resource [^/]+/(?P<variable>[^/]+)/\S* does not exist", "uninitialized"),
+    _rule(r"Resource [^/\s]+/(?P<variable>\S+)/\S* does not exist", "uninitialized"),
     _rule(r"Cannot feed value of shape \((?P<found>[^)]*)\) for Tensor (?P<placeholder>\S+), which has shape \((?P<expected>[^)]*)\)", "feed_shape", _shapes),
     _rule(r"The value of a feed cannot be a tf\.Tensor", "tensor_fed"),
     _rule(r"Cannot use '[^']*' as input to '[^']*' because '(?P<tensor>[^']*)' is in a (?P<scope>while loop|\w+)", "inner_graph"),
