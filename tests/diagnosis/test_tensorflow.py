@@ -44,6 +44,8 @@ TF_KINDS = KINDS | {
     "loss_taken_from_a_train_step": "no_value",
     "sum_that_a_comma_made_a_tuple": "shape_mismatch",
     "loop_that_gathers_rows": "shape_mismatch",
+    "loop_that_changes_a_width": "shape_mismatch",
+    "branches_of_two_dtypes": "dtype_mismatch",
     "share_of_hits_in_whole_numbers": "integer_division",
     "local_variables_left_out": "uninitialized",
     "variable_made_in_a_function": "variable_late",

@@ -1,5 +1,6 @@
 """Programs with one fault each, in TF1 graphs and sessions: ``# <- fault`` marks where it was born."""
 
+import contextlib
 import os
 import tempfile
 
@@ -374,6 +375,30 @@ def sum_that_a_comma_made_a_tuple():
         w, b = tf.Variable(tf.ones([4, 3])), tf.Variable(tf.zeros([3]))
         layer = tf.matmul(x, w), b  # <- fault: comma
         tf.nn.relu(layer)
+
+
+@contextlib.contextmanager
+def _control_flow_of_tf1():
+    v1.disable_control_flow_v2()
+    try:
+        yield
+    finally:
+        v1.enable_control_flow_v2()
+
+
+def loop_that_changes_a_width():
+    with tf.Graph().as_default(), _control_flow_of_tf1():
+        x = v1.placeholder(tf.float32, [4, 3])
+        w = v1.get_variable("w", [3, 5])  # <- fault: not square
+        v1.while_loop(lambda i, _: i < 3, lambda i, h: (i + 1, tf.tanh(tf.matmul(h, w))), [tf.constant(0), x])
+
+
+def branches_of_two_dtypes():
+    with tf.Graph().as_default(), _control_flow_of_tf1():
+        flag = v1.placeholder(tf.bool, [])
+        x = v1.placeholder(tf.float32, [3])
+        hard = lambda: tf.cast(x > 0.5, tf.int32)  # <- fault: int32  # noqa: E731
+        v1.cond(flag, lambda: x * 2.0, hard)
 
 
 def loop_that_gathers_rows():

@@ -88,6 +88,11 @@ def _is_scale(vector: Operand, other: Operand) -> bool:
     return len(size) == 1 < len(shape) and size[0] not in shape
 
 
+def _one_hot_of(evidence: Evidence, operand: Operand) -> bool:
+    node = evidence.provenance.node(operand.producer)
+    return node is not None and node.function == "one_hot"
+
+
 def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account:
     """No more is known than which operand the others outvote, and where each came from."""
     body = [
@@ -103,4 +108,7 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
     if not first and _is_scale(odd, rest):
         first = made
+    written = [one for one in (odd, rest) if _one_hot_of(evidence, one) and axis == -1]
+    if not first and written:  # its width is a number on its own line
+        first = operand_origin(evidence, written[0], failure, f"has {size_on(written[0], axis)} classes")
     return Account([*first, *call(failure), *made, *layer, *other], body, [], confidence=0.6)

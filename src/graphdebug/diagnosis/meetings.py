@@ -65,7 +65,8 @@ def _sizes(
     if failure.family == "norm":
         if len(weight) != 1:
             return None
-        axis = len(data) - 1 if failure.function in ("layer_norm", "rms_norm") or len(data) < 2 else 1
+        last = failure.function in ("layer_norm", "rms_norm") or str(words.get("layout", "")).endswith("C")
+        axis = len(data) - 1 if last or len(data) < 2 else 1
         return weight[0], data[axis], axis
     if failure.family in ("linear", "matmul"):
         return _product_sizes(words, data, weight, weight_first)

@@ -256,7 +256,7 @@ def _told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]]
     for one in declarations:
         alike = names[one.site, one.site]
         own = next((site for site in (one.site, *one.callers) if len(names[one.site, site]) == 1), one.site)
-        if own != one.site and one.how == "source":
+        if own != one.site and (one.how == "source" or _of_layer(one)):
             worked = ran() if worked is None else worked
             if not any(_within(name, worked) for name in alike - {one.name}):
                 own = one.site
@@ -264,9 +264,14 @@ def _told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]]
     return told
 
 
+def _of_layer(one: Declaration) -> bool:
+    """Whether `one` is a layer that is called by itself, or a weight of one; a graph's variable is not."""
+    return "layer" in one.attributes or one.type not in ("Variable", "Placeholder", "Constant")
+
+
 def _within(name: str, modules: set[str]) -> bool:
     """Whether a layer, or the layer of a parameter, is among `modules`."""
-    return name in modules or name.rpartition(".")[0] in modules
+    return name in modules or name.rpartition("." if "." in name else "/")[0] in modules
 
 
 def _entry(frames: Sequence[Site]) -> Site | None:

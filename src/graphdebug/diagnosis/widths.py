@@ -229,7 +229,8 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         tries.append(f"feed {shape_words(fits)}")
     good = evidence.good_call(failure) is not None or evidence.worked(failure)
     lines = [*given, *own] if good else [*own, *given]
-    entry = _declared_input(evidence, met)
+    first = ".fit(" in evidence.source.line(failure.run_site or failure.site)  # nothing was learnt before
+    entry = _declared_input(evidence, met) if first else []
     if entry:
         body.append("its weights were made for the declared input, not for what came")
         lines = [*entry, *given, *own]

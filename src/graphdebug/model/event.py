@@ -277,7 +277,8 @@ class Failure(Event, frozen=True, gc=False, tag="failure"):
     """The backend's reading of its framework's error: ``shape``, ``dtype``, ``device``, ``inplace``,
     ``index``, ``nonfinite``, ``backward_twice``, ``leaf_inplace``, ``no_gradient``, ``uninitialized``,
     ``unfed``, ``feed_shape``, ``tensor_fed``, ``not_a_tensor``, ``other_graph``, ``inner_graph``,
-    ``finalized``, ``checkpoint``, ``memory``, ``assertion``, ``argument``, ``other``."""
+    ``finalized``, ``checkpoint``, ``memory``, ``assertion``, ``variable_exists``, ``variable_late``,
+    ``starved``, ``argument``, ``other``."""
     detail: dict[str, Any] = {}
     """What the backend could read off the error, by category; see docs/format.md."""
     framework: str = ""

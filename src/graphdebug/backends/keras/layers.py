@@ -39,16 +39,16 @@ class Layers:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._made: weakref.WeakKeyDictionary[Any, Position] = weakref.WeakKeyDictionary()
+        self._made: weakref.WeakKeyDictionary[Any, list[Position]] = weakref.WeakKeyDictionary()
         self._told: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._failed: deque[tuple[BaseException, Failed]] = deque(maxlen=4)
 
     def made(self, layer: Any) -> None:
-        """The user made a layer: keep the line."""
+        """The user made a layer: keep the line, and those around it."""
         try:
-            position = self._sink.sites.position(sys._getframe(2))
-            if position is not None:
-                self._made[layer] = position
+            positions = self._sink.sites.positions(sys._getframe(2))
+            if positions:
+                self._made[layer] = positions
         except Exception as error:
             self._sink.tool_error("keeping the line of a layer", error)
 
@@ -96,9 +96,9 @@ class Layers:
 
     def site(self, layer: Any) -> tuple[Site | None, str]:
         """Return the line that made a layer, and how it is known."""
-        position = self._made.get(layer)
-        if position is not None:
-            return self._sink.sites.resolve(position), "traceback"
+        positions = self._made.get(layer)
+        if positions is not None:
+            return self._sink.sites.resolve(positions[0]), "traceback"
         found = made_at(layer, self._sink.sites)
         return found, "source" if found is not None else ""
 
@@ -107,16 +107,17 @@ class Layers:
         site, how = self.site(layer)
         own = [one for one in layer.weights if one.path.rpartition("/")[0] == layer.path]
         facts = {one.name: fact_of(one) for one in own}
+        callers = tuple(self._sink.sites.resolve(one) for one in self._made.get(layer, ())[1:])
         events: list[Event] = [
             Declaration(
                 self._sink.next_seq(), layer.path or layer.name, type(layer).__name__, site, how,
-                _attributes(layer), facts,
+                _attributes(layer), facts, callers,
             )
         ]  # fmt: skip
         events += [
             Declaration(
                 self._sink.next_seq(), one.path, "Variable", site, how, {"layer": layer.path},
-                {"value": facts[one.name]},
+                {"value": facts[one.name]}, callers,
             )
             for one in own
         ]  # fmt: skip

@@ -184,6 +184,10 @@ def _exponent(asked: Asked) -> dict[str, Any]:
     return {"exponent": number(float(power)) if power is not None and power.ndim == 0 else None}
 
 
+def _batch_norm(asked: Asked) -> dict[str, Any]:
+    return {**_epsilon(asked), "layout": _text(asked.attr("data_format") or "NHWC")}
+
+
 def _last_axis(_asked: Asked) -> dict[str, Any]:
     return {"axis": -1}
 
@@ -207,7 +211,7 @@ _READERS: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "Slice": lambda asked: {"start": _ints(asked.constant(1)), "sizes": _ints(asked.constant(2))},
     "Pow": _exponent, "Pad": _pads, "PadV2": _pads, "MirrorPad": _pads, "Cast": _cast,
     "ResizeBilinear": _constant_as("output_size", 1), "ResizeNearestNeighbor": _constant_as("output_size", 1),
-    "FusedBatchNorm": _epsilon, "FusedBatchNormV2": _epsilon, "FusedBatchNormV3": _epsilon,
+    **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _batch_norm),
     "CheckNumerics": _message, "CheckNumericsV2": _message,
     "Softmax": _last_axis,
     "LogSoftmax": _last_axis,
