@@ -52,6 +52,9 @@ TF_KINDS = KINDS | {
     "every_step_against_one_label": "target_mismatch",
     "input_declared_by_the_number_of_rows": "shape_mismatch",
     "inputs_in_another_order": "shape_mismatch",
+    "block_of_another_width": "shape_mismatch",
+    "one_hot_of_other_classes": "shape_mismatch",
+    "mask_of_another_size_than_the_scores": "target_mismatch",
 }
 
 

@@ -425,3 +425,23 @@ def local_variables_left_out():
         session.run(init)
         session.run([update, weight], {x: [1.0]})
         session.run(mean)
+
+
+def one_hot_of_other_classes():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 6])
+        action = v1.placeholder(tf.int32, [None])
+        scores = tf.matmul(x, tf.Variable(tf.ones([6, 3])))
+        mask = tf.one_hot(action, 6)  # <- fault: 3 scores
+        tf.reduce_sum(scores * mask, 1)
+
+
+def mask_of_another_size_than_the_scores():
+    with tf.Graph().as_default(), v1.Session() as session:
+        images = v1.placeholder(tf.float32, [None, 8, 8, 1])
+        mask = v1.placeholder(tf.int32, [None, 8, 8])
+        kernel = v1.get_variable("kernel", [3, 3, 1, 4])  # <- fault: its strides shrink
+        scores = tf.nn.conv2d(images, kernel, 2, "SAME")
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=mask, logits=scores)
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {images: np.zeros([2, 8, 8, 1]), mask: np.zeros([2, 8, 8])})

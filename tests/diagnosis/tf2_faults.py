@@ -295,3 +295,19 @@ def inputs_in_another_order():
     model = keras.Model([a, b], keras.layers.Dense(1)(keras.layers.concatenate([a, b])))
     model.compile(optimizer="sgd", loss="mse")
     model.fit([np.zeros([8, 4]), np.zeros([8, 6])], np.zeros([8, 1]), verbose=0)  # <- fault: order
+
+
+class _Residual(keras.layers.Layer):
+    def __init__(self, units):
+        super().__init__()
+        self.wide = keras.layers.Dense(units, activation="relu")
+        self.back = keras.layers.Dense(units)
+
+    def call(self, x):
+        return x + self.back(self.wide(x))
+
+
+def block_of_another_width():
+    first = _Residual(8)
+    second = _Residual(16)  # <- fault: the sum needs 8
+    second(first(tf.ones([4, 8])))

@@ -250,7 +250,7 @@ def _told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]]
     names: dict[tuple[Site | None, Site | None], set[str]] = {}
     for one in declarations:
         for site in (one.site, *one.callers):
-            names.setdefault((one.site, site), set()).add(one.name)
+            names.setdefault((one.site, site), set()).add(_owner(one))
     told: list[Declaration] = []
     worked: set[str] | None = None
     for one in declarations:
@@ -258,10 +258,15 @@ def _told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]]
         own = next((site for site in (one.site, *one.callers) if len(names[one.site, site]) == 1), one.site)
         if own != one.site and (one.how == "source" or _of_layer(one)):
             worked = ran() if worked is None else worked
-            if not any(_within(name, worked) for name in alike - {one.name}):
+            if not any(_within(name, worked) for name in alike - {_owner(one)}):
                 own = one.site
         told.append(one if own == one.site else msgspec.structs.replace(one, site=own))
     return told
+
+
+def _owner(one: Declaration) -> str:
+    """Return the layer that `one` is, or is a weight of; else its own name."""
+    return str(one.attributes.get("layer") or one.name)
 
 
 def _of_layer(one: Declaration) -> bool:
