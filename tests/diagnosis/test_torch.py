@@ -31,6 +31,8 @@ KINDS = {
     "column_against_row": "unintended_broadcast",
     "softmax_over_batch": "wrong_axis",
     "softmax_twice": "double_activation",
+    "probabilities_for_their_logarithms": "not_probabilities",
+    "scores_for_log_probabilities": "not_probabilities",
     "view_for_transpose": "silent_fold",
     "lists_to_tensor": "unknown",
 }

@@ -414,6 +414,18 @@ def softmax_twice():
     F.cross_entropy(p, torch.zeros(8, dtype=torch.long)).backward()
 
 
+def probabilities_for_their_logarithms():
+    net = nn.Linear(5, 3)
+    p = net(torch.randn(6, 5)).softmax(-1)  # <- fault: no logarithm
+    F.nll_loss(p, torch.arange(6) % 3).backward()
+
+
+def scores_for_log_probabilities():
+    net = nn.Linear(5, 3)
+    nn.init.constant_(net.bias, 9.0)
+    F.nll_loss(net(torch.randn(6, 5)), torch.arange(6) % 3).backward()  # <- fault: no log_softmax
+
+
 def view_for_transpose():
     x = torch.randn(5, 4, 6)
     h = x.view(4, 5, 6)  # <- fault: view for transpose

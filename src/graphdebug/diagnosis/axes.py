@@ -53,6 +53,8 @@ class AxisWatch:
             logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
             self._twice(node, logits, node.function)
             self._halved(node, logits)
+        elif node.function == "nll_loss":
+            self._unlogged(node, node.inputs[0])
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""
@@ -123,6 +125,39 @@ class AxisWatch:
                 evidence=(node.seq, before.seq),
             )
         )
+
+    def _unlogged(self, node: Node, operand: Operand) -> None:
+        """A loss on log-probabilities was given the probabilities themselves, or scores (then it was negative)."""
+        provenance = self._evidence.provenance
+        before = provenance.node(provenance.unchanged(operand).producer)
+        if before is None or before.site is None:
+            return
+        known = softmax_of(provenance, before)
+        squashed = before.function == "sigmoid" or (known is not None and not known.logarithm)
+        stats = node.outputs[0].stats if node.outputs else None
+        lowest = float(stats.min) if stats is not None and stats.min is not None else 0.0
+        scores = before.family in ("linear", "matmul", "conv") and lowest < 0
+        if not squashed and not scores:
+            return
+        word = "softmax" if known is not None else before.function
+        gave = f"{word} gave probabilities" if squashed else f"{word} gave scores"
+        lines = [*told_by(self._evidence, before, f"the {word}"), *made_by(node, f"the {node.function}")]
+        sign = [f"  it is {lowest:.3g}: no log-probabilities make it negative"] if lowest < 0 else []
+        self._keep(
+            self._evidence.finding(
+                "not_probabilities",
+                what=f"{node.function} takes log-probabilities; {gave}",
+                candidates=lines if squashed else lines[::-1],
+                failed=node.site,
+                confidence=0.75,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=["  it takes no logarithm itself: it only picks the score of each target, negated", *sign],
+                tries=["give it log_softmax" + (f" in place of {word}" if squashed else " of them"),
+                       "take cross_entropy of the scores before it" if squashed else "take cross_entropy"],
+                operands=(operand,),
+                evidence=(node.seq, before.seq),
+            )
+        )  # fmt: skip
 
     def _halved(self, node: Node, operand: Operand) -> None:
         """A loss on logits was given what went through a ReLU: no score can be negative."""
