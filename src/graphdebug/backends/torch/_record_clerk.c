@@ -387,7 +387,8 @@ static PyObject *whole_record(Clerk *self, PyObject *op, Closing *it) {
 
 /* close(op, record, result) -> how many records wait now, or None where Python is to do it. */
 static PyObject *clerk_close(Clerk *self, PyObject *const *args, Py_ssize_t nargs) {
-    if (nargs != 3) return raise_type("close(op, record, result)"), NULL;
+    if (nargs != 3 || !PyTuple_Check(args[1]) || PyTuple_Size(args[1]) != ENDED)
+        return raise_type("close(op, record, result)"), NULL;
     PyObject **held = self->held;
     if (!PyObject_TypeCheck(args[2], (PyTypeObject *)held[TENSOR]) || PyList_Size(held[WATCHERS])) return ask_python();
     Closing it = {args[1], args[2], held[MADE], held[LOOK], held[QUICK]};
