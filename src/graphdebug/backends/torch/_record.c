@@ -1,8 +1,9 @@
-/* The parts of recording that run at every op: reading the stack, the arguments, a tensor's kind, writing the line.
+/* The parts of recording that run at every op: reading the stack and a tensor's kind, writing the line; and the module.
+ * (Opening and closing an op's record: _record_clerk.c.)
  *
  * Plain C against Python's stable ABI, not linked against torch. Each part has a counterpart in Python that gives the
- * same result and takes over wherever this one meets something unusual: Walker.read (stack.py), `arguments` and
- * `finish` (eager.py) then return None, Kinds.of (facts.py) asks Python, Stencils.fill (lines.py) stops at that record.
+ * same result and takes over wherever this one meets something unusual: Walker.read (stack.py), Clerk.open and
+ * Clerk.close (eager.py) then return None, Kinds.of (facts.py) asks Python, Stencils.fill (lines.py) stops at that record.
  */
 #include "_record.h"
 

@@ -116,8 +116,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         """Return what opens and closes most records in compiled code; it is given all it needs once."""
         return RECORD.Clerk(
             self.sink, self._threads, self.origins.made, self.modules.paths, self.stack.walker, self.stack,
-            Tensor, TENSOR, ENGINE_CALL, self.sink.next_seq, _autograd_node, _sequence_number, _graph_task, _now,
-            self._look, self._quick_look, KINDS_HELD, self._raws, self._raws.append, self.watchers,
+            Tensor, TENSOR, ENGINE_CALL, self.sink.next_seq, _autograd_node, _sequence_number, _graph_task,
+            _now, self._look, self._quick_look, KINDS_HELD, self._raws, self._raws.append, self.watchers,
         )  # fmt: skip
 
     @classmethod
@@ -210,7 +210,9 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         """Type and message of the exception that an op raised last."""
         return self._raised[0] if self._raised is not None else None
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # noqa: C901  # runs once an op: calls cost more than branches
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if kwargs is None:
             kwargs = {}
         record, call, clerk = None, func, self._clerk
