@@ -313,12 +313,21 @@ def _diagnose(run: Run) -> Sequence[Finding]:
 
 
 def _drop_own_frames(error: BaseException) -> None:
-    """Take the frames of our hooks out of the traceback: without us they would not be there."""
-    entry = error.__traceback__
-    while entry is not None:
-        while entry.tb_next is not None and entry.tb_next.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
-            entry.tb_next = entry.tb_next.tb_next
-        entry = entry.tb_next
+    """Take the frames of our hooks out of the tracebacks that are shown: without us they would not be there."""
+    seen: set[int] = set()
+    shown: BaseException | None = error
+    while shown is not None and id(shown) not in seen:
+        seen.add(id(shown))
+        entry = shown.__traceback__
+        while entry is not None:
+            while entry.tb_next is not None and _is_own(entry.tb_next):
+                entry.tb_next = entry.tb_next.tb_next
+            entry = entry.tb_next
+        shown = shown.__cause__ or shown.__context__
+
+
+def _is_own(entry: TracebackType) -> bool:
+    return entry.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER)
 
 
 def _place_in_job() -> tuple[int | None, int | None]:

@@ -112,9 +112,10 @@ def word2vec() -> Network:
     vectors = tf.nn.embedding_lookup(table, center)
     sampled = tf.random.log_uniform_candidate_sampler(context, 1, 5, True, 30, seed=3)
     loss = tf.reduce_mean(tf1.nn.nce_loss(weight, bias, context, vectors, 5, 30, sampled_values=sampled))
-    train = tf1.train.GradientDescentOptimizer(0.5).minimize(loss)
     normed = table / tf.sqrt(tf.reduce_sum(tf.square(table), 1, keepdims=True))
     similar = tf.matmul(tf.nn.embedding_lookup(normed, [1, 2]), normed, transpose_b=True)
+    with tf.control_dependencies([similar]):  # else it races with the update
+        train = tf1.train.GradientDescentOptimizer(0.5).minimize(loss)
 
     def feeds(step):
         random = np.random.RandomState(step)

@@ -68,12 +68,13 @@ class Failures:
         self, error: Any, call: RunCall, runs: Runs, run: Callable[..., Any], prepared: Probed | None
     ) -> None:
         """Read a run that raised: emit the nodes that led to the failing one, and keep the failure."""
-        if type(error).__name__ in _ENDS:
-            self.keep(error, _failure(self._sink, error, runs, call, ""))
-            return
         probed = prepared or runs.plain(call)
         name = error.op.name if error.op is not None else node_name(str(error.message))
         node = probed.plan.node(name)
+        if type(error).__name__ in _ENDS:
+            facts = RunFacts(probed, {}, runs.feed_facts(call), {})
+            self.keep(error, _failure(self._sink, error, runs, call, name, node, facts))
+            return
         inner = node is None or node.op.type in CALLS
         if node is None:
             node = _caller(probed.plan, name)

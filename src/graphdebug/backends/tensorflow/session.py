@@ -12,6 +12,7 @@ from tensorflow.python.framework import errors_impl
 from graphdebug.backends.protocol import Attachment, Sink
 from graphdebug.backends.tensorflow.breakpoints import Breakpoint
 from graphdebug.backends.tensorflow.failures import Failures
+from graphdebug.backends.tensorflow.launcher import hide_launcher
 from graphdebug.backends.tensorflow.misuse import watch_building
 from graphdebug.backends.tensorflow.numerics import first_nonfinite, numerics_error, numerics_failure
 from graphdebug.backends.tensorflow.patches import Patches
@@ -52,6 +53,7 @@ class _Sessions:
         self._attached = True
         self._patch()
         watch_building(self._patches)
+        self._show_launcher = hide_launcher()
 
     def drain(self) -> None:
         """Nothing is held back: the nodes of a run are emitted when it ends."""
@@ -64,6 +66,7 @@ class _Sessions:
         """Put `Session` back as it was."""
         self._attached = False
         self._patches.undo()
+        self._show_launcher()
         self._failures.flush()
         self._runs.forget()
 
