@@ -11,7 +11,7 @@ from graphdebug.backends.tensorflow.pruned import optimised_nodes, pruned_graph
 
 __all__ = ["changed_nodes", "executions", "optimised"]
 
-_TRIVIAL = ("Const", "Identity", "NoOp")
+_TRIVIAL = ("Const", "Identity", "IdentityN", "NoOp")
 _CONSTANT = "a constant"
 _DEPTH = 4
 """Steps back to which two nodes are compared by what they do."""

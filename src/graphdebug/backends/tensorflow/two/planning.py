@@ -42,6 +42,9 @@ _ONCE = frozenset({
 })  # fmt: skip
 """Ops that give something else when run again: what they gave is kept until the function has returned."""
 
+_TRIALS = 4
+"""How often probes are placed anew before there are none: a probe may change how the graph is optimized."""
+
 _OF_OUTER = "^"
 """Marks a path below the body of the forward loop or branch: which one, the backward loop or branch knows."""
 
@@ -60,12 +63,20 @@ def plan_function(observer: Observer, context: Any, name: str, graph: Any, defin
 
     """
     compiled = bool(definition.attr["_XlaMustCompile"].b) if "_XlaMustCompile" in definition.attr else False
-    plan = Plan(name, compiled=compiled)
-    planner = _Planner(observer, context, plan, Optimized(graph), look=not compiled)
-    arguments = [Ref("argument", index) for index in range(len(graph.inputs))]
-    copy, plan.outputs, kinds = planner.read(graph, definition, "", arguments)
-    plan.name = copy
-    plan.extras = sum(kinds)
+    optimized = Optimized(graph, None if compiled else definition)
+    for trials_left in range(_TRIALS - 1, -1, -1):
+        plan = Plan(name, compiled=compiled)
+        planner = _Planner(observer, context, plan, optimized, look=not compiled)
+        arguments = [Ref("argument", index) for index in range(len(graph.inputs))]
+        plan.name, plan.outputs, kinds = planner.read(graph, definition, "", arguments)
+        plan.extras = sum(kinds)
+        last = not plan.added or not trials_left
+        if last or optimized.is_kept_by(context.get_function_def(plan.name)):
+            break
+        for added in plan.added:
+            context.remove_function(added)
+        if trials_left == 1:
+            optimized.avoid_all()
     if "forward_function_name" in definition.attr or name.startswith("__backward"):
         for entry in plan.entries:
             entry.phase = "backward"
@@ -79,7 +90,7 @@ def plan_function(observer: Observer, context: Any, name: str, graph: Any, defin
 def read_graph(observer: Observer, graph: Any) -> tuple[Plan, dict[str, Ref]]:
     """Return the plan of a graph that is still being traced, and where each of its tensors is in it."""
     plan = Plan(str(graph.name))
-    planner = _Planner(observer, None, plan, Optimized(None), look=False)
+    planner = _Planner(observer, None, plan, Optimized(graph, None), look=False)
     refs = planner.entries(graph, None, "", [Ref("argument", index) for index in range(len(graph.inputs))])
     _settle(plan)
     for entry in plan.entries:
@@ -220,7 +231,7 @@ class _Planner:
     def _probe(self, op: Any, node: Any, index: int, entry: Entry, copy: Copy, slots: Slots) -> None:
         """Have summed up what survives the graph optimizer; looking at the rest would prevent its fusion."""
         names = _definition_names(op)
-        if entry.execution != "executed" or op.type == "Stage":
+        if entry.execution != "executed" or op.type == "Stage" or not self._optimized.may_probe(entry.name):
             return
         for output, (tensor, reference) in enumerate(zip(op.outputs, names, strict=True)):
             dtype = tensor.dtype.base_dtype

@@ -1,0 +1,85 @@
+"""What runs while recording is what the runtime makes of the function without it: the same optimized nodes."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from tensorflow.python.eager import context
+
+import graphdebug
+
+LEVELS = pytest.mark.parametrize("level", ["shapes", "health", "stats", "values"])
+
+
+def _sums(weight):
+    @tf.function
+    def summed(x):
+        one = tf.tanh(x) + tf.reshape(weight, [1, -1]) * tf.sin(x)
+        return tf.cos(one + tf.exp(x))
+
+    return summed
+
+
+def _optimized(work):
+    """Return the nodes that the runtime runs for the functions `work` calls: op, and inputs by name."""
+    context.enable_run_metadata()
+    try:
+        work()
+        graphs = context.export_run_metadata().function_graphs
+    finally:
+        context.disable_run_metadata()
+    return [
+        {node.name: (node.op, [one for one in node.input if not one.startswith("^")])
+         for node in graph.post_optimization_graph.node
+         if not node.name.startswith("graphdebug") and node.op not in ("Const", "NoOp")}
+        for graph in graphs
+        if any(node.op == "Tanh" for node in graph.post_optimization_graph.node)
+    ]  # fmt: skip
+
+
+@LEVELS
+def test_sums_that_the_optimizer_rewrites_stay_rewritten(level):
+    weight, x = tf.Variable([1.0, 2.0, 3.0]), tf.random.normal([4, 3])
+    (plain,) = _optimized(lambda: _sums(weight)(x))
+    assert any("AddOpsRewrite" in name for name in plain)  # else there is nothing to preserve here
+    function = _sums(weight)
+
+    def recorded():
+        with graphdebug.record(level=level) as run:
+            function(x)
+        assert {"Tanh", "Sin", "Exp", "Cos"} <= {node.op for node in run.nodes}
+
+    (watched,) = _optimized(recorded)
+    assert watched == plain
+
+
+def _fit():
+    keras.utils.set_random_seed(3)
+    keras.backend.clear_session()
+    tokens = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(20, 8)(tokens)
+    attended = layers.MultiHeadAttention(2, 8)(x, x)
+    x = layers.LayerNormalization()(x + attended)
+    x = layers.LayerNormalization()(x + layers.Dense(8, activation="relu")(x))
+    model = keras.Model(tokens, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=False)
+    draw = np.random.default_rng(0)
+    inputs, labels = draw.integers(0, 20, (18, 6)), draw.integers(0, 3, 18)
+    history = model.fit(inputs, labels, batch_size=8, epochs=3, verbose=0, validation_split=0.25)
+    return [np.asarray(history.history["loss"]), model.predict(inputs, verbose=0), *model.get_weights()]
+
+
+@pytest.fixture(scope="module")
+def plain_fit():
+    return _fit()
+
+
+@LEVELS
+def test_a_compiled_fit_with_a_smaller_last_batch_is_bit_identical(level, plain_fit):
+    with graphdebug.record(level=level):
+        watched = _fit()
+    assert [one.tobytes() for one in watched] == [one.tobytes() for one in plain_fit]
