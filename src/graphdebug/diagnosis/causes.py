@@ -95,6 +95,8 @@ def reason(node: Node) -> str:
     """Say why a forward node of finite inputs gave what it gave."""
     function, kinds = node.function.removesuffix("_backward"), _kinds(node)
     known = {} if only_grows(node) else _FORWARD.get(function, {})
+    if not any(fact.finite is False for fact in node.outputs):  # it was not looked at itself
+        return " or ".join(dict.fromkeys(known.values()))
     for kind in kinds:
         if kind in known:
             return known[kind]

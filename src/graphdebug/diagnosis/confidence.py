@@ -18,8 +18,8 @@ STRENGTHS = (
 """Evidence in words, its least strength as rules state it, the share of findings that named the true line.
 
 The shares are (right + 1) / (all + 2) over the first results on 50 programs (benchmarks/first_results.json).
-Most rules were older than the programs; a few (both integer faults, the softmax that is spelled out) had just been
-written. No finding of the first class was among them: its share is judged."""
+Most rules were older than the programs; a few (both integer faults, the softmax that is spelled out) had just
+been written. No finding of the first class was among them: its share is judged."""
 
 
 def measured(strength: float) -> float:

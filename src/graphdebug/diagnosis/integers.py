@@ -62,7 +62,7 @@ class IntegerWatch:
     def _suspect(self, node: Node, fact: TensorFact) -> None:
         if node.family == "cast":
             return
-        wrapped = _wrapped(node, fact)
+        wrapped = self._wrapped(node, fact)
         if wrapped or (wrapped is None and node.function in _DIFFERENCES and fact.dtype.startswith("uint")):
             self._suspects[node.seq] = node, self._wrap
         elif node.function in ("floor_divide", "div") and self._truncates(node) is not None:
@@ -112,7 +112,7 @@ class IntegerWatch:
 
     def _divisor(self, node: Node) -> float | None:
         """Return the number that a node divides by: recorded, or read off the line."""
-        scalar = _value(node, 1)
+        scalar = self._value(node, 1)
         if scalar is None and node.site is not None:
             written = _DIVISOR.search(self._evidence.source.line(node.site))
             scalar = float(written[1] or written[2]) if written is not None else None
@@ -130,7 +130,7 @@ class IntegerWatch:
         return self._report("integer_division", node, cast, what, body, "division")
 
     def _wrap(self, node: Node, cast: Node) -> Finding:
-        fact, means = node.outputs[0], _means(node)
+        fact, means = node.outputs[0], self._means(node)
         below = node.function in _DIFFERENCES and fact.dtype.startswith("uint")
         holds = f"{shape_words(fact.shape)} {fact.dtype} holds {_RANGE[fact.dtype]}"
         body = [f"  {holds}; then it became {cast.outputs[0].dtype}"]
@@ -149,38 +149,30 @@ class IntegerWatch:
             tries=[f"cast to float before the {before}"], operands=node.inputs, evidence=(node.seq, cast.seq),
         )  # fmt: skip
 
+    def _wrapped(self, node: Node, fact: TensorFact) -> bool | None:
+        """Whether a sum, difference or product by a number wrapped, as its mean tells; None without means."""
+        means = self._means(node)
+        if means is None or fact.stats is None or fact.stats.mean is None:
+            return None
+        meant = _LINEAR[node.function](*means)
+        return abs(float(fact.stats.mean) - meant) > 1e-3 * max(1.0, abs(meant))
 
-def _wrapped(node: Node, fact: TensorFact) -> bool | None:
-    """Whether a sum, difference or product by a number wrapped, as its mean tells; None without means."""
-    means = _means(node)
-    if means is None or fact.stats is None or fact.stats.mean is None:
-        return None
-    meant = _LINEAR[node.function](*means)
-    return abs(float(fact.stats.mean) - meant) > 1e-3 * max(1.0, abs(meant))
+    def _means(self, node: Node) -> tuple[float, float] | None:
+        """Return the means of the operands of an op whose mean follows from them."""
+        if node.function not in _LINEAR or not node.inputs or node.attributes.get("alpha", 1) != 1:
+            return None
+        if node.function == "mul" and len(node.inputs) > 1 and node.inputs[1].fact.shape != ():
+            return None
+        first, second = self._value(node, 0), self._value(node, 1)
+        return (first, second) if first is not None and second is not None else None
 
-
-def _means(node: Node) -> tuple[float, float] | None:
-    """Return the means of the operands of an op whose mean follows from them."""
-    if node.function not in _LINEAR or not node.inputs or node.attributes.get("alpha", 1) != 1:
-        return None
-    first = node.inputs[0].fact.stats
-    if node.function == "mul" and not _single(node, 1):
-        return None
-    second = _value(node, 1)
-    if first is None or first.mean is None or second is None:
-        return None
-    return float(first.mean), second
-
-
-def _single(node: Node, index: int) -> bool:
-    return len(node.inputs) <= index or node.inputs[index].fact.shape == ()
-
-
-def _value(node: Node, index: int) -> float | None:
-    """Return the mean of an operand, or the number that stands in its place."""
-    operand: Operand | None = node.inputs[index] if len(node.inputs) > index else None
-    if operand is None:
-        scalar = node.attributes.get("scalar")
-        return float(scalar) if isinstance(scalar, int | float) else None
-    stats = operand.fact.stats
-    return float(stats.mean) if stats is not None and stats.mean is not None else None
+    def _value(self, node: Node, index: int) -> float | None:
+        """Return the mean of an operand, or the number that stands in its place."""
+        operand: Operand | None = node.inputs[index] if len(node.inputs) > index else None
+        if operand is None:
+            scalar = node.attributes.get("scalar")
+            return float(scalar) if isinstance(scalar, int | float) else None
+        made = self._evidence.provenance.node(operand.producer)
+        fact = made.outputs[operand.output] if made is not None and operand.output < len(made.outputs) else None
+        stats = operand.fact.stats or (fact.stats if fact is not None else None)
+        return float(stats.mean) if stats is not None and stats.mean is not None else None

@@ -66,7 +66,7 @@ def _at(
     if line is not None and node.step > 0 and not within:
         candidates.append(Candidate(line, "step", "the step size"))
     bad = next((fact for fact in node.outputs if fact.finite is False), None)
-    gave = came_out(bad) if bad is not None else "not finite"
+    gave = came_out(bad) if bad is not None else "values that are not finite"
     body = [f"  {name}" for name in _inputs(evidence, source)]
     function = source.function.removesuffix("_backward")
     in_backward = node.phase == "backward" and (forward is not None or function != source.function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -20,6 +21,8 @@ _STORED = ("parameter", "buffer", "variable")
 _NOT_DATA = ("weight", "bias", "index", "condition", "state")
 _SOURCES = ("fill", "random", "placeholder")
 """Families that make data: what they take is a shape or a seed."""
+_UNNAMED = re.compile(r"(?:variable|placeholder)(?:_\d+)?(?::0)?", re.IGNORECASE)
+"""Names that say only what a thing is."""
 _FURTHEST = 3000
 """Nodes a way is followed back; a longer one (an unrolled recurrence) begins there."""
 
@@ -198,10 +201,27 @@ class Provenance:
         named = (self._source.assignment(name, frame) for frame in reversed(frames)) if name else iter(())
         return made or next((one for one in named if one is not None), None) or _entry(frames)
 
+    def own_name(self, operand: Operand, frames: Sequence[Site] = ()) -> str:
+        """Return what the user calls an operand: the name its line gives it, where its own says nothing.
+
+        Args:
+            operand: the operand.
+            frames: user frames around the call that takes it, outermost first.
+
+        """
+        generic = _UNNAMED.fullmatch(operand.name) is not None
+        site = self.site(operand) if generic else None
+        if site is None and generic and frames:
+            site = self.arguments.made_at(operand, frames)
+        return (self._source.target(site) if site is not None else "") or operand.name
+
     def origin_words(self, operand: Operand) -> str:
         """Return ``flatten, net.py:30`` or ``parameter fc.weight, net.py:22``."""
         stored = self.stored(operand)
+        stored = msgspec.structs.replace(stored, name=self.own_name(stored)) if stored is not None else None
         node = self.node(operand.producer)
+        if stored is None and node is None and operand.name:
+            stored = msgspec.structs.replace(operand, name=self.own_name(operand))
         words = label(stored) if stored is not None else node_name(node) if node is not None else label(operand)
         site = self.site(operand)
         return f"{words}, {place(site)}" if site is not None else words
@@ -210,7 +230,7 @@ class Provenance:
         """Return the way as ``x 8x1x100x100 -> conv1 8x32x100x100 -> ...``, steps of one shape as one."""
         root, links = self.way(operand)
         made = self.node(root.producer)
-        start = root_name or root.name or (node_name(made) if made is not None else root.origin)
+        start = root_name or self.own_name(root) or (node_name(made) if made is not None else root.origin)
         names = [f"{start} {shape_words(root.fact.shape)}"]
         last = root.fact.shape
         for node, _ in links:

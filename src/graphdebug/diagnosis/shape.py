@@ -75,7 +75,8 @@ def when(failure: Failure) -> str:
 def operand_lines(evidence: Evidence, operands: Sequence[Operand], limit: int = 4) -> list[str]:
     """Return a line for each operand: its word, shape, and where it came from."""
     named = [(one.expression or one.role or one.name or "operand", one) for one in operands]
-    named = [pair for pair in named if pair[1].role != "bias"][:limit]
+    told = [pair for pair in named if pair[1].origin != "constant" or pair[1].fact.shape != ()]
+    named = [pair for pair in (told if len(told) > 1 else named) if pair[1].role != "bias"][:limit]
     wide = max((len(word[:24]) for word, _ in named), default=0)
     return [
         f"  {word[:24]:<{wide}}  {shape_words(one.fact.shape):<12} <- {evidence.provenance.origin_words(one)}"

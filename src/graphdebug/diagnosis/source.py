@@ -72,6 +72,15 @@ class SourceText:
                                 return made, value
         return made, None
 
+    def target(self, site: Site) -> str:
+        """Return the name that the statement on the line at `site` gives a value, if there is one."""
+        tree = self.tree(site.file)
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.Assign) and _covers(node, site.line) and len(node.targets) == 1:
+                target = node.targets[0]
+                return ast.unparse(target) if isinstance(target, ast.Name | ast.Attribute) else ""
+        return ""
+
     def arguments(self, site: Site) -> Sequence[str]:
         """Return the names that are used as arguments of calls on the line at `site`."""
         tree = self.tree(site.file)

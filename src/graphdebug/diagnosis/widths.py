@@ -295,7 +295,7 @@ def _layer(evidence: Evidence, failure: Failure, met: Meeting) -> str:
     return (
         named_layer(evidence, failure.module)
         or met.weight.name.rpartition(".")[0]
-        or met.weight.name
+        or evidence.provenance.own_name(evidence.provenance.stored(met.weight) or met.weight, failure.frames)
         or f"the {failure.function}"
     )
 

@@ -130,7 +130,7 @@ class Failing:
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
             category="memory" if kind == "ResourceExhaustedError" else category, detail=reading.detail,
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
-            function=inner[0].function if inner else named.function if named else "",
+            function=_called(inner, named),
             family=named.family if named else "other",
             name=call.name, module=call.module,
             site=sites[0] if sites else frames[-1] if frames else None,
@@ -377,6 +377,13 @@ def _frames_of(error: BaseException) -> Iterator[FrameType]:
     while traceback is not None:
         yield traceback.tb_frame
         traceback = traceback.tb_next
+
+
+def _called(inner: list[Site], named: Word | None) -> str:
+    """Return what failed: the op, or the Python function of the user's that an op has called."""
+    if named is not None and (named.family != "other" or not inner):
+        return named.function
+    return inner[0].function if inner else ""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
