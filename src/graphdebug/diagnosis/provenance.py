@@ -201,18 +201,19 @@ class Provenance:
         named = (self._source.assignment(name, frame) for frame in reversed(frames)) if name else iter(())
         return made or next((one for one in named if one is not None), None) or _entry(frames)
 
-    def own_name(self, operand: Operand, frames: Sequence[Site] = ()) -> str:
+    def own_name(self, operand: Operand, frames: Sequence[Site] = (), function: str = "") -> str:
         """Return what the user calls an operand: the name its line gives it, where its own says nothing.
 
         Args:
             operand: the operand.
             frames: user frames around the call that takes it, outermost first.
+            function: what is called there.
 
         """
         generic = _UNNAMED.fullmatch(operand.name) is not None
         site = self.site(operand) if generic else None
         if site is None and generic and frames:
-            site = self.arguments.made_at(operand, frames)
+            site = self.arguments.made_at(operand, frames, function)
         return (self._source.target(site) if site is not None else "") or operand.name
 
     def origin_words(self, operand: Operand) -> str:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from math import prod
 
+import msgspec
+
 from graphdebug.diagnosis import derivatives, fold, joins, said, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
@@ -46,7 +48,8 @@ def explain_if_clear(evidence: Evidence, failure: Failure) -> Finding | None:
 
 
 def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
-    body = [*operand_lines(evidence, failure.operands), *account.body]
+    called = [_called(evidence, failure, one) for one in failure.operands]
+    body = [*operand_lines(evidence, called), *account.body]
     data = [one for one in failure.operands if evidence.provenance.stored(one) is None]
     longest = max(data, key=lambda one: len(evidence.provenance.way(one)[1]), default=None)
     if longest is not None:
@@ -59,6 +62,15 @@ def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
         body=[line for line in body if line], tries=account.tries, operands=failure.operands,
         evidence=(failure.seq,), fits=account.fits,
     )  # fmt: skip
+
+
+def _called(evidence: Evidence, failure: Failure, operand: Operand) -> Operand:
+    """Return an operand under the name the user's code gives it, where no declaration has it."""
+    provenance = evidence.provenance
+    if operand.origin not in ("variable", "feed") or provenance.site(operand) is not None:
+        return operand
+    name = provenance.own_name(operand, failure.frames, failure.function)
+    return msgspec.structs.replace(operand, name=name)
 
 
 _WHAT = {

@@ -291,11 +291,16 @@ def _unit(failure: Failure) -> str:
     return "channels" if failure.family in ("conv", "norm") else "features"
 
 
+def _named(evidence: Evidence, failure: Failure, met: Meeting) -> str:
+    weight = evidence.provenance.stored(met.weight) or met.weight
+    return evidence.provenance.own_name(weight, failure.frames, failure.function)
+
+
 def _layer(evidence: Evidence, failure: Failure, met: Meeting) -> str:
     return (
         named_layer(evidence, failure.module)
         or met.weight.name.rpartition(".")[0]
-        or evidence.provenance.own_name(evidence.provenance.stored(met.weight) or met.weight, failure.frames)
+        or _named(evidence, failure, met)
         or f"the {failure.function}"
     )
 
