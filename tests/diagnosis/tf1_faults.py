@@ -445,3 +445,13 @@ def mask_of_another_size_than_the_scores():
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=mask, logits=scores)
         session.run(v1.global_variables_initializer())
         session.run(loss, {images: np.zeros([2, 8, 8, 1]), mask: np.zeros([2, 8, 8])})
+
+
+def row_of_labels_against_a_column():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4])
+        y = v1.placeholder(tf.float32, [1, None])
+        score = tf.matmul(x, tf.Variable(tf.ones([4, 1])))
+        loss = tf.reduce_mean(tf.square(score - y))  # <- fault: broadcast
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: np.ones([5, 4]), y: np.zeros([1, 5])})

@@ -311,3 +311,12 @@ def block_of_another_width():
     first = _Residual(8)
     second = _Residual(16)  # <- fault: the sum needs 8
     second(first(tf.ones([4, 8])))
+
+
+def variable_replaced_by_its_update():
+    w, x = tf.Variable(tf.ones([3, 1])), tf.ones([4, 3])
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.matmul(x, w))
+        slope = tape.gradient(loss, [w])[0]
+        w = w - 0.1 * slope  # <- fault: no variable any more

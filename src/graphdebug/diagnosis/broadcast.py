@@ -1,4 +1,4 @@
-"""Unintended broadcasting: (N,) met (N, 1), made N x N numbers, and a mean hid it."""
+"""Unintended broadcasting: (N,) or (1, N) met (N, 1), made N x N numbers, and a mean hid it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CARRYING = ("elementwise", "cast", "where", "copy")
 
 
 class BroadcastWatch:
-    """Looks for a prediction and a target of shapes (N,) and (N, 1) that were combined and then reduced.
+    """Looks for a prediction and a target, one (N,) or (1, N) and one (N, 1), combined and then reduced.
 
     A table of distances is no fault: there both sides come from one source, or the user added the
     dimension to the very operand that has it, of data alone.
@@ -132,13 +132,7 @@ class BroadcastWatch:
 
 
 def _column(one: Shape | None, other: Shape | None) -> bool:
-    """Whether `one` is (N, 1) and `other` (N,), N above 1."""
-    return (
-        one is not None
-        and other is not None
-        and len(one) == 2
-        and len(other) == 1
-        and one[1] == 1
-        and one[0] == other[0]
-        and (one[0] or 0) > 1
-    )
+    """Whether `one` is (N, 1) and `other` (N,) or (1, N), N above 1."""
+    if one is None or other is None or len(one) != 2 or one[1] != 1 or (one[0] or 0) < 2:
+        return False
+    return other in ((one[0],), (1, one[0]))

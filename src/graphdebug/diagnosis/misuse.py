@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from math import prod
 
@@ -278,8 +279,15 @@ def unreached(evidence: Evidence) -> Finding | None:
     sources = told.detail.get("sources") or []
     named, body = ([], []) if not any(sources) else _no_gradient(evidence, asked)
     if not any(sources):
-        given = evidence.provenance.arguments.made_at(Operand(TensorFact(None, ""), role="b"), (told.site,))
+        asked_by = Operand(TensorFact(None, ""), role="b")
+        given = evidence.provenance.arguments.made_at(asked_by, (told.site,))
         named = [Candidate(given, "input", "no variable, and not watched")] if given is not None else []
+        value = evidence.provenance.arguments.given(told.site, asked_by)
+        names = [one.id for one in ast.walk(value) if isinstance(one, ast.Name)] if value is not None else []
+        rebound = evidence.source.rebound(names, told.site)
+        if rebound is not None:
+            why = "puts a plain tensor in the variable's place"
+            named = [Candidate(rebound, "origin", why), *named]
         body = ["  it is asked for by a plain tensor: a tape follows only variables, and what is watched"]
     tries = ["make it a variable, or watch it: tape.watch(x)"] if not any(sources) else _TRIES["no_gradient"]
     return evidence.finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from graphdebug.model.event import Site
 from graphdebug.model.run import Run
@@ -100,6 +100,20 @@ class SourceText:
             if isinstance(node, ast.With) and node.lineno < site.line <= (node.end_lineno or node.lineno)
         ]
         return Site(file=site.file, line=max(found)) if found else None
+
+    def rebound(self, names: Iterable[str], site: Site) -> Site | None:
+        """Return the first line below `site`, within a loop around both, that gives one of `names` a value."""
+        tree, wanted = self.tree(site.file), set(names)
+        loops = [
+            node for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.For | ast.While) and _covers(node, site.line)
+        ]  # fmt: skip
+        lines = [
+            node.lineno for loop in loops for node in ast.walk(loop)
+            if isinstance(node, ast.Assign) and node.lineno > site.line
+            and any(isinstance(one, ast.Name) and one.id in wanted for one in node.targets)
+        ]  # fmt: skip
+        return Site(file=site.file, line=min(lines)) if lines else None
 
     def names(self, site: Site) -> Sequence[str]:
         """Return the names that are read on the line at `site`."""

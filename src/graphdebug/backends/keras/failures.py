@@ -39,6 +39,8 @@ def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | No
         return None
     category, detail = _read(str(error))
     failed = layers.of(error)
+    if failed is None and "{{node " in str(error):
+        return None  # an op below, whose operands its framework knows
     if failed is None and category == "other":
         return None
     frames = sink.sites.of_traceback(error.__traceback__)
