@@ -53,6 +53,7 @@ TF_KINDS = KINDS | {
     "input_declared_by_the_number_of_rows": "shape_mismatch",
     "inputs_in_another_order": "shape_mismatch",
     "block_of_another_width": "shape_mismatch",
+    "decoder_without_padding": "shape_mismatch",
     "variable_replaced_by_its_update": "no_gradient",
     "row_of_labels_against_a_column": "unintended_broadcast",
     "one_hot_of_other_classes": "shape_mismatch",

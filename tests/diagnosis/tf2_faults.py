@@ -320,3 +320,13 @@ def variable_replaced_by_its_update():
             loss = tf.reduce_mean(tf.matmul(x, w))
         slope = tape.gradient(loss, [w])[0]
         w = w - 0.1 * slope  # <- fault: no variable any more
+
+
+def decoder_without_padding():
+    image = keras.Input((8, 8, 1))
+    hidden = keras.layers.MaxPooling2D(2)(image)
+    hidden = keras.layers.Conv2D(4, 3)(hidden)  # <- fault: no padding
+    again = keras.layers.Conv2D(1, 3, padding="same")(keras.layers.UpSampling2D(2)(hidden))
+    model = keras.Model(image, again)
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(np.ones([4, 8, 8, 1]), np.ones([4, 8, 8, 1]), verbose=0)

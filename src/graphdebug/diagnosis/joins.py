@@ -13,7 +13,7 @@ from graphdebug.diagnosis.account import (
     operand_origin,
 )
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.ways import size_on, transposed, two_ways
+from graphdebug.diagnosis.ways import shrunk, size_on, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Operand
 
@@ -39,6 +39,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         transposed(evidence, failure, operands)
         or batches.fixed(evidence, failure, odd, rest, axis)
         or two_ways(evidence, failure, odd, rest, axis)
+        or shrunk(evidence, failure, odd, rest, axis)
         or _plain(evidence, failure, odd, rest, axis)
     )
 

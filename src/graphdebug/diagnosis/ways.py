@@ -11,7 +11,7 @@ from graphdebug.diagnosis.words import node_name, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Shape
 from graphdebug.model.finding import Candidate
 
-__all__ = ["size_on", "transposed", "two_ways"]
+__all__ = ["shrunk", "size_on", "transposed", "two_ways"]
 
 
 def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account | None:
@@ -61,6 +61,22 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         [*_layer_of(evidence, node), *made_by(node), *call(failure)], body,
         ["make both ways keep this size (padding, stride, width)"], confidence=0.7,
     )  # fmt: skip
+
+
+def shrunk(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account | None:
+    """One operand began with the size of the other: the only convolution without padding on its way took it."""
+    for one, other in ((odd, rest), (rest, odd)):
+        root, links = evidence.provenance.way(one)
+        wanted = size_on(other, axis)
+        took = [node for node, through in links if _shrinks((node, through), axis)]
+        if len(took) != 1 or wanted is None or size_on(root, axis) != wanted:
+            continue
+        layer = _layer_of(evidence, took[0]) or _weight_of(evidence, took[0])
+        body = [
+            f"it began with {wanted} and has {size_on(one, axis)} on axis {axis}: {node_name(took[0])} has no padding"
+        ]
+        return Account([*layer, *made_by(took[0]), *call(failure)], body, ["pad it (same)"], confidence=0.7)
+    return None
 
 
 def transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:
