@@ -72,9 +72,8 @@ def shrunk(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
         if len(took) != 1 or wanted is None or size_on(root, axis) != wanted:
             continue
         layer = _layer_of(evidence, took[0]) or _weight_of(evidence, took[0])
-        body = [
-            f"it began with {wanted} and has {size_on(one, axis)} on axis {axis}: {node_name(took[0])} has no padding"
-        ]
+        left = size_on(one, axis)
+        body = [f"it began with {wanted} and has {left} on axis {axis}: {node_name(took[0])} does not pad"]
         return Account([*layer, *made_by(took[0]), *call(failure)], body, ["pad it (same)"], confidence=0.7)
     return None
 
