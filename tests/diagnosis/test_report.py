@@ -142,3 +142,13 @@ def test_a_clean_run_has_an_empty_list_of_findings(tmp_path):
     assert json.loads(done.output) == {"findings": []}
     done = CliRunner().invoke(main, ["explain", str(tmp_path / "run.jsonl")])
     assert done.output == f"graphdebug: nothing wrong was found in {tmp_path / 'run.jsonl'}\n"
+
+
+def test_where_nothing_is_found_in_training_the_level_that_tells_more_is_named(tmp_path):
+    weight = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    with graphdebug.record(tmp_path / "run.jsonl"):
+        weight.pow(2).sum().backward()
+        optimizer.step()
+    done = CliRunner().invoke(main, ["explain", str(tmp_path / "run.jsonl")])
+    assert done.output.splitlines()[-1].endswith("recorded with the level stats")

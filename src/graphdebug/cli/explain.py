@@ -11,6 +11,7 @@ import msgspec
 from graphdebug.diagnosis import diagnose
 from graphdebug.loading import load
 from graphdebug.model.finding import Finding
+from graphdebug.model.run import Run
 
 __all__ = ["command"]
 
@@ -35,8 +36,19 @@ def command(log: Path, allow: tuple[str, ...], *, as_json: bool) -> None:
             click.echo(finding.text + "\n")
         if not findings:
             click.echo(f"graphdebug: nothing wrong was found in {log}")
+            if _trained(run):
+                click.echo(
+                    "graphdebug: dead units, gradients that explode or vanish and steps of a wrong size "
+                    "show only in a run recorded with the level stats"
+                )
     for damage in run.damage:
         click.echo(f"graphdebug: {damage}", err=True)
+
+
+def _trained(run: Run) -> bool:
+    """Whether an optimizer stepped in a run that kept no statistics of gradients."""
+    level = run.start.options.get("level") if run.start is not None else ""
+    return level in ("shapes", "health") and any("lr" in one.attributes for one in run.declarations)
 
 
 def _whole(finding: Finding) -> dict[str, Any]:

@@ -119,7 +119,10 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
         return own
     site, passed = found
     setter = [Candidate(site, "declaration", f"sets the {size}", declared.name)]
-    return [*setter, *own] if passed else [*own, *setter]
+    instance = [
+        Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in declared.callers[:1]
+    ]
+    return [*setter, *own, *instance] if passed else [*own, *setter]
 
 
 def last_layer(evidence: Evidence, operand: Operand) -> list[Candidate]:

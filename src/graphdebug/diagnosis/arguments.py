@@ -85,21 +85,24 @@ class Arguments:
         passed to the function around that call.
         """
         tree = self._source.tree(frames[-1].file) if frames else None
-        for name in _names_used(tree, frames[-1].line) if tree is not None else ():
-            value: ast.expr = ast.Name(name)
+        if tree is None:
+            return None
+        for name in _names_used(tree, frames[-1].line):
+            listed = _iterated(tree, name, frames[-1].line)
+            value, fits = (ast.Name(name), _is_number) if listed is None else (listed, _holds_number)
             for position in range(len(frames) - 1, -1, -1):
                 if not isinstance(value, ast.Name):
                     break
-                passed = position < len(frames) - 1
+                passed = position < len(frames) - 1 or listed is not None
                 made, given = self._source.assigned(value.id, frames[position])
-                if made is not None and _is_number(given, size):
+                if made is not None and fits(given, size):
                     return made, passed
                 if made is not None:
                     break
                 outer = self._passed(value.id, frames[position], frames[position - 1]) if position else None
                 if outer is None:
                     break
-                if _is_number(outer, size):
+                if fits(outer, size):
                     return Site(file=frames[position - 1].file, line=outer.lineno), True
                 value = outer
         return None
@@ -175,6 +178,30 @@ def _names_used(tree: ast.Module, line: int) -> list[str]:
         if isinstance(node, ast.Name) and node.lineno == line and isinstance(node.ctx, ast.Load)
     ]
     return list(dict.fromkeys(one.id for one in sorted(names, key=lambda node: node.col_offset)))
+
+
+def _iterated(tree: ast.Module, name: str, line: int) -> ast.expr | None:
+    """Return the name of what a loop or comprehension around `line` takes the values of `name` from."""
+    found: list[ast.For | ast.comprehension] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For) and node.lineno <= line <= (node.end_lineno or node.lineno):
+            found.append(node)
+        elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp) and (
+            node.lineno <= line <= (node.end_lineno or node.lineno)
+        ):
+            found += node.generators
+    for one in reversed(found):
+        if any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(one.target)):
+            called = {id(part.func) for part in ast.walk(one.iter) if isinstance(part, ast.Call)}
+            names = [n for n in ast.walk(one.iter) if isinstance(n, ast.Name) and id(n) not in called]
+            return ast.Name(names[0].id) if len({part.id for part in names}) == 1 else None
+    return None
+
+
+def _holds_number(value: ast.expr | None, size: int) -> bool:
+    """Whether a list, tuple or dict as written has `size` in it."""
+    literal = isinstance(value, ast.List | ast.Tuple | ast.Dict)
+    return literal and value is not None and any(_is_number(part, size) for part in ast.walk(value))  # type: ignore[arg-type]
 
 
 def _is_number(value: ast.expr | None, size: int) -> bool:

@@ -122,7 +122,7 @@ def only_grows(node: Node) -> bool:
     function, power = node.function.removesuffix("_backward"), node.attributes.get("exponent")
     if function == "pow":
         return isinstance(power, int | float) and power >= 1 and float(power).is_integer()
-    return function in OVERFLOWING
+    return function in OVERFLOWING and not any(0 in (one.fact.shape or ()) for one in node.inputs)
 
 
 def risk(node: Node) -> int:

@@ -58,9 +58,7 @@ class Evidence:
         """Return the last node that did at the failing line what the failure did, and succeeded."""
         for node in self.before(failure.seq, failure.step):
             if (
-                node.seq != failure.node
-                and node.execution != "raised"
-                and node.family == failure.family
+                _did(node, failure)
                 and node.module == failure.module
                 and node.phase == failure.phase
                 and _same_call(node.site, failure.site)
@@ -73,9 +71,10 @@ class Evidence:
         ran = failure.run_site or (failure.frames[-1] if failure.frames else None)
         inside = f"{failure.module}/"
         return bool(failure.module) and any(
-            f"{one.module}/".startswith(inside) and one.run_site != ran and one.phase == "forward"
+            f"{one.module}/".startswith(inside) and one.phase == "forward"
+            and (one.run_site != ran if one.run_site is not None else _did(one, failure))
             for one in self.before(failure.seq, failure.step)
-        )
+        )  # fmt: skip
 
     def finding(
         self,
@@ -117,6 +116,11 @@ def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
             seen.add((one.site.file, one.site.line))
             kept.append(one)
     return kept
+
+
+def _did(node: Node, failure: Failure) -> bool:
+    """Whether `node` is another call that did what the failure did, and succeeded."""
+    return node.seq != failure.node and node.execution != "raised" and node.family == failure.family
 
 
 def _same_call(one: Site | None, other: Site | None) -> bool:

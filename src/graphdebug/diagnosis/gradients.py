@@ -39,6 +39,7 @@ class GradientWatch:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._tracks: dict[str, Track] = {}
+        self._nameless: list[Gradient] = []
         self._norms: list[float] = []
         self._squares = 0.0
         self._steps = 0
@@ -49,6 +50,8 @@ class GradientWatch:
     def gradient(self, gradient: Gradient) -> None:
         """Look at one parameter's gradient."""
         if not gradient.name:
+            if not self._nameless or self._nameless[-1].step != gradient.step:
+                self._nameless = [*self._nameless[-LEAST_STEPS:], gradient]
             return
         fact = gradient.fact
         track = self._tracks.get(gradient.name)
@@ -131,7 +134,7 @@ class GradientWatch:
         """Return what the steps show, missing gradients first."""
         ways = (self._exploding, self._dead_units, self._vanishing, self._too_large, self._lost)
         found = [one for way in ways if (one := way()) is not None]
-        return [*untrained.findings(self._evidence, self._tracks), *found]
+        return [*untrained.findings(self._evidence, self._tracks, self._nameless), *found]
 
     def _exploding(self) -> Finding | None:
         if len(self._norms) < 2 * LEAST_STEPS:

@@ -131,6 +131,11 @@ def _class_weights(
     if shape is None or shape[0] == guess[1]:
         return None
     made = operand_origin(evidence, weight, failure, f"has {shape[0]} class weights")
+    root, links = evidence.provenance.way(weight)
+    if weight.producer is not None:  # the loss was given them: they were computed elsewhere
+        computed = evidence.provenance.node(root.producer)
+        begun = computed or (links[0][0] if links else None)
+        made = [*(made_by(begun, f"makes {shape[0]} numbers") if begun is not None else []), *made]
     body = [f"{shape[0]} class weights, but the prediction has {guess[1]} classes"]
     tries = [f"give {guess[1]} weights", f"make the last layer give {shape[0]}"]
     return Account([*made, *call(failure), *last_layer(evidence, operands[0])], body, tries, confidence=0.8)

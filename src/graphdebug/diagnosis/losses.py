@@ -13,6 +13,10 @@ _KEPT = 64
 """Last values kept of each line."""
 
 
+_STUCK = 5
+"""Steps without any change after which a loss is said to be stuck."""
+
+
 class LossWatch:
     """Collects scalar results by line. A loss runs away if it grows by half or more, step after step."""
 
@@ -46,6 +50,16 @@ class LossWatch:
             if len(series) < 4 or first == 0 or len(tail) < 4:
                 continue
             if all(b >= 1.5 * a for a, b in itertools.pairwise(tail)) and tail[-1] >= 1000 * first:
+                return self._sites[key], series
+        return None
+
+    def stuck(self) -> tuple[Site, list[tuple[int, float]]] | None:
+        """Return the line whose values leapt a hundredfold over the first and then never changed again."""
+        for key, series in self._series.items():
+            values = [abs(value) for _, value in series]
+            if len(values) < 2 * _STUCK or not 0 < 100 * values[0] <= max(values[:_STUCK]):
+                continue
+            if len(set(values[-_STUCK:])) == 1 and values[-1] > 0:
                 return self._sites[key], series
         return None
 

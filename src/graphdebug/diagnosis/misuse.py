@@ -14,9 +14,11 @@ from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain", "explain_feed", "explain_starved", "unreached"]
+__all__ = ["CUTS", "explain", "explain_feed", "explain_starved", "unreached"]
 
-_CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
+CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
+"""Functions whose results have no history."""
+_DETACH = "takes it into the first loss, which has no use for its history: detach it there"
 _SOURCES = ("fill", "random", "placeholder", "assign")
 _WHAT = {
     "backward_twice": "backward ran twice through one graph",
@@ -122,6 +124,9 @@ def _backward_twice(evidence: Evidence, failure: Failure) -> tuple[list[Candidat
     if isinstance(site, Site):
         body.append(f"  the first backward was at {place(site)}; it freed what the second one needs")
         called = failure.site
+        named = [*(one for node in carried for one in _first_use(evidence, failure, node)), *named]
+        if named and named[0].why == _DETACH:
+            return [*named[:1], Candidate(site, "caller", "the first backward"), *named[1:]], body
         if named and called is not None and (site.file, site.line) != (called.file, called.line):
             return [Candidate(site, "caller", "the first backward, which freed the graph"), *named], body
         if not named:
@@ -129,14 +134,48 @@ def _backward_twice(evidence: Evidence, failure: Failure) -> tuple[list[Candidat
     return named, body
 
 
+def _first_use(evidence: Evidence, failure: Failure, carried: Node) -> list[Candidate]:
+    """Return the line that took what `carried` gave into the first loss, where that loss trains others.
+
+    The optimizer that stepped between the two backwards had none of the weights that made it: the first
+    loss had no use for its history.
+    """
+    written: set[str] = set()
+    use: Node | None = None
+    later = backward = False
+    for node in evidence.before(failure.seq, failure.step):
+        if node.phase == "optimizer" and not backward:
+            written.update(one.name for one in node.inputs if one.name)
+        later |= node.phase == "forward" and node.family not in ("fill", "check")
+        backward |= later and node.phase == "backward"  # what the failing call itself ran comes before
+        if backward and node.phase == "forward" and any(one.producer == carried.seq for one in node.inputs):
+            use = node
+        if node.seq <= carried.seq:
+            break
+    own = {one.name for one in carried.inputs if evidence.provenance.stored(one) is not None}
+    if use is None or not written or not own or own & written:
+        return []
+    lines = _in_loop(failure, [one for one in (use.site, *use.callers) if one is not None])
+    return [Candidate(one, "caller", _DETACH) for one in lines]
+
+
+def _in_loop(failure: Failure, frames: Sequence[Site]) -> Sequence[Site]:
+    """Return the frame that is in the function which runs backward, or which calls the one that does."""
+    loops = [*reversed(failure.frames), *([failure.site] if failure.site is not None else [])]
+    for loop in loops:
+        for one in frames:
+            if (one.file, one.function) == (loop.file, loop.function):
+                return [one]
+    return []
+
+
 def _carrying(failure: Failure, node: Node) -> list[Candidate]:
     """Return the line that carries the state on: the call in the very function that runs backward, then the
     node in the model.
     """
     made = made_by(node, f"the {node.function} made in step {node.step}")
-    loop = failure.site
-    calls = [one for one in node.callers if loop and (one.file, one.function) == (loop.file, loop.function)]
-    return [*(Candidate(one, "caller", "gives the state that is carried on") for one in calls[:1]), *made]
+    calls = _in_loop(failure, [one for one in (node.site, *node.callers) if one is not None])
+    return [*(Candidate(one, "caller", "gives the state that is carried on") for one in calls), *made]
 
 
 def _carried(evidence: Evidence, failure: Failure) -> list[Node]:
@@ -179,7 +218,7 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
         return call(failure, "the call of backward"), body
     root, links = _way_through_indices(evidence, loss)
     for node, _ in reversed(links):
-        cuts = node.function in _CUTS
+        cuts = node.function in CUTS
         integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
         if cuts or integer:
             return made_by(node, f"the {node.function} cuts the graph"), [f"  {node.function} has no gradient"]

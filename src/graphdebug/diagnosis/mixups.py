@@ -78,6 +78,9 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
         return target
     if failure.family == "index":
         return next((one for one in operands if one.role == "index"), operands[-1])
+    hollow = next((one for one in operands if read(one.fact) == "meta"), None)
+    if hollow is not None:  # a tensor without elements: nothing can be moved to where it is
+        return hollow
     data = [one for one in operands if evidence.provenance.stored(one) is None]
     weights = [read(one.fact) for one in operands if evidence.provenance.stored(one) is not None]
     if weights and data:

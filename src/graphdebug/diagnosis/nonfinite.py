@@ -67,7 +67,8 @@ class NonfiniteWatch:
         if "scale" in node.function:
             self._scaled |= "unscale" in node.function or "update_scale" in node.function
         taken = [one for one in node.inputs if one.producer in known or one.fact.finite is False]
-        if taken or any(fact.finite is False for fact in node.outputs):
+        made = node.outputs[:1] if node.family == "loss" else node.outputs  # the rest it keeps for backward
+        if taken or any(fact.finite is False for fact in made):
             self._judge(node, taken)
 
     def gradient(self, gradient: Gradient) -> None:

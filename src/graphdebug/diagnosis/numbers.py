@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -150,8 +151,10 @@ def _divergence(
 def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
     """Return the finding for a loss that grew a thousandfold without ever leaving the finite numbers."""
     found = losses.runaway()
-    line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
-    if found is None or line is None:
+    if found is None:
+        return _stuck(evidence, losses)
+    line = optimizer_line(evidence, found[1][-1][0])
+    if line is None:
         return None
     site, series = found
     return evidence.finding(
@@ -159,6 +162,24 @@ def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
         candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
         confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
         body=[f"  {losses.story()}"], tries=["a smaller learning rate (a tenth)", "scale inputs and targets"],
+    )  # fmt: skip
+
+
+def _stuck(evidence: Evidence, losses: LossWatch) -> Finding | None:
+    """Return the finding for a first step so large that the network gave one and the same ever after."""
+    found = losses.stuck()
+    line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
+    if found is None or line is None:
+        return None
+    site, series = found
+    most = max(abs(value) for _, value in series)
+    return evidence.finding(
+        "divergence", what=f"the loss leapt from {series[0][1]:.3g} to {most:.3g} and then never changed",
+        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        confidence=0.7, failed=site, when=f"to step {series[-1][0]}; nothing failed",
+        body=[f"  it is {series[-1][1]:.6g} in each of the last steps: the units that learn are dead"],
+        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1",
+               "record with the level stats to see the dead units"],
     )  # fmt: skip
 
 
@@ -171,8 +192,13 @@ def optimizer_line(evidence: Evidence, step: int) -> Site | None:
         compiled = compile_line(evidence, node.site)
         if compiled is not None:
             return compiled
-        made = evidence.source.assignment(called[1], node.site) if called is not None else None
-        return made or node.site
+        if called is None:
+            return node.site
+        made = evidence.source.assignment(called[1], node.site)
+        frames = [*reversed(node.callers), node.site]
+        passed = called[1].isidentifier() and made is None
+        born = evidence.provenance.arguments.born(ast.Name(called[1]), frames) if passed else None
+        return made or born or node.site
     return None
 
 

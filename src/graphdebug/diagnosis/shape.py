@@ -8,7 +8,7 @@ from math import prod
 
 import msgspec
 
-from graphdebug.diagnosis import derivatives, fold, joins, said, widths, windows
+from graphdebug.diagnosis import derivatives, fold, joins, said, samples, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import place, shape_words, shorten
@@ -26,6 +26,9 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     folded = _folded(evidence, failure)
     if folded is not None:
         return folded
+    dropped = samples.explain(evidence, failure)
+    if dropped is not None:
+        return _told(evidence, failure, dropped)
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
     own = (said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
     ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)

@@ -161,6 +161,36 @@ class SourceText:
         ]  # fmt: skip
         return max(found, key=lambda node: node.lineno, default=None)
 
+    def loader(self, site: Site | None) -> Site | None:
+        """Return the line that made the loader which the loop at `site` goes over."""
+        tree = self.tree(site.file) if site is not None else None
+        for node in ast.walk(tree) if tree is not None else ():
+            if site is None or not isinstance(node, ast.For | ast.comprehension):
+                continue
+            if node.iter.lineno != site.line:
+                continue
+            for name in ast.walk(node.iter):
+                made, value = self.assigned(name.id, site) if isinstance(name, ast.Name) else (None, None)
+                if isinstance(value, ast.Call) and any(one.arg == "batch_size" for one in value.keywords):
+                    return made
+                if isinstance(value, ast.Call) and "Loader" in ast.unparse(value.func):
+                    return made
+        return None
+
+    def within(self, site: Site, words: Sequence[str]) -> Site | None:
+        """Return the line of the innermost ``with`` around `site`, or decorator of its function, that says one
+        of `words`.
+        """
+        tree = self.tree(site.file)
+        found: list[ast.expr] = []
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.With | ast.AsyncWith) and _covers(node, site.line):
+                found += [one.context_expr for one in node.items]
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _covers(node, site.line):
+                found += node.decorator_list
+        said = [one for one in found if any(word in ast.unparse(one) for word in words)]
+        return Site(file=site.file, line=max(one.lineno for one in said)) if said else None
+
     def fed(self, run: Site, placeholder: Site) -> Site | None:
         """Return the line that gave the value which the call at `run` feeds to the placeholder made at
         `placeholder`: the value's assignment, else the feed itself.

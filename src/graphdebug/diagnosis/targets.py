@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from graphdebug.diagnosis.account import call, data_entry, sized_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shape import operand_lines, when
@@ -47,6 +49,9 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         )
     if isinstance(value, int) and value < 0:
         tries, first = ["look for a negative index in the data"], [*entry, *declared]
+    if labels and value == high and _from_one(words.get("least"), index, high):
+        body.append("  none of the labels is 0: they count from 1")
+        first = [*entry, *declared]
     kind, what = (
         ("target_range", "a target is out of range in")
         if labels
@@ -60,6 +65,13 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         confidence=0.75, failed=failure.site, when=when(failure), body=body, tries=tries,
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def _from_one(least: object, index: Operand | None, high: object) -> bool:
+    """Whether no label is 0, among so many that one would be."""
+    shape = index.fact.shape if index is not None else None
+    many = prod(size or 0 for size in shape or ())
+    return isinstance(least, int) and least == 1 and isinstance(high, int) and many >= high
 
 
 def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> list[Candidate]:

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.misuse import CUTS
 from graphdebug.diagnosis.numbers import optimizer_line
 from graphdebug.diagnosis.tracks import LEAST_STEPS, Track, declared_by, optimizers
-from graphdebug.diagnosis.words import listing
-from graphdebug.model.event import Declaration, Site
+from graphdebug.diagnosis.words import listing, place
+from graphdebug.model.event import Declaration, Gradient, Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["findings"]
 
+_UNRECORDED = ("no_grad", "inference_mode", "stop_recording")
+"""Words of the blocks and decorators in which no graph is recorded."""
 Tracks = Mapping[str, Track]
 
 
-def findings(evidence: Evidence, tracks: Tracks) -> Sequence[Finding]:
-    """Return what the gradients of all parameters, by name, and the optimizers' lists of them show."""
+def findings(evidence: Evidence, tracks: Tracks, nameless: Sequence[Gradient] = ()) -> Sequence[Finding]:
+    """Return what the gradients of all parameters, by name, and the optimizers' lists of them show.
+
+    Args:
+        evidence: what is known of the run.
+        tracks: the gradients of each parameter.
+        nameless: a gradient of each step that went to a tensor without a name.
+
+    """
+    given = [name for one in optimizers(evidence) for name in one.attributes.get("parameters", ())]
+    if len(nameless) >= LEAST_STEPS and given and not tracks:
+        cut = _made_anew(evidence, nameless, given)
+        return (cut,) if cut is not None else ()
     if max((track.steps for track in tracks.values()), default=0) < LEAST_STEPS:
         return ()
-    given = [name for one in optimizers(evidence) for name in one.attributes.get("parameters", ())]
     given = given or _trainable(evidence)
     left = [name for name, track in tracks.items() if name not in given and track.steps >= LEAST_STEPS]
     if not given:
@@ -29,7 +43,9 @@ def findings(evidence: Evidence, tracks: Tracks) -> Sequence[Finding]:
         cut = _cut(evidence, tracks, given)
         if cut is not None:
             return (cut,)
-    ways = (_loose(evidence, tracks, left), _doubled(evidence, tracks, left), _missing(evidence, tracks, given))
+    doubled = _doubled(evidence, tracks, left)
+    head = None if doubled is not None else _head(evidence, tracks, left, given)
+    ways = (_loose(evidence, tracks, left), doubled, head, _missing(evidence, tracks, given))
     return [found for found in ways if found is not None]
 
 
@@ -68,6 +84,25 @@ def _cut(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Finding | 
     )  # fmt: skip
 
 
+def _made_anew(evidence: Evidence, leaves: Sequence[Gradient], given: Sequence[str]) -> Finding | None:
+    """All gradients went to new tensors, and none to a parameter: backward began at copies of values."""
+    made = [evidence.provenance.node(one.node) for one in leaves]
+    first = made[-1]
+    if first is None or first.family not in ("copy", "fill") or any(
+        one is None or one.site is None or one.site != first.site for one in made
+    ):  # fmt: skip
+        return None
+    return evidence.finding(
+        "no_gradient", what=f"backward reached no parameter in {len(leaves)} steps",
+        candidates=made_by(first, "makes a new tensor without history"),
+        confidence=0.8, when="nothing failed",
+        body=["  a new tensor that requires a gradient is made there: backward ends at it",
+              f"  none of the {len(given)} parameters of the optimizer got a gradient"],
+        tries=["go on with the tensor itself: no .item() and no new tensor in between"],
+        evidence=(leaves[-1].seq,),
+    )  # fmt: skip
+
+
 def _loose(evidence: Evidence, tracks: Tracks, left: Sequence[str]) -> Finding | None:
     """Layers that their owner does not know as its own get gradients, and no optimizer has them.
 
@@ -81,6 +116,39 @@ def _loose(evidence: Evidence, tracks: Tracks, left: Sequence[str]) -> Finding |
     body = ["  its layer stands in a plain list or dict: its owner does not count it as its own"]
     tries = ["hold the layers in a ModuleList or ModuleDict"]
     return _untrained(evidence, tracks, names, lines, body, tries)
+
+
+def _head(evidence: Evidence, tracks: Tracks, left: Sequence[str], given: Sequence[str]) -> Finding | None:
+    """The layer whose output meets the labels is no optimizer's, while layers before it are trained.
+
+    A network that judges what another makes is not to be trained either: it is told by the labels, which
+    are computed too, or by its running more than once a step.
+    """
+    nodes = evidence.run.step(evidence.steps[-2]).nodes if left and evidence.steps[1:] else ()
+    forward = [one for one in nodes if one.phase == "forward"]
+    for loss in (one for one in forward if one.family == "loss" and len(one.inputs) > 1):
+        guess, labels = ([_weights(evidence, node) for node, _ in evidence.provenance.way(one)[1]]
+                         for one in loss.inputs[:2])  # fmt: skip
+        on_way = [names for names in guess if names]
+        if any(labels) or len(on_way) < 2 or not set(on_way[-1]) <= set(left):
+            continue
+        once = sum(set(_weights(evidence, one)) >= set(on_way[-1]) for one in forward) == 1
+        if once and any(name in given for names in on_way[:-1] for name in names):
+            line = list(_optimizer(evidence))
+            lines = [Candidate(one, "step", "the optimizer lacks it") for one in line]
+            lines += declared_by(evidence, on_way[-1][0])
+            body = ["  its output is what the loss compares with the labels; the layers before it are trained"]
+            return _untrained(
+                evidence, tracks, on_way[-1], lines, body, ["give the optimizer its parameters too"]
+            )
+    return None
+
+
+def _weights(evidence: Evidence, node: Node) -> list[str]:
+    """Return the names of the weights that a product or convolution takes."""
+    taken = [evidence.provenance.stored(one) for one in node.inputs]
+    wanted = node.family in ("linear", "matmul", "conv")
+    return [one.name for one in taken if one is not None and one.origin == "parameter"] if wanted else []
 
 
 def _doubled(evidence: Evidence, tracks: Tracks, left: Sequence[str]) -> Finding | None:
@@ -120,6 +188,8 @@ def _missing(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Findin
     named = [line for name in missing for line in declared_by(evidence, name)]
     if not named:
         return None
+    cut = _cut_behind(evidence, missing)
+    named = [*cut, *named]
     steps = max(track.steps for track in tracks.values())
     step = [Candidate(line, "step", "the optimizer has it") for line in _optimizer(evidence)]
     return evidence.finding(
@@ -127,9 +197,36 @@ def _missing(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Findin
         candidates=[*named, *step],
         confidence=0.6, when="nothing failed",
         body=[f"  {len(missing)} of the {len(set(given))} parameters it is to train have no gradient",
+              f"  {cut[0].why} at {place(cut[0].site)}" if cut else
               "  they are not used in forward, or the graph is cut behind them (detach, no_grad, numpy)"],
-        tries=["use them in forward, or leave them out of the optimizer"],
+        tries=["let the gradient pass there (no detach, .data or no_grad)" if cut else
+               "use them in forward, or leave them out of the optimizer"],
     )  # fmt: skip
+
+
+def _cut_behind(evidence: Evidence, missing: Sequence[str]) -> list[Candidate]:
+    """Return the line that took what was computed with a missing parameter and gave it on without history, or
+    had none recorded.
+    """
+    steps = evidence.steps
+    nodes = [one for one in evidence.run.step(steps[-2]).nodes if one.phase == "forward"] if steps[1:] else []
+    taken = {one.producer for node in nodes for one in node.inputs}
+    reached: set[int | None] = set()
+    for node in nodes:
+        stored = any(one.name in missing for one in node.inputs)
+        if not stored and not any(one.producer in reached for one in node.inputs):
+            continue
+        if node.function in CUTS and not stored:
+            if node.seq in taken:
+                return made_by(node, f"the {node.function} cuts the graph behind them")
+            continue
+        reached.add(node.seq)
+        frames = [one for one in (node.site, *node.callers) if one is not None] if stored else []
+        for one in frames:
+            line = evidence.source.within(one, _UNRECORDED)
+            if line is not None:
+                return [Candidate(line, "expression", "no graph is recorded")]
+    return []
 
 
 def _some(names: Sequence[str]) -> str:

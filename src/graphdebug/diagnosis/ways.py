@@ -20,7 +20,9 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
     ended, other = evidence.provenance.way(rest)
     shared = {node.seq for node, _ in one} & {node.seq for node, _ in other}
     if not shared and not _one_tensor(began, ended):
-        return None
+        restored = _restores(one, began, other, rest, axis) or _restores(other, ended, one, odd, axis)
+        if not restored:
+            return None
     own = [[link for link in way if link[0].seq not in shared] for way in (one, other)]
     sizes = f"{shape_words(odd.fact.shape)} against {shape_words(rest.fact.shape)}"
     body = [f"{sizes}: {size_on(odd, axis)} against {size_on(rest, axis)} on axis {axis}"]
@@ -110,6 +112,14 @@ def size_on(operand: Operand, axis: int) -> int | None:
     """Return the size of an operand on an axis counted from the end, if it has it."""
     shape = operand.fact.shape or ()
     return shape[axis] if len(shape) >= -axis else None
+
+
+def _restores(way: Sequence[Link], root: Operand, plain: Sequence[Link], data: Operand, axis: int) -> bool:
+    """Whether `way` is to lead back to the size its input had, which is the size of the data it meets."""
+    sizes = size_on(root, axis), size_on(data, axis)
+    grows = any(node.family == "upsample" or node.attributes.get("transposed") for node, _ in way)
+    loaded = all(node.family in ("cat", "index", "reshape", "split", "cast", "copy") for node, _ in plain)
+    return grows and loaded and sizes[0] == sizes[1]
 
 
 def _one_tensor(one: Operand, other: Operand) -> bool:

@@ -101,6 +101,8 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accou
     found, wanted = ("last", "first") if other == len(shape) - 1 else ("first", "last")
     root, links = evidence.provenance.way(met.data)
     turns = [node for node, _ in links if node.family in ("permute", "reshape") and not _in_layer(node, links)]
+    if not turns and any(_same_layout(node, failure) for node, _ in links):
+        return None
     candidates = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
     entry, called = data_entry(evidence, root, failure, links), call(failure, "the call")
     came_in = not any(_weight_of(node) is not None for node, _ in links)
@@ -118,6 +120,12 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accou
     )  # fmt: skip
 
 
+def _same_layout(node: Node, failure: Failure) -> bool:
+    """Whether a conv or pool before the failing one has its channels on the same side."""
+    last = [str(words.get("layout") or "NC").endswith("C") for words in (node.attributes, failure.attributes)]
+    return node.family in ("conv", "pool") and failure.family == "conv" and last[0] == last[1]
+
+
 def _in_layer(node: Node, links: Sequence[Link]) -> bool:
     """Whether a layer with weights turned the data for itself, and turned it back."""
     return bool(node.module) and any(one.module == node.module and _weight_of(one) for one, _ in links)
@@ -131,8 +139,13 @@ def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | No
     declared = _declared(evidence, met, failure)
     if declared and evidence.provenance.declaration(met.weight) is not None and failure.family == "linear":
         why = f"declared for {met.takes} features, which is the batch size"
+        layer = evidence.provenance.declaration(met.weight)
+        instance = layer.callers[:1] if layer is not None and len(declared) > 1 else ()
+        made = [Candidate(one, "declaration", "is given the batch size", met.weight.name) for one in instance]
+        lines = [*made, *declared[1:]] if made else declared[:1]
         return Account(
-            [Candidate(declared[0].site, "declaration", why, met.weight.name), *call(failure)],
+            [*lines[:1], *(msgspec.structs.replace(one, why=why) for one in lines[1:]), *call(failure)]
+            if made else [Candidate(declared[0].site, "declaration", why, met.weight.name), *call(failure)],
             [f"{_layer(evidence, failure, met)} takes {met.takes} = the number of rows; a row has {met.given}"],
             [f"declare it for {met.given} features"], confidence=0.85,
         )  # fmt: skip

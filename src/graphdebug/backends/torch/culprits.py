@@ -75,7 +75,11 @@ def _element(made: Operation) -> dict[str, Any]:
         if not len(where):
             return {}
         place: Sequence[int] = where[0].tolist()
-        return {"index": list(place), "value": int(index[tuple(place)]), "low": 0, "high": size}
+        counted = index if ignored is None else index[index != ignored]
+        return {
+            "index": list(place), "value": int(index[tuple(place)]), "low": 0, "high": size,
+            "least": int(counted.min()),
+        }  # fmt: skip
 
 
 def _size(function: str, by_role: dict[str, Any]) -> int | None:

@@ -17,13 +17,20 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.attributes import plain
 from graphdebug.backends.torch.facts import in_memory, kind_of
 from graphdebug.backends.torch.origins import Origins
-from graphdebug.backends.torch.source import assigned_attribute, assigned_name, call_arguments, site_of
+from graphdebug.backends.torch.source import (
+    added_call,
+    assigned_attribute,
+    assigned_name,
+    call_arguments,
+    keyed_value,
+    site_of,
+)
 from graphdebug.backends.torch.stack import StackReader, locals_of
 from graphdebug.model.event import Declaration, Event, Origin, Site, TensorFact
 
 __all__ = ["Modules"]
 
-_SEQUENCES = nn.Sequential | nn.ModuleList
+_SEQUENCES = nn.Sequential | nn.ModuleList | nn.ModuleDict
 _Made = tuple[str, ast.expr] | None
 """File and expression that made a thing."""
 
@@ -298,13 +305,16 @@ def _made_as(found: tuple[str, FrameType] | None) -> tuple[str, _Made]:
 
 def _made_child(owner: Any, key: str, made: _Made) -> _Made:
     """Return what made a child: an argument of its sequence, or an assignment in its owner's class."""
+    if isinstance(owner, nn.ModuleDict) and made is not None:
+        return made[0], keyed_value(made[1], key)
     if isinstance(owner, _SEQUENCES) and made is not None:
         arguments = call_arguments(made[1])
         if arguments is not None and key.isdigit() and int(key) < len(arguments):
             one = arguments[int(key)]
             before = assigned_name(made[0], one.id, "") if isinstance(one, ast.Name) else None
             return made[0], before or one
-        return made
+        added = added_call(*made, type(owner._modules[key]).__name__)
+        return (made[0], added) if added is not None else made
     return assigned_attribute(type(owner), key)
 
 

@@ -10,7 +10,15 @@ from typing import Any
 
 from graphdebug.model.event import Site
 
-__all__ = ["assigned_attribute", "assigned_name", "call_arguments", "site_of", "tree_of"]
+__all__ = [
+    "added_call",
+    "assigned_attribute",
+    "assigned_name",
+    "call_arguments",
+    "keyed_value",
+    "site_of",
+    "tree_of",
+]
 
 _SEQUENCES = ("Sequential", "ModuleList")
 _WRAPPERS = ("compile", "DataParallel", "DistributedDataParallel")
@@ -72,6 +80,51 @@ def call_arguments(value: ast.expr) -> list[ast.expr] | None:
     if any(isinstance(one, ast.Starred) for one in arguments):
         return None
     return arguments
+
+
+def keyed_value(value: ast.expr, key: str) -> ast.expr:
+    """Return what a call that makes a dict of layers gives for `key`, else the whole call."""
+    given = value.args[0] if isinstance(value, ast.Call) and value.args else None
+    if isinstance(given, ast.DictComp):
+        return given.value
+    for one, held in zip(given.keys, given.values, strict=True) if isinstance(given, ast.Dict) else ():
+        if isinstance(one, ast.Constant) and one.value == key:
+            return held
+    return value
+
+
+def added_call(file: str, value: ast.expr, kind: str) -> ast.expr | None:
+    """Return the one call of `kind` that was added to the list or sequence which `value` makes, in the very
+    function that makes it: ``layers.append(nn.ReLU())``, ``layers += [nn.ReLU()]``; None if not just one.
+    """
+    tree = tree_of(file)
+    around = [one for one in ast.walk(tree) if _contains(one, value)] if tree is not None else []
+    scope = next((one for one in reversed(around) if isinstance(one, ast.FunctionDef)), tree)
+    if scope is None or not isinstance(value, ast.Call):
+        return None
+    given = [one.value if isinstance(one, ast.Starred) else one for one in value.args]
+    names = {ast.unparse(one) for one in given if isinstance(one, ast.Name)}
+    names |= {ast.unparse(target) for target, made in _assignments(scope) if made is value}
+    found = [call for one in _added(scope, names) for call in ast.walk(one) if isinstance(call, ast.Call)]
+    made = [one for one in found if _called(one) == kind]
+    return made[0] if len(made) == 1 else None
+
+
+def _contains(node: ast.AST, value: ast.expr) -> bool:
+    return isinstance(node, ast.FunctionDef) and any(one is value for one in ast.walk(node))
+
+
+def _added(scope: ast.AST, names: set[str]) -> list[ast.expr]:
+    """Return what `scope` adds to the lists of these names."""
+    found = [made for target, made in _assignments(scope) if ast.unparse(target) in names]
+    for node in ast.walk(scope):
+        if isinstance(node, ast.AugAssign) and ast.unparse(node.target) in names:
+            found.append(node.value)
+        method = node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
+        adds = method is not None and method.attr in ("append", "extend", "insert")
+        if adds and isinstance(node, ast.Call) and method is not None and ast.unparse(method.value) in names:
+            found += node.args
+    return found
 
 
 def site_of(file: str, node: ast.expr, function: str = "") -> Site:

@@ -1,0 +1,92 @@
+"""Samples: a batch of one, or behind another axis, that a layer or a squeeze takes for something else."""
+
+from __future__ import annotations
+
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Failure, Node, Site
+from graphdebug.model.finding import Candidate
+
+__all__ = ["explain"]
+
+
+def explain(evidence: Evidence, failure: Failure) -> Account | None:
+    """Account for a failure that comes of the batch's size or place."""
+    return _squeezed(evidence, failure) or _alone(evidence, failure) or _first(evidence, failure)
+
+
+def _squeezed(evidence: Evidence, failure: Failure) -> Account | None:
+    """A squeeze took the batch of 1 away too; with more samples it had left one dimension more."""
+    for operand in failure.operands:
+        for node, through in reversed(evidence.provenance.way(operand)[1]):
+            before = node.inputs[through].fact.shape or ()
+            if node.function != "squeeze" or before.count(1) < 2:
+                continue
+            usual = _dimensions_before(evidence, failure, node)
+            if usual <= len(node.outputs[0].shape or ()):
+                continue
+            went = f"{shape_words(before)} -> {shape_words(node.outputs[0].shape)}"
+            body = [f"{went}: the squeeze took the batch of 1 too; before, it left {usual} dimensions"]
+            tries = ["name the dimension that is to go: squeeze(dim)", "drop the last, smaller batch"]
+            return Account([*made_by(node), *call(failure)], body, tries, confidence=0.85)
+    return None
+
+
+def _dimensions_before(evidence: Evidence, failure: Failure, node: Node) -> int:
+    """Return how many dimensions the same squeeze left the last time it left others."""
+    now = len(node.outputs[0].shape or ())
+    for one in evidence.before(node.seq, failure.step):
+        if one.function == node.function and one.site == node.site and one.outputs:
+            left = len(one.outputs[0].shape or ())
+            if left != now:
+                return left
+    return 0
+
+
+def _alone(evidence: Evidence, failure: Failure) -> Account | None:
+    """A norm over the batch got a batch of one: the last that its loader gives, if larger ones went before."""
+    data = next((one for one in failure.operands if one.role not in ("weight", "bias", "state")), None)
+    shape = data.fact.shape if data is not None else None
+    good = evidence.good_call(failure)
+    if failure.family != "norm" or failure.function != "batch_norm" or data is None or good is None:
+        return None
+    if not shape or shape[0] != 1 or any(size != 1 for size in shape[2:]) or not good.inputs:
+        return None
+    root, links = evidence.provenance.way(data)
+    entry = data_entry(evidence, root, failure, links)
+    loop = next((one for node, _ in links[:3] if (one := evidence.source.loader(node.site)) is not None), None)
+    loaded = [Candidate(loop, "declaration", "makes the batches, the last of one sample")] if loop else []
+    body = [
+        f"a batch of one sample has no variance; before, a batch had {(good.inputs[0].fact.shape or (0,))[0]}"
+    ]
+    return Account(
+        [*loaded, *call(failure), *entry] if loaded else [*entry, *call(failure)], body,
+        ["drop the last, smaller batch (drop_last=True)", "a batch size that leaves no rest of 1"],
+        confidence=0.8,
+    )  # fmt: skip
+
+
+def _first(evidence: Evidence, failure: Failure) -> Account | None:
+    """An attention that takes the sequence first got the batch first: its mask says which is which."""
+    declared = evidence.provenance.declared(failure.module) if failure.module else None
+    shapes = [one.fact.shape for one in failure.operands if one.fact.shape]
+    if declared is None or declared.attributes.get("batch_first") is not False or not shapes:
+        return None
+    data = shapes[0] or ()
+    masked = any(shape == data[:2] for shape in shapes[1:])
+    if len(data) != 3 or not masked or data[0] == data[1]:
+        return None
+    site = declared.site or next(iter(declared.callers), None)
+    layer = _given_layer(evidence, site)
+    lines = [Candidate(one, "declaration", "declared with batch_first=False", declared.name)
+             for one in (layer, site) if one is not None]  # fmt: skip
+    turned, mask = shape_words((data[1], data[0], data[2])), shape_words(data[:2])
+    body = [f"it takes {turned}, the sequence first; the mask {mask} and the input have the batch first"]
+    return Account([*lines, *call(failure)], body, ["declare it with batch_first=True"], confidence=0.85)
+
+
+def _given_layer(evidence: Evidence, site: Site | None) -> Site | None:
+    """Return the line that made the layer which the call at `site` copies."""
+    names = evidence.source.arguments(site) if site is not None else ()
+    return next((made for one in names if site and (made := evidence.source.assignment(one, site))), None)
