@@ -192,7 +192,10 @@ def _iterated(tree: ast.Module, name: str, line: int) -> ast.expr | None:
             found += node.generators
     for one in reversed(found):
         if any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(one.target)):
-            called = {id(part.func) for part in ast.walk(one.iter) if isinstance(part, ast.Call)}
+            calls = [part for part in ast.walk(one.iter) if isinstance(part, ast.Call)]
+            if any(_called(part) == "range" for part in calls):  # it counts
+                return None
+            called = {id(part.func) for part in calls}
             names = [n for n in ast.walk(one.iter) if isinstance(n, ast.Name) and id(n) not in called]
             return ast.Name(names[0].id) if len({part.id for part in names}) == 1 else None
     return None
