@@ -18,6 +18,7 @@ _KEEP_OUTPUT = frozenset(
      "std", "cumprod", "prod", "logsumexp", "max_pool2d", "elu", "selu"}
 )  # fmt: skip
 """Functions whose derivative is computed from their output."""
+_KEEP_NOTHING = ("random", "fill", "copy", "assign")
 _KEEP_INPUTS = frozenset(
     {"mul", "div", "pow", "square", "log", "log1p", "sin", "cos", "abs", "matmul", "bmm", "linear", "conv1d",
      "conv2d", "conv3d", "batch_norm", "layer_norm", "group_norm", "gelu", "silu", "leaky_relu", "softplus",
@@ -37,7 +38,13 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         if node.site is not None
     ]
     body = []
-    if saved is not None and saved.family in ("random", "fill", "copy", "assign"):  # it keeps nothing
+    seen, saved = saved, _viewed(evidence, saved)
+    keeps = saved is seen or (saved is not None and saved.function in _KEEP_OUTPUT)
+    if saved is not None and keeps and saved is not seen:
+        candidates += made_by(saved, f"{saved.function} keeps what it gave for its backward")
+        gave = shape_words(saved.outputs[0].shape) if saved.outputs else "tensor"
+        body.append(f"  {saved.function}, {place(saved.site)}, kept the {gave} that it gave for its gradient")
+    elif saved is not None and (not keeps or saved.family in _KEEP_NOTHING):
         candidates += made_by(saved, "made it")
         made = saved.outputs[0].shape if saved.outputs else None
         body.append(f"  it is the {shape_words(made)} that {saved.function}, {place(saved.site)}, made")
@@ -107,6 +114,18 @@ def _overwritten(evidence: Evidence, nodes: Sequence[Node]) -> Iterator[Node]:
             if memory in kept and kept[memory] < node.seq and used < node.seq:
                 yield node
                 break
+
+
+def _viewed(evidence: Evidence, node: Node | None) -> Node | None:
+    """Return the node that made the memory which `node`, a mere copy of the handle, gave again."""
+    for _ in range(20):
+        if node is None or node.family != "copy" or not node.outputs or node.outputs[0].alias_of is None:
+            break
+        before = evidence.provenance.node(node.outputs[0].alias_of)
+        if before is None:
+            break
+        node = before
+    return node
 
 
 def _memory(evidence: Evidence, operand: Operand) -> object:
