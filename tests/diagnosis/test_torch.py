@@ -34,7 +34,7 @@ KINDS = {
     "probabilities_for_their_logarithms": "not_probabilities",
     "scores_for_log_probabilities": "not_probabilities",
     "view_for_transpose": "silent_fold",
-    "lists_to_tensor": "unknown",
+    "lists_to_tensor": "wrong_argument",
 }
 
 TRAINED = {
@@ -42,6 +42,7 @@ TRAINED = {
     "loss_made_anew": "no_gradient",
     "two_optimizers_of_one_model": "untrained_parameter",
     "batch_taken_for_time": "shape_mismatch",
+    "state_for_the_batch_before_time": "shape_mismatch",
     "state_in_another_order": "shape_mismatch",
     "one_instance_of_a_block": "shape_mismatch",
     "sequence_moved_to_a_device": "shape_mismatch",

@@ -72,6 +72,20 @@ def batch_taken_for_time():
     F.cross_entropy(_Recurrent()(torch.randn(12, 7, 6)), torch.randint(0, 3, (12,)))
 
 
+class _Started(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 6)  # <- fault: batch_first
+
+    def forward(self, x):
+        state = torch.zeros(1, len(x), 6), torch.zeros(1, len(x), 6)
+        return self.lstm(x, state)[0]
+
+
+def state_for_the_batch_before_time():
+    _Started()(torch.randn(5, 11, 4))
+
+
 class _Forecast(nn.Module):
     def __init__(self):
         super().__init__()

@@ -30,10 +30,13 @@ def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
     called = failure.function or failure.op or "the call"
     if not failure.operands and not given and failure.family != "control":
         return None  # all that is known is that it refused
+    listed = _listed(failure)
     return evidence.finding(
         "wrong_argument", what=f"{called} does not take what it was given",
-        candidates=[*call(failure), *given, *origins], confidence=0.5, when=shape.when(failure),
-        body=[*shape.operand_lines(evidence, failure.operands), *_said(failure)],
+        candidates=[*call(failure), *given, *origins], confidence=0.75 if listed else 0.5,
+        when=shape.when(failure),
+        body=[*(listed or shape.operand_lines(evidence, failure.operands)), *_said(failure)],
+        tries=["stack them along a new axis: stack", "join them along one they have: cat"] if listed else [],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 
@@ -136,6 +139,17 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         candidates=candidates, confidence=0.7, failed=failure.site, when=shape.when(failure), body=body,
         tries=tries, operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def _listed(failure: Failure) -> list[str]:
+    """Say that one argument was a list of tensors, where the call makes a tensor of numbers."""
+    shapes = [one.fact.shape for one in failure.operands]
+    words = {one.expression for one in failure.operands}
+    if failure.function != "tensor" or not shapes or len(words) != 1 or not all(shapes):
+        return []
+    alike = f"{shape_words(shapes[0])}" if len(set(shapes)) == 1 else "several shapes"
+    name = next(iter(words)) or "it"
+    return [f"  {failure.function} takes numbers; {name} is a list of {len(shapes)} tensors of {alike}"]
 
 
 def _said(failure: Failure) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import Account, call, last_layer, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
@@ -27,7 +28,32 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     if sorted(expected) == sorted(found):
         body.append("the sizes are right, their order is not")
     made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
-    return Account([*made, *call(failure)], body, tries, confidence=0.85)
+    layer = _takes_time_first(evidence, failure, expected, found)
+    if layer:
+        body.append(f"its input has the batch first, {found[1]}; the layer takes axis 1 for it, {expected[1]}")
+        tries = ["declare it with batch_first=True", *tries]
+    return Account([*layer, *made, *call(failure)], body, tries, confidence=0.85)
+
+
+def _takes_time_first(
+    evidence: Evidence, failure: Failure, expected: Sequence[int], found: Sequence[int]
+) -> list[Candidate]:
+    """Return the declaration of a layer that takes the batch behind time, if what it got has it first.
+
+    The state was made for as many samples as there are on axis 0 of data that was seen; the layer read
+    them off axis 1.
+    """
+    declared = evidence.provenance.declared(failure.module) if failure.module else None
+    if declared is None or declared.site is None or declared.attributes.get("batch_first") is not False:
+        return []
+    if len(found) != 3 or [i for i in range(3) if expected[i] != found[i]] != [1]:
+        return []
+    wanted = (found[1], expected[1], declared.attributes.get("input_size"))
+    came = any(
+        wanted in (one.shape for one in (*node.outputs, *(given.fact for given in node.inputs)))
+        for node in evidence.before(failure.seq, failure.step)
+    )
+    return [Candidate(declared.site, "declaration", "declared with batch_first=False")] if came else []
 
 
 def rank(evidence: Evidence, failure: Failure) -> Account | None:

@@ -13,6 +13,7 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
     ("leaf_inplace", r"leaf Variable that requires grad .*in-place|is a view and is being modified inplace"),
     ("no_gradient", r"does not require grad|implicitly created only for scalar|not to have been used in the"),
     ("shape", r"attempting to assign a gradient of size"),
+    ("argument", r"only one element tensors can be converted"),
     ("not_a_tensor", r"must be Tensor, not \w+"),
     ("nonfinite", (r"returned nan values in its|found invalid values:[\s\S]*\bnan\b"
      r"|contains either `inf`, `nan`")),
