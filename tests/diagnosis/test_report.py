@@ -118,7 +118,7 @@ def test_a_logarithm_of_zero(tmp_path):
         "  input  (3,) <- argument x",
         "  log gave -inf in 1 of 3 elements, of finite inputs",
         "  log(0) is -inf",
-        "  try: clamp its input: log(x.clamp(min=eps)) or log_softmax, or a loss on logits",
+        "  try: keep its input above 0: log(max(x, eps)) or log_softmax, or a loss on logits",
     ]
 
 

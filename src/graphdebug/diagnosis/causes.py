@@ -69,7 +69,7 @@ _BACKWARD = {
     "bce": "the derivative of the log is inf where a probability is exactly 0 or 1",
 }
 _TRIES: dict[str, Sequence[str]] = {
-    "log": ("clamp its input: log(x.clamp(min=eps))", "log_softmax, or a loss on logits"),
+    "log": ("keep its input above 0: log(max(x, eps))", "log_softmax, or a loss on logits"),
     "log1p": ("clamp its input above -1",),
     "sqrt": ("add a small eps under the root",),
     "rsqrt": ("add a small eps under the root",),
