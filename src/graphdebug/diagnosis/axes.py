@@ -127,7 +127,7 @@ class AxisWatch:
         )
 
     def _unlogged(self, node: Node, operand: Operand) -> None:
-        """A loss on log-probabilities was given the probabilities themselves, or scores (then it was negative)."""
+        """A loss on log-probabilities was given probabilities, or scores, by which it was negative."""
         provenance = self._evidence.provenance
         before = provenance.node(provenance.unchanged(operand).producer)
         if before is None or before.site is None:

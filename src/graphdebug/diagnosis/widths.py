@@ -223,6 +223,9 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
     root, links = evidence.provenance.way(met.data)
     before = next((node for node, _ in reversed(links) if _weight_of(node) is not None), None)
     own = _declared(evidence, met, failure, f"declared for {met.takes}")
+    ranks = {len(one.fact.shape or ()) for one in (met.data, met.weight)}
+    if failure.family == "matmul" and len(ranks) > 1 and evidence.provenance.stored(met.data) is not None:
+        return _two_variables(evidence, failure, met, own)
     body = [f"{_layer(evidence, failure, met)} takes {met.takes} {_unit(failure)}; it was given {met.given}"]
     tries = [f"declare it for {met.given}"]
     if before is not None:
@@ -242,6 +245,8 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         tries.append(f"feed {shape_words(fits)}")
     good = evidence.good_call(failure) is not None or evidence.worked(failure)
     lines = [*given, *own] if good else [*own, *given]
+    if good:  # the advice begins with what is named first
+        tries = tries[::-1] if len(tries) > 1 else [f"give it {met.takes} {_unit(failure)}", *tries]
     first = ".fit(" in evidence.source.line(failure.run_site or failure.site)  # nothing was learnt before
     entry = _declared_input(evidence, met) if first else []
     if entry:
@@ -258,6 +263,22 @@ def _declared_input(evidence: Evidence, met: Meeting) -> list[Candidate]:
         return []
     site = found[0].site
     return [Candidate(site, "declaration", f"declares inputs of {met.takes}")] if site is not None else []
+
+
+def _two_variables(
+    evidence: Evidence, failure: Failure, met: Meeting, own: Sequence[Candidate]
+) -> Account:  # fmt: skip
+    """A batched product of two variables: neither is a layer, the product itself is in question."""
+    shapes = [shape_words(one.fact.shape) for one in (met.weight, met.data)]
+    site = evidence.provenance.site(met.data)
+    other = [Candidate(site, "declaration", f"declares {met.data.name}", met.data.name)] if site else []
+    body = [
+        f"a product of {shapes[0]} and {shapes[1]} takes axis 0 of the latter for a batch of matrices",
+        f"each has {met.given} where {met.takes} are needed",
+    ]
+    tries = ["say which axes are to be summed: tensordot or einsum"] if met.takes in (
+        met.data.fact.shape or ()) else []  # fmt: skip
+    return Account([*call(failure, "the product"), *own, *other], body, tries, confidence=0.75)
 
 
 def _supports(evidence: Evidence, failure: Failure, met: Meeting) -> bool:

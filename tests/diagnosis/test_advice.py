@@ -1,0 +1,83 @@
+"""What a report advises agrees with the line it names first, and says what the user wrote."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+import torch
+from torch import nn
+
+from tests.diagnosis.programs import recorded
+
+
+def _first(program):
+    run, error = recorded(program)
+    assert run.findings, error
+    return run.findings[0]
+
+
+def _gray_image_to_a_color_layer():
+    layer = nn.Conv2d(3, 8, 3)
+    layer(torch.stack([torch.rand(1, 12, 12) for _ in range(4)]))
+
+
+def _gray_image_after_color_images():
+    layer = nn.Conv2d(3, 8, 3)
+    for channels in (3, 1):
+        layer(torch.stack([torch.rand(channels, 12, 12) for _ in range(4)]))
+
+
+@pytest.mark.parametrize(
+    ("program", "role", "advice"),
+    [
+        (_gray_image_to_a_color_layer, "declaration", "declare it for 1"),
+        (_gray_image_after_color_images, "input", "give it 3 channels or declare it for 1"),
+    ],
+)
+def test_the_advice_begins_with_the_line_named_first(program, role, advice):
+    found = _first(program)
+    assert found.candidates[0].role == role
+    assert f"try: {advice}" in found.text
+
+
+def test_what_an_activation_keeps_is_told_by_its_own_word():
+    def program():
+        gate = torch.sigmoid(nn.Linear(3, 4)(torch.randn(2, 3)))
+        gate *= 2.0
+        gate.sum().backward()
+
+    found = _first(program)
+    assert found.kind == "inplace_change"
+    assert "sigmoid" in found.text
+    assert "detach" not in found.text
+
+
+def test_a_batched_product_of_two_variables_is_no_layer():
+    def program():
+        matrix = tf.Variable(tf.ones([6, 3]))
+        stack = tf.Variable(tf.ones([3, 5, 2]))
+        tf.matmul(matrix, stack)
+
+    found = _first(program)
+    assert found.candidates[0].role == "expression"
+    assert "features" not in found.text
+    assert "tensordot" in found.text
+
+
+def test_a_list_of_tensors_is_to_be_stacked():
+    def program():
+        rows = [torch.tanh(torch.randn(3)) for _ in range(4)]
+        torch.tensor(rows)
+
+    found = _first(program)
+    assert found.kind == "wrong_argument"
+    assert "rows is a list of 4 tensors of (3,)" in found.text
+    assert "try: stack them" in found.text
+
+
+def test_advice_about_a_logarithm_is_no_call_of_one_framework():
+    def program():
+        tf.math.log(tf.nn.relu(tf.constant([-1.0, 2.0])))
+
+    found = _first(program)
+    assert "log(max(x, eps))" in found.text
