@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import torch
@@ -81,3 +82,39 @@ def test_advice_about_a_logarithm_is_no_call_of_one_framework():
 
     found = _first(program)
     assert "log(max(x, eps))" in found.text
+
+
+def test_an_axis_that_a_lookup_brought_is_laid_to_the_lookup():
+    @tf.function
+    def model(words, labels, table, weight):
+        found = tf.gather(table, words)
+        scores = tf.matmul(found, weight)
+        return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=scores)
+
+    def program():
+        table, weight = tf.Variable(tf.ones([20, 6])), tf.Variable(tf.ones([6, 4]))
+        model(tf.zeros([3, 7], tf.int32), tf.eye(3, 4), table, weight)
+
+    found = _first(program)
+    assert found.kind == "target_mismatch"
+    with open(__file__, encoding="utf-8") as source:
+        assert "tf.gather(table, words)" in source.readlines()[found.site.line - 1]
+    assert "kept the axes 7" in found.text.replace("(7,)", "7")
+
+
+def test_a_dense_layer_made_for_channels_alone_is_told_to_keep_the_axes_before():
+    def program():
+        layers = tf.keras.layers
+        model = tf.keras.Sequential()
+        model.add(layers.Input((12, 12, 2)))
+        model.add(layers.Conv2D(6, 3))
+        model.add(layers.Dense(9))
+        model.add(layers.Dense(3, activation="softmax"))
+        model.compile("sgd", "categorical_crossentropy")
+        model.fit(np.zeros((4, 12, 12, 2), "float32"), np.eye(4, 3), verbose=0)
+
+    found = _first(program)
+    assert found.kind == "target_mismatch"
+    with open(__file__, encoding="utf-8") as source:
+        assert "Dense(9)" in source.readlines()[found.site.line - 1]
+    assert "class number" not in found.text

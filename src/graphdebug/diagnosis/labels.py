@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from graphdebug.diagnosis import kept
 from graphdebug.diagnosis.account import (
     Account,
     call,
@@ -42,7 +43,11 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         images = _one_channel(evidence, failure, target, a) or two_ways(evidence, failure, guess, target, axis)
         if images is not None:
             return images
-    return _every_step(evidence, failure, guess, target) or _unlike(evidence, failure, guess, target)
+    for way in (_every_step, kept.explain):
+        account = way(evidence, failure, guess, target)
+        if account is not None:
+            return account
+    return _unlike(evidence, failure, guess, target)
 
 
 def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account:
@@ -80,7 +85,7 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
                            kind=_TARGET, confidence=0.75)  # fmt: skip
         return Account([*layer, *entry, *call(failure)], body, [f"make the last layer give {b[-1]}"],
                        kind=_TARGET, confidence=0.7)  # fmt: skip
-    tries = ["give one class number a sample"]
+    tries = ["give both one shape" if "float" in target.fact.dtype else "give one class number a sample"]
     if b[-1:] == (1,):
         tries = ["drop the last dimension of the target"]
     elif failure.function == "cross_entropy" and len(a) == len(b) + 1:

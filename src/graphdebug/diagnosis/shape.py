@@ -8,7 +8,7 @@ from math import prod
 
 import msgspec
 
-from graphdebug.diagnosis import derivatives, fold, joins, said, samples, widths, windows
+from graphdebug.diagnosis import derivatives, fold, joins, kept, said, samples, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import place, shape_words, shorten
@@ -113,7 +113,7 @@ def _folded(evidence: Evidence, failure: Failure) -> Finding | None:
         if found is None and not any(_count(shape) == rows for shape in shapes if shape[0] != rows):
             found = fold.behind(evidence, operand, rows, merged=True)
             found = found if found is not None and found.before[0] in others else None
-        if found is not None:
+        if found is not None and not kept.of_the_loss(evidence, failure, found.node):
             line = f"  {failure.function or 'the call'} got {rows} rows against {others[0]}"
             return fold.report(
                 evidence, found, failed=failure.site, when=when(failure), confidence=0.95, consequence=[line],

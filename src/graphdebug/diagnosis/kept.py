@@ -1,0 +1,81 @@
+"""Kept: axes of each sample that a prediction still has, and its target has not."""
+
+from __future__ import annotations
+
+from graphdebug.diagnosis.account import Account, call, made_by, operand_origin, trained_on
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Failure, Node, Operand
+from graphdebug.model.finding import Candidate
+
+__all__ = ["explain", "of_the_loss"]
+
+_SPOKEN = ("reshape", "view", "flatten", "rearrange", "squeeze")
+
+
+def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
+    """Account for a prediction with more axes than its target: what brought them, or kept them."""
+    guess, target = _given(evidence, failure, guess), _given(evidence, failure, target)
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    if not 2 <= len(b) < len(a) or a[0] != b[0] or a[-1] != b[-1]:
+        return None
+    lines = _brought(evidence, guess) or _never_flattened(evidence)
+    if not lines:
+        return None
+    extra = shape_words(a[1 : len(a) - len(b) + 1])
+    body = [f"prediction {shape_words(a)} against target {shape_words(b)}: each sample kept the axes {extra}"]
+    entry = trained_on(evidence, failure, "labels")
+    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    tries = ["flatten, pool or sum over them, so that each sample is one row"]
+    return Account([*lines, *call(failure), *entry], body, tries, kind="target_mismatch", confidence=0.75)
+
+
+def of_the_loss(evidence: Evidence, failure: Failure, node: Node | None) -> bool:
+    """Whether the failing loss made the reshape `node` for itself: the line that calls it says none."""
+    if node is None or node.family != "reshape" or failure.family != "loss":
+        return False
+    if node.site is None or failure.site is None or node.site.file != failure.site.file:
+        return False
+    spoken = evidence.source.line(node.site)
+    return node.site.line == failure.site.line and bool(spoken) and not any(one in spoken for one in _SPOKEN)
+
+
+def _given(evidence: Evidence, failure: Failure, operand: Operand) -> Operand:
+    """Return what the loss was given, before any reshape of its own."""
+    for _ in range(4):
+        node = evidence.provenance.node(operand.producer)
+        if node is None or not node.inputs or not of_the_loss(evidence, failure, node):
+            break
+        operand = node.inputs[0]
+    return operand
+
+
+def _brought(evidence: Evidence, guess: Operand) -> list[Candidate]:
+    """Return the last node on the way that gave more axes than it was given."""
+    root, links = evidence.provenance.way(guess)
+    looked_up = evidence.provenance.node(root.producer)
+    index = (
+        next((i for i, one in enumerate(looked_up.inputs) if one.role == "index"), None) if looked_up else None
+    )
+    first = [(looked_up, index)] if looked_up is not None and index is not None else []
+    for node, through in reversed([*first, *links]):
+        before = node.inputs[through].fact.shape
+        after = node.outputs[0].shape if node.outputs else None
+        if before is not None and after is not None and len(after) > len(before):
+            went = f"{shape_words(before)} -> {shape_words(after)}"
+            return made_by(node, f"the {node.function} {went} brings an axis")
+    return []
+
+
+def _never_flattened(evidence: Evidence) -> list[Candidate]:
+    """Return the first layer after convolutions that was made for their channels alone, not for all axes."""
+    channels, spatial = None, False
+    for one in evidence.provenance.declarations():
+        words = one.attributes
+        if "kernel_size" in words or "pool_size" in words:
+            channels, spatial = words.get("out_channels", channels), True
+        elif spatial and "in_features" in words:
+            alone = channels is not None and words["in_features"] == channels
+            why = f"{one.name} takes the {channels} channels and keeps the axes before them"
+            return [Candidate(one.site, "declaration", why, one.name)] if alone and one.site is not None else []
+    return []
