@@ -22,6 +22,9 @@ __all__ = ["born", "compile_line", "optimizer_line", "runaway"]
 _SCALED = "the gradients of the scaled loss do not fit"
 _SKIPPING = ("let the scaler make the step and update itself: it skips steps that overflow",
              "scale less to begin with")  # fmt: skip
+_HANDLES = frozenset({"resource", "variant", "string"})
+"""What stands for data that are still to be made: an iterator, a dataset, the name of a file."""
+_IN_DATA = ["look for NaN in the data (missing values, a division in the preprocessing)"]
 _OWN_EPS = ("give the optimizer an eps above 0: gradients that are always 0 make its divisor 0",)
 _FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
 """The call that trains a compiled model; the first group is the model."""
@@ -70,10 +73,13 @@ def _at(
     gave = came_out(bad) if bad is not None else "values that are not finite"
     body = [f"  {name}" for name in _inputs(evidence, source)]
     function = source.function.removesuffix("_backward")
+    pipeline = bool(source.inputs) and {one.fact.dtype for one in source.inputs} <= _HANDLES
     in_backward = node.phase == "backward" and (forward is not None or function != source.function)
     if in_backward:
         cause = f"float16 ends at 65504: {_SCALED}" if scaled else derivative(function)
         body += [f"  its gradient: {gave}, of finite gradients and values", f"  {cause}"]
+    elif pipeline:
+        body = [f"  the data hold {gave}: {source.function} gave it from the input pipeline"]
     else:
         meant = any(one.fact.finite is False for one in source.inputs)  # an infinity that stands for a mask
         body.append(
@@ -84,11 +90,13 @@ def _at(
         body.append("  it is in the step of the optimizer itself")
     body += _story(birth)
     what = f"{'gradient of ' if in_backward else ''}{function} is not finite"
+    what = "the data are not finite as the pipeline gives them" if pipeline else what
+    tries = _SKIPPING if scaled else _OWN_EPS if within else _IN_DATA if pipeline else _tries(birth, source)
     return evidence.finding(
         "nonfinite", what=what, candidates=candidates, confidence=0.9 if risk(source) == 2 else 0.7,
         failed=failure.site if failure is not None else node.site if within else None,
         when=f"{node.phase}, step {node.step}", body=[text for text in body if text.strip()],
-        tries=_SKIPPING if scaled else _OWN_EPS if within else _tries(birth, source), operands=source.inputs,
+        tries=tries, operands=source.inputs,
         evidence=(node.seq, *([forward.seq] if forward is not None else [])),
     )  # fmt: skip
 
@@ -121,7 +129,7 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
     what = f"{data.origin} {data.name}".strip()
     candidates = [Candidate(site, "input", f"the {what}", data.name)] if site is not None else []
     body = [f"  {what} {shape_words(data.fact.shape)}: {came_out(data.fact)} before any op took it"]
-    tries = ["look for NaN in the data (missing values, a division in the preprocessing)"]
+    tries = _IN_DATA
     if provenance.stored(data) is not None:
         tries = ["record from the start: the step that made the weights non-finite was not recorded"]
     return evidence.finding(
