@@ -118,3 +118,33 @@ def test_a_dense_layer_made_for_channels_alone_is_told_to_keep_the_axes_before()
     with open(__file__, encoding="utf-8") as source:
         assert "Dense(9)" in source.readlines()[found.site.line - 1]
     assert "class number" not in found.text
+
+
+def test_values_that_came_out_of_a_pipeline_not_finite_are_laid_to_the_data():
+    def program():
+        model = tf.keras.Sequential([tf.keras.layers.Input((2,)), tf.keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        data = np.ones((6, 2), "float32")
+        data[3, 1] = np.nan
+        model.fit(data, np.ones(6, "float32"), batch_size=3, shuffle=False, verbose=0)
+
+    found = _first(program)
+    assert found.kind == "nonfinite"
+    assert "the data are not finite as the pipeline gives them" in found.text
+    assert "finite inputs" not in found.text
+    assert "try: look for NaN in the data" in found.text
+
+
+def test_a_run_that_waits_for_a_queue_whose_runner_was_not_started():
+    v1 = tf.compat.v1
+
+    def program():
+        with tf.Graph().as_default():
+            one = v1.train.slice_input_producer([np.ones((5, 2), "float32")])
+            batch = v1.train.batch(one, 2)
+            with v1.Session(config=v1.ConfigProto(operation_timeout_in_ms=500)) as session:
+                session.run(tf.reduce_sum(batch))
+
+    found = _first(program)
+    assert found.kind == "starved"
+    assert "start_queue_runners" in found.text

@@ -60,6 +60,15 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
 
 def explain_starved(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding for a queue that was closed empty: why what was to fill it failed, if known."""
+    unfilled = failure.detail.get("unfilled")
+    if isinstance(unfilled, list) and unfilled:
+        return evidence.finding(
+            "starved", what="the run waits for a queue that nothing fills", candidates=call(failure, "the run"),
+            confidence=0.85, when=when(failure),
+            body=[f"  {', '.join(map(str, unfilled[:3]))}: its runner was never started in this session"],
+            tries=["start the queue runners before the first run: start_queue_runners(session)"],
+            evidence=(failure.seq,),
+        )  # fmt: skip
     earlier = [
         one for one in evidence.run.failures
         if one.seq < failure.seq and one.category == "uninitialized" and one.framework == failure.framework

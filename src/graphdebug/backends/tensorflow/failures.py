@@ -239,6 +239,9 @@ def _failure(
         "run_site": run_site,
         "node": seq,
     }
+    unfilled = _unfilled(call) if kind == "DeadlineExceededError" else []
+    if unfilled:
+        common |= {"category": "starved", "detail": {"unfilled": unfilled}}
     if node is None or facts is None:
         return Failure(
             sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message, site=run_site, **common
@@ -264,6 +267,14 @@ def _failure(
         attributes=node.attributes,
         **common,
     )
+
+
+def _unfilled(call: RunCall) -> list[str]:
+    """Return the queues of the graph that have a runner, where no runner was started for the session."""
+    runners = call.session.graph.get_collection("queue_runners")
+    if any(getattr(one, "_runs_per_session", {}).get(call.session) for one in runners):
+        return []
+    return [str(one.queue.name) for one in runners if getattr(one, "queue", None) is not None]
 
 
 def _initialized_by(placeholder: PlanNode, call: RunCall) -> dict[str, str]:
