@@ -40,7 +40,11 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
 def inside(evidence: Evidence, failure: Failure) -> bool:
     """Whether the failing call is itself in a derivative or hook that the user wrote."""
     asked = _asked(evidence, failure)
-    return failure.phase == "backward" and asked is not None and not _on(failure.site, asked)
+    if asked is None or failure.site is None or _on(failure.site, asked):
+        return False
+    made = (evidence.provenance.node(one.producer) for one in failure.operands)
+    takes = any(one is not None and _in_backward(one) for one in made)
+    return failure.phase == "backward" or (takes and failure.site.function != asked.function)
 
 
 def _account(
