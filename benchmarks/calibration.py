@@ -78,7 +78,7 @@ def table(title: str, outcomes: Iterable[Outcome]) -> None:
 
 
 def main() -> None:
-    table("First results on programs no rule was tuned to", first_results())
+    table("First results on programs that few rules had seen", first_results())
     table("Programs of tests/diagnosis, tuned on", list(programs_of_the_tests()))
     table("Locality suite, tuned on", suite())
 
