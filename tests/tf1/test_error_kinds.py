@@ -112,6 +112,40 @@ def test_each_kind_of_error_names_its_node_and_line(kind, tmp_path):
     assert line_of(failure.run_site).startswith("session.run(")
     assert "test_error_kinds.py" in report.splitlines()[0]
     assert len(report.splitlines()) <= 15
+    assert "Graph execution error" not in report
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "way_out"),
+    [
+        ("NotFoundError", "there is no checkpoint {folder}/nothing", "give the prefix that it was saved under"),
+        ("DataLossError", "corrupted record at 0 (Is this even a TFRecord file?)", "read it by its own format"),
+    ],
+)
+def test_a_file_that_is_missing_or_damaged_is_reported_with_the_cause_and_what_to_do(
+    kind, cause, way_out, tmp_path
+):
+    failure, _, report = failed(KINDS[kind], tmp_path)
+    assert failure.category == ("missing_file" if kind == "NotFoundError" else "damaged_file")
+    assert cause.format(folder=tmp_path) in report
+    (tries,) = [line for line in report.splitlines() if line.startswith("  try: ")]
+    assert way_out in tries
+
+
+def test_a_record_file_that_ends_too_early_is_told_from_one_of_another_format(tmp_path):
+    path = str(tmp_path / "cut.tfrecord")
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(b"x" * 100)
+    whole = (tmp_path / "cut.tfrecord").read_bytes()
+    (tmp_path / "cut.tfrecord").write_bytes(whole[:60])
+
+    def program(session):
+        records = tf1.data.make_one_shot_iterator(tf.data.TFRecordDataset(path)).get_next()
+        session.run(records)
+
+    failure, _, report = failed(program)
+    assert failure.detail == {"cut": 0}
+    assert "a file ends within a record" in report
 
 
 def wrong_rows(x):

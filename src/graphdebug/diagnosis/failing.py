@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphdebug.diagnosis import assertions, inplace, misuse, mixups, nothing, refusals, shape, targets
+from graphdebug.diagnosis import assertions, files, inplace, misuse, mixups, nothing, refusals, shape, targets
 from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.words import shorten
+from graphdebug.diagnosis.words import telling
 from graphdebug.model.event import Failure
 from graphdebug.model.finding import Candidate, Finding
 
@@ -39,6 +39,8 @@ _RULES: dict[str, Rule] = {
     "argument": refusals.explain_argument,
     "tensor_fed": refusals.explain_fed_tensor,
     "inner_graph": refusals.explain_inner,
+    "missing_file": files.explain_missing,
+    "damaged_file": files.explain_damaged,
     "checkpoint": refusals.explain_checkpoint,
 }
 
@@ -61,7 +63,7 @@ def unknown(evidence: Evidence, failure: Failure) -> Finding | None:
     if failure.category == "assertion":
         return assertions.explain(evidence, failure)
     around = [Candidate(site, "caller", "a call around it") for site in reversed(failure.frames[:-1])]
-    lines = [f"  {shorten(line)}" for line in failure.message.splitlines()[:2] if line.strip()]
+    lines = [f"  {line}" for line in telling(failure.message)]
     return evidence.finding(
         "unknown", what=f"{failure.error.rpartition('.')[2]} in {failure.function or failure.op or 'a call'}, "
         "of unknown cause", candidates=[*call(failure), *around], confidence=0.3,

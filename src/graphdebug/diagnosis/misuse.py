@@ -10,7 +10,7 @@ from graphdebug.diagnosis.account import call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.geometry import Link
 from graphdebug.diagnosis.shape import when
-from graphdebug.diagnosis.words import place, shape_words
+from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
@@ -449,12 +449,12 @@ def _not_a_tensor(evidence: Evidence, failure: Failure) -> tuple[list[Candidate]
     """A layer that returns several things: the line that took them as one."""
     data = next((one for one in failure.operands if evidence.provenance.stored(one) is None), None)
     node = evidence.provenance.node(data.producer) if data is not None else None
-    body = [f"  {failure.message.splitlines()[0]}"] if failure.message else []
+    body = [f"  {line}" for line in telling(failure.message, 1)]
     return made_by(node, f"gives it, by {node.module or node.function}") if node is not None else [], body
 
 
 def _plain(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:  # noqa: ARG001 - a rule's form
-    return [], [f"  {failure.message.splitlines()[0]}"] if failure.message else []
+    return [], [f"  {line}" for line in telling(failure.message, 1)]
 
 
 def _shape(value: object) -> tuple[int | None, ...] | None:

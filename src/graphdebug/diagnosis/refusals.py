@@ -7,7 +7,7 @@ from __future__ import annotations
 from graphdebug.diagnosis import shape
 from graphdebug.diagnosis.account import call, made_by, operand_origin, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.words import place, shape_words, shorten
+from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Failure, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -153,4 +153,4 @@ def _listed(failure: Failure) -> list[str]:
 
 
 def _said(failure: Failure) -> list[str]:
-    return [f"  {shorten(line)}" for line in failure.message.splitlines()[:2] if line.strip()]
+    return [f"  {line}" for line in telling(failure.message)]

@@ -11,7 +11,7 @@ import msgspec
 from graphdebug.diagnosis import derivatives, fold, joins, kept, said, samples, widths, windows
 from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.words import place, shape_words, shorten
+from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -227,5 +227,4 @@ def _unsure(evidence: Evidence, failure: Failure) -> Account:
         for operand in failure.operands
         for one in operand_origin(evidence, operand, failure, f"makes {shape_words(operand.fact.shape)}")
     ]
-    said = [shorten(line) for line in failure.message.splitlines()[:3] if line.strip()]
-    return Account([*call(failure), *origins], said, confidence=0.5)
+    return Account([*call(failure), *origins], telling(failure.message, 3), confidence=0.5)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from math import prod
 
 from graphdebug.model.event import Node, Operand, Shape, Site, TensorFact
 
-__all__ = ["arithmetic", "label", "listing", "node_name", "place", "shape_words", "shorten"]
+__all__ = [
+    "arithmetic", "label", "listing", "node_name", "place", "shape_words", "shorten", "telling",
+]  # fmt: skip
+
+_FURNITURE = re.compile(
+    r"""^(?:Graph execution error:|Detected at node\b.*|\s*File ".*", line \d+, in .*|Node: '.*'|\s*\[\[.*)?$"""
+)
+"""Lines of a message that say where it was raised, not why: headings, frames, nodes."""
 
 
 def shape_words(shape: Sequence[int | None] | None) -> str:
@@ -61,6 +69,13 @@ def shorten(text: str, width: int = 150) -> str:
     """Return one line of at most `width` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 3] + "..."
+
+
+def telling(message: str, count: int = 2) -> list[str]:
+    """Return the first lines of an error's message that say what was wrong."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    said = [line for line in lines if not _FURNITURE.match(line)]
+    return [shorten(line) for line in (said or lines)[:count]]
 
 
 def fact_words(fact: TensorFact) -> str:
