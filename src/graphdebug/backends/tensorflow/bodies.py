@@ -8,6 +8,7 @@ iteration. The user's graph and variables are not touched.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,8 +177,31 @@ class Bodies:
                 for done in body.plan.nodes[: node.index]:
                     if not done.fed:
                         inner.add(done, "executed", prefix=call.op.name)
+                self._descend(body, node, arrays, given, facts, inner)
                 raise BodyError(node, facts, message) from None
             arrays |= {(node.index, output): array for (output, _), array in zip(here, found, strict=True)}
+
+    def _descend(
+        self, body: _Body, node: PlanNode, arrays: Mapping[tuple[int, int], Any], given: Mapping[Any, Any],
+        facts: RunFacts, writer: NodeWriter,
+    ) -> None:  # fmt: skip
+        """Open the failing node of a body if it is a call itself; raise the BodyError of what fails in it."""
+        import tensorflow as tf
+
+        if node.op.type not in CALLS or not is_pure(self._graph, node.op):
+            return
+        passed = {
+            id(tensor): given.get(placeholder)
+            for tensor, placeholder in zip(body.plan.feeds, body.feeds, strict=True)
+        }
+        values = [
+            passed[id(one.tensor)] if id(one.tensor) in passed else _value(body, arrays, one.tensor)
+            for one in node.inputs
+        ]
+        if any(value is None for value in values):
+            return
+        with suppress(tf.errors.OpError):
+            self.open(node, values, [facts.operand(one) for one in node.inputs], writer)
 
     def _facts(
         self, body: _Body, arrays: Mapping[tuple[int, int], Any], outer: Mapping[int, Operand]

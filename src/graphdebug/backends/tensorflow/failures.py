@@ -179,7 +179,7 @@ def _input_values(node: PlanNode, call: RunCall, run: Callable[..., Any]) -> lis
             read_of(tensor) if tensor.op.type == "VarHandleOp" else tensor
             for tensor in node.op.inputs if id(tensor) not in fed
         ]  # fmt: skip
-    found = iter(run(call.session, None, [], wanted, call.feeds, None, None))
+    found = iter(run(call.session, None, [], wanted, call.feeds, None, None) if wanted else ())
     return [fed[id(tensor)] if id(tensor) in fed else next(found) for tensor in node.op.inputs]
 
 
