@@ -7,6 +7,7 @@ import linecache
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.function import Defun
 
 import graphdebug
 
@@ -62,4 +63,54 @@ def test_the_op_inside_a_function_is_named_at_its_line_with_its_operands(program
     assert line_of(failure.site).endswith("# the failing line")
     assert [one.fact.shape for one in failure.operands] == [(2, 3), (4, 2)]
     assert run.producer(failure.operands[0]).op == "Relu"
+    assert "2x3 has 3 columns, 4x2 has 4 rows" in report
+
+
+def test_an_op_inside_a_defun_is_named_at_the_line_that_calls_the_function():
+    def program(session):
+        x = tf1.placeholder(tf.float32, [None, None])
+        scores = Defun(tf.float32)(classify)(x)  # the call
+        session.run(scores, {x: np.ones((2, 3))})
+
+    failure, run, report = failed(program)
+    assert (failure.category, failure.name) == ("shape", "MatMul")
+    assert line_of(failure.site).endswith("# the call")
+    assert [one.fact.shape for one in failure.operands] == [(2, 3), (4, 2)]
+    assert run.producer(failure.operands[0]).op == "Relu"
+    first = report.splitlines()[0]
+    assert "node MatMul of function classify_" in first
+    assert "which keeps no lines" in first
+
+
+def test_a_defun_that_changes_state_is_not_run_again_and_its_call_is_named():
+    def program(session):
+        x = tf1.placeholder(tf.float32, [None, None])
+
+        def noisy(values):
+            return classify(values + tf.random.uniform([]))
+
+        scores = Defun(tf.float32)(noisy)(x)  # the call
+        session.run(scores, {x: np.ones((2, 3))})
+
+    failure, run, _ = failed(program)
+    assert line_of(failure.site).endswith("# the call")
+    assert any("was not opened" in one.text for one in run.notices)
+
+
+def imported(session):
+    with tf.Graph().as_default():
+        x = tf1.placeholder(tf.float32, [None, None], name="x")
+        with tf.name_scope("head"):
+            tf.matmul(tf.nn.relu(x), tf.ones([4, 2]), name="scores")
+        saved = tf1.train.export_meta_graph()
+    tf1.train.import_meta_graph(saved)
+    session.run("head/scores:0", {"x:0": np.ones((2, 3))})
+
+
+def test_a_failure_in_an_imported_metagraph_names_node_and_scope_and_says_that_there_is_no_line():
+    failure, run, report = failed(imported)
+    assert (failure.category, failure.name, failure.op) == ("shape", "head/scores", "MatMul")
+    assert run.node(failure.node).module == "head"
+    assert line_of(failure.site).startswith("session.run(")
+    assert "node head/scores of an imported graph, which keeps no lines" in report.splitlines()[0]
     assert "2x3 has 3 columns, 4x2 has 4 rows" in report

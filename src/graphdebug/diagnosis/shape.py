@@ -83,8 +83,12 @@ _WHAT = {
 
 
 def when(failure: Failure) -> str:
-    """Return phase and step of a failure."""
-    return "while the graph was built" if failure.phase == "build" else f"{failure.phase}, step {failure.step}"
+    """Return phase and step of a failure, and which node failed where the line is not its own."""
+    if failure.phase == "build":
+        return "while the graph was built"
+    inside = failure.detail.get("lineless")
+    node = f", node {failure.name} of {inside}, which keeps no lines" if inside else ""
+    return f"{failure.phase}, step {failure.step}{node}"
 
 
 def operand_lines(evidence: Evidence, operands: Sequence[Operand], limit: int = 4) -> list[str]:

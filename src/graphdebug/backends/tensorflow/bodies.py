@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from graphdebug.backends.tensorflow.calls import CALLS, functions_of, is_pure
+from graphdebug.backends.tensorflow.calls import function_graph, functions_of, is_call, is_pure
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
@@ -131,7 +131,7 @@ class Bodies:
         for node in body.plan.nodes:
             if node.fed or not facts.probed.recorded[node.index]:
                 continue
-            if node.op.type in CALLS and is_pure(self._graph, node.op):
+            if is_call(node.op) and is_pure(self._graph, node.op):
                 values = [_value(body, arrays, one.tensor) for one in node.inputs]
                 if all(value is not None for value in values):
                     self.open(node, values, [facts.operand(one) for one in node.inputs], inner)
@@ -188,7 +188,7 @@ class Bodies:
         """Open the failing node of a body if it is a call itself; raise the BodyError of what fails in it."""
         import tensorflow as tf
 
-        if node.op.type not in CALLS or not is_pure(self._graph, node.op):
+        if not is_call(node.op) or not is_pure(self._graph, node.op):
             return
         passed = {
             id(tensor): given.get(placeholder)
@@ -229,7 +229,7 @@ class Bodies:
     def _prepare(self, name: str) -> _Body:
         import tensorflow as tf
 
-        function = self._graph._get_function(name).graph
+        function = function_graph(self._graph, name)
         plan = make_plan(function, function.outputs, function.control_outputs, function.inputs, self._finder)
         every = [node.op for node in plan.nodes if not node.fed]
         feeds = {tensor.ref(): None for tensor in function.inputs}

@@ -13,7 +13,7 @@ from tensorflow.python.framework.errors_impl import OpError
 
 from graphdebug.backends.protocol import Elements, Sink
 from graphdebug.backends.tensorflow.bodies import BodyError
-from graphdebug.backends.tensorflow.calls import CALLS, function_ops, is_pure
+from graphdebug.backends.tensorflow.calls import function_ops, is_call, is_pure
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
 from graphdebug.backends.tensorflow.messages import node_name, read_message, shapes_in
 from graphdebug.backends.tensorflow.misuse import explain_misuse
@@ -75,7 +75,7 @@ class Failures:
             facts = RunFacts(probed, {}, runs.feed_facts(call), {})
             self.keep(error, _failure(self._sink, error, runs, call, name, node, facts))
             return
-        inner = node is None or node.op.type in CALLS
+        inner = node is None or is_call(node.op)
         if node is None:
             node = _caller(probed.plan, name)
         if node is None:
@@ -111,6 +111,7 @@ class Failures:
             operands = [facts.operand(one) for one in node.inputs]
             runs.bodies(graph).open(node, values, operands, writer)
         except BodyError as found:
+            found.node.sites = found.node.sites or node.sites
             return found.node, found.facts, writer.for_facts(found.facts)
         except OpError:
             pass
@@ -159,7 +160,7 @@ def _caller(plan: Plan, name: str) -> PlanNode | None:
 
     A function is inlined under its caller's name, a loop's body under names that end in a number.
     """
-    calls = [node for node in plan.nodes if node.op.type in CALLS]
+    calls = [node for node in plan.nodes if is_call(node.op)]
     for node in calls:
         if name.startswith(f"{node.op.name}/"):
             return node
@@ -251,6 +252,8 @@ def _failure(
         common |= {"category": "checkpoint", "detail": {"variable": variable_of(node.op.inputs[0]), **said}}
     elif common["category"] == "unfed":
         common["detail"] |= _initialized_by(node, call)
+    if not getattr(node.op, "traceback", None):
+        common["detail"] |= {"lineless": _keeper(node)}
     number = sink.next_seq()
     return Failure(
         number,
@@ -267,6 +270,12 @@ def _failure(
         attributes=node.attributes,
         **common,
     )
+
+
+def _keeper(node: PlanNode) -> str:
+    """Return what holds a node that has no line of its own: its function, or the graph."""
+    name = getattr(node.op.graph, "name", "")
+    return f"function {name}" if name else "an imported graph"
 
 
 def _unfilled(call: RunCall) -> list[str]:
