@@ -117,7 +117,9 @@ def _fed_value(evidence: Evidence, failure: Failure, declared: Declaration | Non
     """Return where the value that was fed got its own value, as far as the source says it."""
     runs = [site for site in (failure.run_site, failure.site) if site is not None]
     made = declared.site if declared is not None else None
-    fed = next((found for run in runs if made is not None and (found := evidence.source.fed(run, made))), None)
+    name = evidence.provenance.given_name(declared) if declared is not None else ""
+    found = (evidence.source.fed(run, made, name) for run in runs if made is not None)
+    fed = next((one for one in found if one is not None), None)
     return [Candidate(fed, "input", "the value that was fed")] if fed is not None else []
 
 
@@ -441,7 +443,9 @@ def _declared_by(evidence: Evidence, failure: Failure, name: str) -> tuple[list[
     named = [Candidate(ran, "caller", "the run")] if ran is not None else []
     if declared is None or declared.site is None:
         return named, [f"  {name}"] if name else []
-    body = [f"  {name} was declared at {place(declared.site)}"]
+    own = evidence.provenance.given_name(declared)
+    called = f"{own} ({name})" if own and own != name else name
+    body = [f"  {called} was declared at {place(declared.site)}"]
     return [*named, Candidate(declared.site, "declaration", f"declares {name}", name)], body
 
 

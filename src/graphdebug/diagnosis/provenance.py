@@ -135,7 +135,8 @@ class Provenance:
             self._declared = {}
             for one in _told_apart(self._run.declarations, self._ran):
                 self._declared.setdefault(one.name, []).append(one)
-        found = self._declared.get(name) or self._declared.get(name.removesuffix(":0")) or []
+        ways = (name, name.removesuffix(":0"), f"{name}:0")
+        found: list[Declaration] = next((self._declared[one] for one in ways if one in self._declared), [])
         for one in reversed(found if operand is not None else []):
             if any(fact.shape == operand.fact.shape for fact in one.tensors.values()):  # type: ignore[union-attr]
                 return one
@@ -190,7 +191,8 @@ class Provenance:
         """
         made = self.site(root)
         if made is not None and root.origin == "feed":
-            return next((fed for run in reversed(frames) if (fed := self._source.fed(run, made))), made)
+            name = self.own_name(root)
+            return next((fed for run in reversed(frames) if (fed := self._source.fed(run, made, name))), made)
         if made is not None:
             return made
         first = links[0][0] if links else None
@@ -200,6 +202,26 @@ class Provenance:
         name = root.expression or root.name
         named = (self._source.assignment(name, frame) for frame in reversed(frames)) if name else iter(())
         return made or next((one for one in named if one is not None), None) or _entry(frames)
+
+    def given_name(self, declared: Declaration) -> str:
+        """Return the name that the user's line gives a thing which says only what it is; else nothing.
+
+        What one line made is told apart in the order in which it was made: ``x, y = ...`` or ``xs[0]``.
+        """
+        if _UNNAMED.fullmatch(declared.name) is None:
+            return declared.name.removesuffix(":0")
+        names = {
+            one.name for one in self.declarations()
+            if (one.site, one.callers, one.type) == (declared.site, declared.callers, declared.type)
+        }  # fmt: skip
+        made = sorted(names, key=lambda name: (len(name), name))
+        for site in (declared.site, *declared.callers):
+            if site is None:
+                break
+            name = self._source.target(site, made.index(declared.name), len(made))
+            if name or not self._source.line(site).lstrip().startswith("return "):
+                return name
+        return ""
 
     def own_name(self, operand: Operand, frames: Sequence[Site] = (), function: str = "") -> str:
         """Return what the user calls an operand: the name its line gives it, where its own says nothing.
@@ -211,6 +233,9 @@ class Provenance:
 
         """
         generic = _UNNAMED.fullmatch(operand.name) is not None
+        declared = self.declaration(operand) if generic else None
+        if declared is not None:
+            return self.given_name(declared) or operand.name
         site = self.site(operand) if generic else None
         if site is None and generic and frames:
             site = self.arguments.made_at(operand, frames, function)

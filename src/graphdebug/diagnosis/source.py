@@ -72,12 +72,21 @@ class SourceText:
                                 return made, value
         return made, None
 
-    def target(self, site: Site) -> str:
-        """Return the name that the statement on the line at `site` gives a value, if there is one."""
+    def target(self, site: Site, position: int = 0, count: int = 1) -> str:
+        """Return the name that the statement on the line at `site` gives a value, if there is one.
+
+        Args:
+            site: the line.
+            position: which of the values that were made there.
+            count: how many were made there.
+
+        """
         tree = self.tree(site.file)
         for node in ast.walk(tree) if tree is not None else ():
             if isinstance(node, ast.Assign) and _covers(node, site.line) and len(node.targets) == 1:
                 target = node.targets[0]
+                if count > 1:
+                    return _target_of_several(target, node.value, position, count)
                 return ast.unparse(target) if isinstance(target, ast.Name | ast.Attribute) else ""
         return ""
 
@@ -191,13 +200,14 @@ class SourceText:
         said = [one for one in found if any(word in ast.unparse(one) for word in words)]
         return Site(file=site.file, line=max(one.lineno for one in said)) if said else None
 
-    def fed(self, run: Site, placeholder: Site) -> Site | None:
+    def fed(self, run: Site, placeholder: Site, name: str = "") -> Site | None:
         """Return the line that gave the value which the call at `run` feeds to the placeholder made at
-        `placeholder`: the value's assignment, else the feed itself.
+        `placeholder`: the value's assignment, else the feed itself. `name` tells it from others of its line.
         """
         tree = self.tree(run.file)
         made = self.tree(placeholder.file)
         names = _assigned_at(made, placeholder.line) if made is not None else set()
+        names |= {name} if name else set()
         for value in _values_near(tree, run.line) if tree is not None and names else ():
             feed = self._feed_dict(value, run)
             for key, given in zip(feed.keys, feed.values, strict=True) if feed is not None else ():
@@ -225,6 +235,17 @@ class SourceText:
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._trees[file] = None
         return self._trees[file]
+
+
+def _target_of_several(target: ast.expr, value: ast.expr, position: int, count: int) -> str:
+    """Return what an assignment calls one of the values that its line made; nothing where it can't be told."""
+    if isinstance(target, ast.Tuple | ast.List):
+        starred = any(isinstance(one, ast.Starred) for one in target.elts)
+        return ast.unparse(target.elts[position]) if len(target.elts) == count and not starred else ""
+    listed = isinstance(value, ast.List | ast.Tuple) and len(value.elts) == count
+    plain = isinstance(value, ast.ListComp) and len(value.generators) == 1
+    indexed = isinstance(target, ast.Name | ast.Attribute) and (listed or plain)
+    return f"{ast.unparse(target)}[{position}]" if indexed else ""
 
 
 def _assigned_at(tree: ast.Module, line: int) -> set[str]:
