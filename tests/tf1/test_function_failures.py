@@ -82,7 +82,7 @@ def test_an_op_inside_a_defun_is_named_at_the_line_that_calls_the_function():
     assert "which keeps no lines" in first
 
 
-def test_a_defun_that_changes_state_is_not_run_again_and_its_call_is_named():
+def test_a_defun_that_is_random_is_not_run_again_and_what_its_message_says_is_used():
     def program(session):
         x = tf1.placeholder(tf.float32, [None, None])
 
@@ -94,7 +94,25 @@ def test_a_defun_that_changes_state_is_not_run_again_and_its_call_is_named():
 
     failure, run, _ = failed(program)
     assert line_of(failure.site).endswith("# the call")
+    assert (failure.name, [one.fact.shape for one in failure.operands]) == ("MatMul", [(2, 3), (4, 2)])
     assert any("was not opened" in one.text for one in run.notices)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_function_that_is_random_is_not_run_again_and_its_failing_line_is_named(nested):
+    def program(session):
+        x = tf1.placeholder(tf.float32, [None, None])
+        inner = tf.function(classify) if nested else classify
+        layer = tf.function(lambda values: inner(tf.nn.dropout(values, 0.5)))
+        session.run(layer(x), {x: np.ones((2, 3))})
+
+    failure, run, report = failed(program)
+    assert (failure.category, failure.op) == ("shape", "MatMul")
+    assert line_of(failure.site).endswith("# the failing line")
+    assert [one.fact.shape for one in failure.operands] == [(2, 3), (4, 2)]
+    assert run.producer(failure.operands[0]).op == "Relu"
+    assert run.producer(failure.operands[0]).execution == "inferred"
+    assert "2x3 has 3 columns, 4x2 has 4 rows" in report
 
 
 def imported(session):

@@ -14,8 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from graphdebug.backends.tensorflow.calls import function_graph, functions_of, is_call, is_pure
-from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
+from graphdebug.backends.tensorflow.calls import (
+    CALLS,
+    function_graph,
+    function_ops,
+    functions_of,
+    is_call,
+    is_pure,
+)
+from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, static_fact
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.plan import Plan, PlanNode, make_plan
 from graphdebug.backends.tensorflow.probed import Probed
@@ -83,6 +90,34 @@ class Bodies:
             name = _branch(call.op, values[0])
             return self._call(name, call, values[1:], operands[1:], writer)
         return self._call(functions_of(call.op)[0], call, values, operands, writer)
+
+    def locate(
+        self, call: PlanNode, name: str, operands: Sequence[Operand], writer: NodeWriter
+    ) -> BodyError | None:
+        """Return the op inside `call` that the runtime calls `name`, and add what led to it, running nothing.
+
+        None where there is no such op, or several.
+        """
+        last, found = name.rpartition("/")[2], []
+        for op in function_ops(self._graph, call.op):
+            if op.name.rpartition("/")[2] == last and op not in found:
+                found.append(op)
+        if len(found) != 1:
+            return None
+        function = found[0].graph
+        plan = make_plan(function, (), found, function.inputs, self._finder)
+        count = len(plan.nodes)
+        probed = Probed(plan, self._level, ["inferred"] * count, [True] * count, {})
+        outer = {id(one): Operand(static_fact(one), name=one.op.name) for one in function.inputs}
+        if call.op.type not in CALLS or call.op.type.endswith("PartitionedCall"):
+            own = function.name == functions_of(call.op)[0]
+            outer |= {id(one): it for one, it in zip(function.inputs, operands, strict=False) if own}
+        facts = RunFacts(probed, {}, {}, {}, outer)
+        inner = writer.for_facts(facts)
+        for node in plan.nodes[:-1]:
+            if not node.fed:
+                inner.add(node, "inferred", prefix=call.op.name)
+        return BodyError(plan.nodes[-1], facts, name)
 
     def _loop(
         self, call: PlanNode, values: Sequence[Any], operands: Sequence[Operand], writer: NodeWriter

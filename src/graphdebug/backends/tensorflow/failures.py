@@ -91,13 +91,13 @@ class Failures:
         add_nodes(writer, facts, staged_records(run, call.session, probed, level))
         elements = [] if inner else [_elements(one, call, replayed) for one in node.inputs]
         if inner:
-            node, facts, writer = self._opened(node, facts, writer, call, runs, run)
+            node, facts, writer = self._opened(name, node, facts, writer, call, runs, run)
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
         self.keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq, elements))
 
     def _opened(
-        self, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
+        self, name: str, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
         run: Callable[..., Any],
     ) -> tuple[PlanNode, RunFacts, NodeWriter]:  # fmt: skip
         """Return the failing node inside what `node` calls, which is run again if that changes nothing."""
@@ -105,7 +105,11 @@ class Failures:
         if not is_pure(graph, node.op):
             text = f"{node.op.name} was not opened: what it calls changes state or is random"
             self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
-            return node, facts, writer
+            inner = runs.bodies(graph).locate(node, name, [facts.operand(one) for one in node.inputs], writer)
+            if inner is None or is_call(inner.node.op):
+                return node, facts, writer
+            inner.node.sites = inner.node.sites or node.sites
+            return inner.node, inner.facts, writer.for_facts(inner.facts)
         try:
             values = _input_values(node, call, run)
             operands = [facts.operand(one) for one in node.inputs]
@@ -307,15 +311,25 @@ def _runs(call: RunCall, op: Any) -> bool:
 
 
 def _operands(node: PlanNode, facts: RunFacts, message: str) -> tuple[Operand, ...]:
-    """Return the operands; in a loop, whose last records may be lost when it fails, as the message has them."""
+    """Return the operands; those not known in full, or of a loop, as the message has them."""
     operands = tuple(facts.operand(one) for one in node.inputs)
     said = shapes_in(message)
-    if not node.loop or len(said) != len(operands):
+    unsure = any(one.fact.shape is None or None in one.fact.shape for one in operands)
+    if not (node.loop or unsure) or len(said) != len(operands):
+        return operands
+    if not all(_may_be(one.fact.shape, shape) for one, shape in zip(operands, said, strict=True)):
         return operands
     return tuple(
         one if one.fact.shape == shape else msgspec.structs.replace(one, fact=TensorFact(shape, one.fact.dtype))
         for one, shape in zip(operands, said, strict=True)
     )
+
+
+def _may_be(known: Shape | None, said: Shape) -> bool:
+    """Whether a tensor of the shape `known` may have had the shape that the message says."""
+    if known is None:
+        return True
+    return len(known) == len(said) and all(a is None or a == b for a, b in zip(known, said, strict=True))
 
 
 def _with_frames(failure: Failure, frames: tuple[Any, ...]) -> Failure:
