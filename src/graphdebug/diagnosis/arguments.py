@@ -149,7 +149,9 @@ def _function_around(tree: ast.Module, line: int) -> ast.FunctionDef | ast.Async
 
 
 def _call_at(tree: ast.Module, site: Site, function: str) -> ast.Call | ast.BinOp | None:
-    """Return the call or operator at the very columns of `site`; without columns, the one of that name."""
+    """Return the call or operator at the very columns of `site`; without columns (AutoGraph's lines have none),
+    the call of that name, or all that there is on the line.
+    """
     found = list(_calls_on(tree, site.line))
     if site.column >= 0:
         at = (site.line, site.column, site.end_line or site.line, site.end_column)
@@ -157,7 +159,8 @@ def _call_at(tree: ast.Module, site: Site, function: str) -> ast.Call | ast.BinO
         return exact[0] if exact else None
     calls = [n for n in found if isinstance(n, ast.Call)]
     named = [n for n in calls if _called(n).replace("_", "") == function.replace("_", "")]
-    return named[0] if len(named) == 1 else calls[0] if len(calls) == 1 else None
+    only = calls or found
+    return named[0] if len(named) == 1 else only[0] if len(only) == 1 else None
 
 
 def _calls_on(tree: ast.Module, line: int) -> Iterator[ast.Call | ast.BinOp]:
