@@ -145,7 +145,7 @@ def test_gradients_of_variables_and_of_tensors(trained_run):
 
 def test_variables_and_placeholders_are_declared_with_their_lines(trained_run):
     weight = trained_run.declaration("net/weight")
-    assert weight.attributes == {"shape": [1568, 10], "dtype": "float32"}
+    assert weight.attributes == {"shape": [1568, 10], "dtype": "float32", "trainable": True}
     assert line_of(weight.site).startswith("weight = tf1.get_variable")
     images = trained_run.declaration("net/images:0")
     assert images.attributes["shape"] == [None, None, None, 1]
