@@ -72,7 +72,7 @@ class Evidence:
         inside = f"{failure.module}/"
         return bool(failure.module) and any(
             f"{one.module}/".startswith(inside) and one.phase == "forward"
-            and (one.run_site != ran if one.run_site is not None else _did(one, failure))
+            and (one.run_site != ran if one.run_site is not None else _did(one, failure) or _used(one, failure))
             for one in self.before(failure.seq, failure.step)
         )  # fmt: skip
 
@@ -121,6 +121,12 @@ def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
 def _did(node: Node, failure: Failure) -> bool:
     """Whether `node` is another call that did what the failure did, and succeeded."""
     return node.seq != failure.node and node.execution != "raised" and node.family == failure.family
+
+
+def _used(node: Node, failure: Failure) -> bool:
+    """Whether `node` is a product with the very weight that the failing layer was to use."""
+    weights = {one.name for one in failure.operands if one.role == "weight" and one.name}
+    return node.family in ("linear", "matmul") and any(one.name in weights for one in node.inputs)
 
 
 def _same_call(one: Site | None, other: Site | None) -> bool:

@@ -17,7 +17,7 @@ from graphdebug.diagnosis.account import (
     trained_on,
 )
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.ways import transposed, two_ways
+from graphdebug.diagnosis.ways import shrunk, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Operand, Shape
 from graphdebug.model.finding import Candidate
@@ -40,7 +40,11 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         return swapped
     if len(a) == len(b) > 2 and a[1:] != b[1:]:
         axis = next(i - len(a) for i in range(1, len(a)) if a[i] != b[i])
-        images = _one_channel(evidence, failure, target, a) or two_ways(evidence, failure, guess, target, axis)
+        images = (
+            _one_channel(evidence, failure, target, a)
+            or two_ways(evidence, failure, guess, target, axis)
+            or shrunk(evidence, failure, guess, target, axis)
+        )
         if images is not None:
             return images
     for way in (_every_step, kept.explain):

@@ -278,6 +278,8 @@ class Provenance:
         for index, one in enumerate(node.inputs):
             if one.origin in (*_STORED, "constant") or one.role in _NOT_DATA:
                 continue
+            if one.fact.dtype == "resource":  # a handle: what is read through it begins here
+                continue
             rank = 0 if one.role in ("input", "logits", "a") else 1
             if one.producer is None and one.origin in ("node", "unknown"):
                 rank += 4

@@ -14,6 +14,7 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.declarations import Declarations
 from graphdebug.backends.tensorflow.facts import array_fact, held_fact, static_fact
+from graphdebug.backends.tensorflow.losses import Loss, loss_in_progress
 from graphdebug.backends.tensorflow.messages import Reading, read_message
 from graphdebug.backends.tensorflow.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.patches import Patches
@@ -39,6 +40,8 @@ class _Making(NamedTuple):
     name: str
     inputs: dict[str, Any]
     """Inputs and attributes by TensorFlow's names."""
+    loss: Loss | None = None
+    """The loss of Keras's that was being computed, if its two sides have different shapes."""
 
     @classmethod
     def read(cls, local: Mapping[str, Any]) -> _Making:
@@ -89,7 +92,7 @@ def watch_building(patches: Patches) -> None:
             and making is not None
             and (known is None or (making.op_type and not known.op_type))
         ):
-            setattr(error, _NOTE, making)
+            setattr(error, _NOTE, making._replace(loss=loss_in_progress()))
         return process(trace)
 
     process = patches.put(traceback_utils, "_process_traceback_frames", _process_traceback_frames)

@@ -17,6 +17,7 @@ from tensorflow.python.eager import core
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.converted import is_converted
 from graphdebug.backends.tensorflow.facts import elements_of, static_fact
+from graphdebug.backends.tensorflow.losses import Loss, loss_in_progress
 from graphdebug.backends.tensorflow.messages import python_frames, read_message
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
@@ -64,6 +65,15 @@ class Call(NamedTuple):
     """The runtime's own words, where TensorFlow wraps them in the stack of the failing node."""
     tensors: Sequence[Any] = ()
     """What the operands are, in the same order; empty where they are not at hand."""
+    loss: str = ""
+    """The loss of Keras's that the op is a part of, where it was to join prediction and target."""
+
+    def within(self, loss: Loss | None) -> Call:
+        """Return this call as `loss`, if it was to join the loss's prediction and target."""
+        operands = loss.operands(self.operands) if loss is not None else []
+        if loss is None or not operands:
+            return self
+        return self._replace(operands=operands, tensors=(), loss=loss.function)
 
 
 class Failing:
@@ -130,8 +140,8 @@ class Failing:
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
             category="memory" if kind == "ResourceExhaustedError" else category, detail=reading.detail,
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
-            function=_called(inner, named),
-            family=named.family if named else "other",
+            function=call.loss or _called(inner, named),
+            family="loss" if call.loss else named.family if named else "other",
             name=call.name, module=call.module,
             site=sites[0] if sites else frames[-1] if frames else None,
             run_site=frames[-1] if frames and sites and call.mode == "function" else None,
@@ -211,7 +221,8 @@ class Failing:
         delattr(error, _MAKING)
         operands = self._operands(list(_tensors(making.inputs)), word(making.op_type))
         attributes = attributes_of(making.op_type, Asked(making.inputs.get, making.constant, operands))
-        return Call(making.op_type, operands, attributes, "function", self._observer.phase("other"))
+        call = Call(making.op_type, operands, attributes, "function", self._observer.phase("other"))
+        return call.within(making.loss)
 
     def _traced(self, graph: Any) -> dict[str, Made]:
         """Emit the ops traced so far, and return where each tensor of the graph came from."""
@@ -246,7 +257,7 @@ def watch_errors(failing: Failing, observer: Observer) -> Callable[[], None]:
             try:
                 call = failing.of_data(str(error), sys._getframe(1)) or _eager_call(observer, sys._getframe(1))
                 if call is not None:
-                    failing.keep(error, call)
+                    failing.keep(error, call.within(loss_in_progress()))
             except Exception as trouble:
                 observer.sink.tool_error("reading a failing op", trouble)
         return error
