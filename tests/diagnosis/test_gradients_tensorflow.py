@@ -27,16 +27,18 @@ def _eager(sizes, activation, lr, *, steps=6, bias=0.0, compiled=False, adam=Fal
     net.build((None, 4))
     opt.build(net.trainable_variables)
 
-    def step():
+    def step(x, y):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((net(X) - Y) ** 2)
+            loss = tf.reduce_mean((net(x) - y) ** 2)
         opt.apply_gradients(
             zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables, strict=True)
         )
+        return loss
 
     run = tf.function(step) if compiled else step
+    x, y = tf.constant(X), tf.constant(Y)
     for _ in range(steps):
-        run()
+        run(x, y)
 
 
 def _function(*args, **options):

@@ -13,7 +13,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.losses import LossWatch
 from graphdebug.diagnosis.nonfinite import Birth
 from graphdebug.diagnosis.words import node_name, place, shape_words
-from graphdebug.model.event import Failure, Node, Operand, Site
+from graphdebug.model.event import Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["born", "compile_line", "optimizer_line", "runaway"]
@@ -24,6 +24,10 @@ _SKIPPING = ("let the scaler make the step and update itself: it skips steps tha
              "scale less to begin with")  # fmt: skip
 _HANDLES = frozenset({"resource", "variant", "string"})
 """What stands for data that are still to be made: an iterator, a dataset, the name of a file."""
+_CARRYING = frozenset({"copy", "matmul", "linear", "conv", "reshape", "permute"})
+"""Families that make NaN of finite numbers of no common size: where they give it, it has come in."""
+_CHAIN = 20
+"""Nodes not looked at that are followed up to weights."""
 _IN_DATA = ["look for NaN in the data (missing values, a division in the preprocessing)"]
 _OWN_EPS = ("give the optimizer an eps above 0: gradients that are always 0 make its divisor 0",)
 _FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
@@ -252,14 +256,44 @@ def _unseen(evidence: Evidence, node: Node) -> Node:
 
 
 def _update(evidence: Evidence, node: Node) -> Node | None:
-    """Return the node that wrote the weights which `node` only reads, and which are not finite since."""
-    weights = {one.name for one in node.inputs if one.origin in ("variable", "parameter")} - {""}
-    if node.family != "copy" or len(weights) != 1:
+    """Return the node that wrote the weights which `node` only takes, and which are not finite since.
+
+    Where weights were not looked at, they are suspected of a NaN if nothing else there can make one.
+    """
+    weights = _taken_weights(evidence, node)
+    if weights is None:
         return None
     for before in evidence.before(node.seq, node.step):
         if any(i < len(before.inputs) and before.inputs[i].name in weights for i in before.mutates):
-            return before
+            return before if node.family == "copy" or before.step < node.step else None
     return None
+
+
+def _taken_weights(evidence: Evidence, node: Node) -> set[str] | None:
+    """Return the names of the weights that a NaN of `node` can have come from, None if from something else."""
+    weights: set[str] = set()
+    waiting, seen = [node], {node.seq}
+    while waiting:
+        current = waiting.pop()
+        if current.family not in _CARRYING and current.function not in ("add", "bias_add"):
+            return None
+        for one in current.inputs:
+            if one.origin in ("variable", "parameter") and one.fact.finite is not True:
+                weights.add(one.name)
+            elif one.origin == "node" and one.fact.finite is None:
+                before = evidence.provenance.node(one.producer)
+                if before is None or len(seen) > _CHAIN:
+                    return None
+                waiting += [before] if before.seq not in seen else []
+                seen.add(before.seq)
+    weights -= {""}
+    if node.family == "copy":
+        return weights if len(weights) == 1 else None
+    return weights if weights and any(_is_nan(fact) for fact in node.outputs) else None
+
+
+def _is_nan(fact: TensorFact) -> bool:
+    return fact.finite is False and fact.stats is not None and fact.stats.nan > 0
 
 
 def _steps(evidence: Evidence, node: Node) -> bool:
