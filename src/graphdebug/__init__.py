@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         assert_shapes,
         raises,
     )
-    from graphdebug.backends.torch.compare import compare_compiled
+    from graphdebug.backends.torch.comparing.compare import compare_compiled
     from graphdebug.errors import (
         GraphDebugError,
         GraphDebugWarning,

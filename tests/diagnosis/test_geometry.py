@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import graphdebug
-from graphdebug.diagnosis.fold import classify
-from graphdebug.diagnosis.geometry import produced, regroup, solve
+from graphdebug.diagnosis.shapes.fold import classify
+from graphdebug.diagnosis.shapes.geometry import produced, regroup, solve
 
 WINDOWS = st.tuples(
     st.integers(1, 5),

@@ -12,8 +12,8 @@ from torch import nn
 
 import graphdebug
 from graphdebug.cli import main
-from graphdebug.diagnosis.alignment import align
-from graphdebug.diagnosis.comparison import Tolerance, compare
+from graphdebug.diagnosis.runs.alignment import align
+from graphdebug.diagnosis.runs.comparison import Tolerance, compare
 
 
 class Net(nn.Module):

@@ -16,9 +16,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import graphdebug
-from graphdebug.backends.torch.lines import Lines
 from graphdebug.backends.torch.native import RECORD
-from graphdebug.backends.torch.nodes import NodeBuilder
+from graphdebug.backends.torch.nodes.lines import Lines
+from graphdebug.backends.torch.nodes.writing import NodeBuilder
 from graphdebug.model.event import Gradient, Node
 from graphdebug.options import LEVELS, Options
 

@@ -9,7 +9,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 import graphdebug
-from graphdebug.backends.torch import facts, looking
+from graphdebug.backends.torch.nodes import facts, looking
 
 
 def recorded(make, level="stats"):

@@ -143,7 +143,7 @@ def test_threads_of_the_user_are_recorded_and_end_as_they_would():
 
 
 def test_a_failure_of_ours_is_reported_and_the_program_goes_on(monkeypatch):
-    from graphdebug.backends.torch import nodes
+    from graphdebug.backends.torch.nodes import writing as nodes
 
     monkeypatch.setattr(nodes, "fact_of_operand", lambda *_: 1 / 0)
     with pytest.warns(graphdebug.GraphDebugWarning, match="building a node"), graphdebug.record() as run:

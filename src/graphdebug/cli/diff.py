@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from graphdebug.diagnosis.comparison import Comparison, Difference, Tolerance, compare
+from graphdebug.diagnosis.runs.comparison import Comparison, Difference, Tolerance, compare
 from graphdebug.loading import load
 from graphdebug.model.event import Node
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.geometry import Link, Sizes
+from graphdebug.diagnosis.shapes.geometry import Link, Sizes
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate

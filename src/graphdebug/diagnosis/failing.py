@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphdebug.diagnosis import assertions, files, inplace, misuse, mixups, nothing, refusals, shape, targets
 from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.refused import assertions, files, inplace, misuse, mixups, nothing, refusals, targets
+from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import telling
 from graphdebug.model.event import Failure
 from graphdebug.model.finding import Candidate, Finding

@@ -9,7 +9,7 @@ from itertools import pairwise
 import msgspec
 
 from graphdebug.diagnosis.arguments import Arguments
-from graphdebug.diagnosis.geometry import Link
+from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.diagnosis.words import label, node_name, place, shape_words
 from graphdebug.model.event import Declaration, Gradient, Node, Operand, Site

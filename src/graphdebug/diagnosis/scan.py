@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from graphdebug.diagnosis import numbers
-from graphdebug.diagnosis.axes import AxisWatch
-from graphdebug.diagnosis.broadcast import BroadcastWatch
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.fold import FoldWatch
-from graphdebug.diagnosis.gradients import GradientWatch
-from graphdebug.diagnosis.integers import IntegerWatch
-from graphdebug.diagnosis.losses import LossWatch
-from graphdebug.diagnosis.nonfinite import NonfiniteWatch
-from graphdebug.diagnosis.probabilities import ProbabilityWatch
-from graphdebug.diagnosis.zeros import ZeroWatch
+from graphdebug.diagnosis.learning.gradients import GradientWatch
+from graphdebug.diagnosis.numbers import verdicts as numbers
+from graphdebug.diagnosis.numbers.axes import AxisWatch
+from graphdebug.diagnosis.numbers.integers import IntegerWatch
+from graphdebug.diagnosis.numbers.losses import LossWatch
+from graphdebug.diagnosis.numbers.nonfinite import NonfiniteWatch
+from graphdebug.diagnosis.numbers.probabilities import ProbabilityWatch
+from graphdebug.diagnosis.numbers.zeros import ZeroWatch
+from graphdebug.diagnosis.shapes.broadcast import BroadcastWatch
+from graphdebug.diagnosis.shapes.fold import FoldWatch
 from graphdebug.model.event import Event, Failure, Gradient, Node
 from graphdebug.model.finding import Finding
 

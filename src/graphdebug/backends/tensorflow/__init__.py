@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphdebug.backends.protocol import Attachment, Sink
-from graphdebug.backends.tensorflow import session, two
+from graphdebug.backends.tensorflow import two
+from graphdebug.backends.tensorflow.sessions import session
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
 

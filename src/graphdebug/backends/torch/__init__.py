@@ -12,16 +12,16 @@ from typing import Protocol
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.anomaly import Anomaly
 from graphdebug.backends.torch.breakpoints import Breakpoints
-from graphdebug.backends.torch.compiled import Compiled
-from graphdebug.backends.torch.distributed import RankGradients
+from graphdebug.backends.torch.compiled.programs import Compiled
 from graphdebug.backends.torch.eager import EagerRecorder
-from graphdebug.backends.torch.failures import failure_of
-from graphdebug.backends.torch.gradients import Gradients
-from graphdebug.backends.torch.optimizers import Optimizers
-from graphdebug.backends.torch.quoted import at_quoted_line, restore_message
-from graphdebug.backends.torch.steps import Steps
+from graphdebug.backends.torch.failing.failures import failure_of
+from graphdebug.backends.torch.failing.quoted import at_quoted_line, restore_message
 from graphdebug.backends.torch.threads import Threads
 from graphdebug.backends.torch.tracing import Tracing
+from graphdebug.backends.torch.training.distributed import RankGradients
+from graphdebug.backends.torch.training.gradients import Gradients
+from graphdebug.backends.torch.training.optimizers import Optimizers
+from graphdebug.backends.torch.training.steps import Steps
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from graphdebug.backends.torch.eager import EagerRecorder
-from graphdebug.backends.torch.facts import fact_of, kind_of
-from graphdebug.backends.torch.looking import looker
-from graphdebug.backends.torch.nodes import Raw
+from graphdebug.backends.torch.nodes.facts import fact_of, kind_of
+from graphdebug.backends.torch.nodes.looking import looker
+from graphdebug.backends.torch.nodes.writing import Raw
 
 __all__ = ["Breakpoints"]
 

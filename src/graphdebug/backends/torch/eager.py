@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.torch.facts import KINDS_HELD, kind_of
+from graphdebug.backends.torch.code.stack import ENGINE_CALL, Place, StackReader
 from graphdebug.backends.torch.filters import Filters
-from graphdebug.backends.torch.lines import Lines
-from graphdebug.backends.torch.looking import looker, quick_looker
-from graphdebug.backends.torch.modules import Modules
 from graphdebug.backends.torch.native import RECORD
-from graphdebug.backends.torch.nodes import TENSOR, Accumulated, NodeBuilder, Raw, Record
-from graphdebug.backends.torch.ops import KNOWN, Op, op_of
-from graphdebug.backends.torch.origins import Origins, Trace, trace_of, version_of
-from graphdebug.backends.torch.stack import ENGINE_CALL, Place, StackReader
+from graphdebug.backends.torch.nodes.facts import KINDS_HELD, kind_of
+from graphdebug.backends.torch.nodes.lines import Lines
+from graphdebug.backends.torch.nodes.looking import looker, quick_looker
+from graphdebug.backends.torch.nodes.modules import Modules
+from graphdebug.backends.torch.nodes.ops import KNOWN, Op, op_of
+from graphdebug.backends.torch.nodes.origins import Origins, Trace, trace_of, version_of
+from graphdebug.backends.torch.nodes.writing import TENSOR, Accumulated, NodeBuilder, Raw, Record
 from graphdebug.model.event import Origin, Site
 from graphdebug.options import Options
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from graphdebug.backends.torch.ops import Op
+from graphdebug.backends.torch.nodes.ops import Op
 from graphdebug.options import Options
 
 __all__ = ["Filters"]

@@ -14,7 +14,7 @@ from tensorflow.python.framework.function_def_to_graph import function_def_to_gr
 from tensorflow.python.grappler import tf_optimizer
 from tensorflow.python.ops import handle_data_util
 
-from graphdebug.backends.tensorflow.grappler import changed_nodes
+from graphdebug.backends.tensorflow.sessions.grappler import changed_nodes
 
 __all__ = ["Optimized", "plain_path"]
 

@@ -1,0 +1,336 @@
+"""Why a session run raised: the failing node, its operands as they were, and the nodes that made them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from tensorflow.python.framework import tensor_util
+from tensorflow.python.framework.errors_impl import OpError
+
+from graphdebug.backends.protocol import Elements, Sink
+from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
+from graphdebug.backends.tensorflow.messages import node_name, read_message, shapes_in
+from graphdebug.backends.tensorflow.sessions.bodies import BodyError
+from graphdebug.backends.tensorflow.sessions.calls import function_ops, is_call, is_pure
+from graphdebug.backends.tensorflow.sessions.misuse import explain_misuse
+from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts, add_nodes
+from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanInput, PlanNode, selected_ops
+from graphdebug.backends.tensorflow.sessions.probed import Probed
+from graphdebug.backends.tensorflow.sessions.pruned import infer_shapes, pruned_graph
+from graphdebug.backends.tensorflow.sessions.replays import obstacle_of, replayable
+from graphdebug.backends.tensorflow.sessions.runs import RunCall, Runs
+from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
+from graphdebug.backends.tensorflow.sessions.staging import staged_records
+from graphdebug.backends.tensorflow.sessions.variables import variable_of
+from graphdebug.model.event import Failure, Notice, Operand, Shape, TensorFact
+from graphdebug.options import Options
+
+__all__ = ["Failures"]
+
+_ENDS = ("OutOfRangeError", "CancelledError")
+"""Errors that end an input pipeline as a matter of course: they are told only when they leave the block."""
+
+_Arrays = dict[tuple[int, int], tuple[np.ndarray, str]]
+"""Arrays with their tensors' dtypes, by node index and output."""
+
+
+class Failures:
+    """The exceptions of this recording that were not yet told."""
+
+    def __init__(self, sink: Sink, options: Options) -> None:
+        self._sink = sink
+        self._options = options
+        self._pending: list[tuple[weakref.ref[BaseException], Failure]] = []
+
+    def take(self, error: BaseException) -> Failure | None:
+        """Return what is known of `error`, or of the one that TensorFlow replaced by it, once."""
+        chain = [one for one in (error, error.__cause__, error.__context__) if one is not None]
+        for position, (ref, failure) in enumerate(self._pending):
+            if any(ref() is one for one in chain):
+                del self._pending[position]
+                frames = self._sink.sites.of_traceback(error.__traceback__)
+                return _with_frames(failure, frames)
+        return explain_misuse(error, self._sink)
+
+    def flush(self) -> None:
+        """Emit the failures of errors that the user has caught."""
+        if not self._pending:
+            return
+        told = [failure for _, failure in self._pending if not failure.error.endswith(_ENDS)]
+        self._pending.clear()
+        self._sink.emit(told)
+
+    def of_run(
+        self, error: Any, call: RunCall, runs: Runs, run: Callable[..., Any], prepared: Probed | None
+    ) -> None:
+        """Read a run that raised: emit the nodes that led to the failing one, and keep the failure."""
+        probed = prepared or runs.plain(call)
+        name = error.op.name if error.op is not None else node_name(str(error.message))
+        node = probed.plan.node(name)
+        if type(error).__name__ in _ENDS:
+            facts = RunFacts(probed, {}, runs.feed_facts(call), {})
+            self.keep(error, _failure(self._sink, error, runs, call, name, node, facts))
+            return
+        inner = node is None or is_call(node.op)
+        if node is None:
+            node = _caller(probed.plan, name)
+        if node is None:
+            self.keep(error, _failure(self._sink, error, runs, call, name))
+            return
+        node, wanted, shapes = _culprit(probed.plan, node, call)
+        replayed = self._replay(run, call, probed.plan, node, wanted, shapes)
+        level = self._options.level
+        measured = {place: array_fact(array, level, dtype=dtype) for place, (array, dtype) in replayed.items()}
+        traced = _traced(probed, wanted, measured, level)
+        facts = RunFacts(traced, measured, runs.feed_facts(call), shapes)
+        writer = runs.writer(call, facts)
+        add_nodes(writer, facts, staged_records(run, call.session, probed, level))
+        elements = [] if inner else [_elements(one, call, replayed) for one in node.inputs]
+        if inner:
+            node, facts, writer = self._opened(name, node, facts, writer, call, runs, run)
+        seq = writer.add(node, "raised")
+        self._sink.emit(writer.events)
+        self.keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq, elements))
+
+    def _opened(
+        self, name: str, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
+        run: Callable[..., Any],
+    ) -> tuple[PlanNode, RunFacts, NodeWriter]:  # fmt: skip
+        """Return the failing node inside what `node` calls, which is run again if that changes nothing."""
+        graph = call.session.graph
+        if not is_pure(graph, node.op):
+            text = f"{node.op.name} was not opened: what it calls changes state or is random"
+            self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
+            inner = runs.bodies(graph).locate(node, name, [facts.operand(one) for one in node.inputs], writer)
+            if inner is None or is_call(inner.node.op):
+                return node, facts, writer
+            inner.node.sites = inner.node.sites or node.sites
+            return inner.node, inner.facts, writer.for_facts(inner.facts)
+        try:
+            values = _input_values(node, call, run)
+            operands = [facts.operand(one) for one in node.inputs]
+            runs.bodies(graph).open(node, values, operands, writer)
+        except BodyError as found:
+            found.node.sites = found.node.sites or node.sites
+            return found.node, found.facts, writer.for_facts(found.facts)
+        except OpError:
+            pass
+        return node, facts, writer
+
+    def keep(self, error: BaseException, failure: Failure) -> None:
+        """Hold a failure until its error leaves the block, or is seen to have been caught."""
+        self._pending.append((weakref.ref(error), failure))
+
+    def _replay(
+        self, run: Callable[..., Any], call: RunCall, plan: Plan, node: PlanNode, wanted: set[str],
+        shapes: Mapping[str, Sequence[Shape | None]],
+    ) -> _Arrays:  # fmt: skip
+        """Fetch what led to the failing node once more, if that changes nothing and gives the same."""
+        obstacle = obstacle_of(plan, wanted, node)
+        if obstacle:
+            text = f"what led to {node.op.name} was not run again: {obstacle}; shapes are inferred"
+            self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
+            return {}
+        places = replayable(plan, wanted, shapes)
+        try:
+            arrays = run(call.session, None, [], [tensor for _, _, tensor in places], call.feeds, None, None)
+        except Exception:
+            return {}
+        return {
+            (index, output): (np.asarray(array), dtype_word(tensor.dtype))
+            for (index, output, tensor), array in zip(places, arrays, strict=True)
+        }
+
+
+def _elements(one: PlanInput, call: RunCall, replayed: _Arrays) -> Elements | None:
+    """Return the elements of an operand that was fed, fetched again, or is a constant of the graph."""
+    dtype = dtype_word(one.tensor.dtype)
+    fed = call.feeds.get(one.tensor.ref())
+    if fed is not None:
+        return elements_of(np.asarray(fed, one.tensor.dtype.as_numpy_dtype), dtype)
+    found = None if one.node is None else replayed.get((one.node, one.output))
+    if found is not None:
+        return elements_of(found[0], dtype)
+    constant = one.tensor.op.type == "Const"
+    return elements_of(tensor_util.constant_value(one.tensor), dtype) if constant else None
+
+
+def _caller(plan: Plan, name: str) -> PlanNode | None:
+    """Return the plan's node that calls the function which has the op that the runtime calls `name`.
+
+    A function is inlined under its caller's name, a loop's body under names that end in a number.
+    """
+    calls = [node for node in plan.nodes if is_call(node.op)]
+    for node in calls:
+        if name.startswith(f"{node.op.name}/"):
+            return node
+    last = name.rpartition("/")[2]
+    for node in calls:
+        inside = {op.name.rpartition("/")[2] for op in function_ops(plan.graph, node.op)}
+        if last in inside:
+            return node
+    return None
+
+
+def _input_values(node: PlanNode, call: RunCall, run: Callable[..., Any]) -> list[Any]:
+    """Fetch the values of a call's inputs as they were in the run that failed."""
+    fed = {id(ref.deref()): value for ref, value in call.feeds.items()}
+    with building(call.session.graph):
+        wanted = [
+            read_of(tensor) if tensor.op.type == "VarHandleOp" else tensor
+            for tensor in node.op.inputs if id(tensor) not in fed
+        ]  # fmt: skip
+    found = iter(run(call.session, None, [], wanted, call.feeds, None, None) if wanted else ())
+    return [fed[id(tensor)] if id(tensor) in fed else next(found) for tensor in node.op.inputs]
+
+
+def _culprit(
+    plan: Plan, node: PlanNode, call: RunCall
+) -> tuple[PlanNode, set[str], Mapping[str, Sequence[Shape | None]]]:
+    """Return the node that failed, the names of its ancestors and their shapes.
+
+    The runtime names a fused op by its last node: if the shapes of an ancestor do not fit, it was that one.
+    """
+    feeds = [ref.deref() for ref in call.feeds]
+    if node.op.type == "BroadcastGradientArgs" and node.forward is not None:
+        node = plan.nodes[
+            node.forward
+        ]  # its shapes don't broadcast in forward either; TensorFlow got here first
+    for _ in range(len(plan.nodes)):
+        wanted = {op.name for op in selected_ops([node.op], feeds)} - {node.op.name}
+        ops = [one.op for one in plan.nodes if one.op.name in wanted]
+        try:
+            return node, wanted, infer_shapes(pruned_graph(plan.graph, ops, call.feed_shapes))
+        except (ValueError, TypeError) as error:
+            earlier = plan.node(node_name(str(error)))
+        if earlier is None or earlier.op.name not in wanted:
+            break
+        node = earlier
+    return node, wanted, {}
+
+
+def _traced(probed: Probed, wanted: set[str], replayed: Mapping[tuple[int, int], Any], level: Any) -> Probed:
+    """Return the plan with the nodes that led to the failure selected, and how each was seen."""
+    nodes = probed.plan.nodes
+    seen = {index for index, _ in replayed}
+    return Probed(
+        probed.plan,
+        level,
+        ["executed" if node.index in seen else "inferred" for node in nodes],
+        [node.op.name in wanted for node in nodes],
+        probed.known,
+    )
+
+
+def _failure(
+    sink: Sink, error: Any, runs: Runs, call: RunCall, name: str,
+    node: PlanNode | None = None, facts: RunFacts | None = None, seq: int | None = None,
+    elements: Sequence[Elements | None] = (),
+) -> Failure:  # fmt: skip
+    message = str(error.message or error)
+    reading = read_message(message)
+    kind = type(error).__name__
+    run_site = runs.run_site(call)
+    common: dict[str, Any] = {
+        "category": "memory" if kind == "ResourceExhaustedError" else reading.category,
+        "detail": reading.detail,
+        "framework": "tensorflow",
+        "mode": "session",
+        "name": name,
+        "run_site": run_site,
+        "node": seq,
+    }
+    unfilled = _unfilled(call) if kind == "DeadlineExceededError" else []
+    if unfilled:
+        common |= {"category": "starved", "detail": {"unfilled": unfilled}}
+    if node is None or facts is None:
+        return Failure(
+            sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message, site=run_site, **common
+        )
+    if node.family == "assign" and len(node.inputs) > 1 and node.inputs[1].tensor.op.type == "RestoreV2":
+        said = dict(zip(("expected", "found"), map(list, shapes_in(message)[:2]), strict=False))
+        common |= {"category": "checkpoint", "detail": {"variable": variable_of(node.op.inputs[0]), **said}}
+    elif common["category"] == "unfed":
+        common["detail"] |= _initialized_by(node, call)
+    if not getattr(node.op, "traceback", None):
+        common["detail"] |= {"lineless": _keeper(node)}
+    number = sink.next_seq()
+    return Failure(
+        number,
+        sink.step,
+        f"tensorflow.errors.{kind}",
+        message,
+        phase=node.phase,
+        op=node.op.type,
+        function=node.function,
+        family=node.family,
+        module=node.module,
+        site=node.site or run_site,
+        operands=sink.save(number, _operands(node, facts, message), elements),
+        attributes=node.attributes,
+        **common,
+    )
+
+
+def _keeper(node: PlanNode) -> str:
+    """Return what holds a node that has no line of its own: its function, or the graph."""
+    name = getattr(node.op.graph, "name", "")
+    return f"function {name}" if name else "an imported graph"
+
+
+def _unfilled(call: RunCall) -> list[str]:
+    """Return the queues of the graph that have a runner, where no runner was started for the session."""
+    runners = call.session.graph.get_collection("queue_runners")
+    if any(getattr(one, "_runs_per_session", {}).get(call.session) for one in runners):
+        return []
+    return [str(one.queue.name) for one in runners if getattr(one, "queue", None) is not None]
+
+
+def _initialized_by(placeholder: PlanNode, call: RunCall) -> dict[str, str]:
+    """Return the variable whose initial value needs `placeholder`, where the run was one of initializers."""
+    graph, found, waiting = call.session.graph, {placeholder.op}, [placeholder.op]
+    owners = {one.initializer: one for one in graph.get_collection("variables") if hasattr(one, "initializer")}
+    while waiting:
+        for tensor in waiting.pop().outputs:
+            for op in tensor.consumers():
+                if op in owners:
+                    return {"initializes": str(owners[op].op.name)} if _runs(call, op) else {}
+                if op not in found:
+                    found.add(op)
+                    waiting.append(op)
+    return {}
+
+
+def _runs(call: RunCall, op: Any) -> bool:
+    """Whether `op` is a target of the run, or what one of them waits for."""
+    return any(target is op or op in target.control_inputs for target in call.targets)
+
+
+def _operands(node: PlanNode, facts: RunFacts, message: str) -> tuple[Operand, ...]:
+    """Return the operands; those not known in full, or of a loop, as the message has them."""
+    operands = tuple(facts.operand(one) for one in node.inputs)
+    said = shapes_in(message)
+    unsure = any(one.fact.shape is None or None in one.fact.shape for one in operands)
+    if not (node.loop or unsure) or len(said) != len(operands):
+        return operands
+    if not all(_may_be(one.fact.shape, shape) for one, shape in zip(operands, said, strict=True)):
+        return operands
+    return tuple(
+        one if one.fact.shape == shape else msgspec.structs.replace(one, fact=TensorFact(shape, one.fact.dtype))
+        for one, shape in zip(operands, said, strict=True)
+    )
+
+
+def _may_be(known: Shape | None, said: Shape) -> bool:
+    """Whether a tensor of the shape `known` may have had the shape that the message says."""
+    if known is None:
+        return True
+    return len(known) == len(said) and all(a is None or a == b for a, b in zip(known, said, strict=True))
+
+
+def _with_frames(failure: Failure, frames: tuple[Any, ...]) -> Failure:
+    return msgspec.structs.replace(failure, frames=frames)

@@ -1,0 +1,1 @@
+"""The user's source: the line of each op, also out of frames and graphs that a compiler made."""

@@ -1,0 +1,1 @@
+"""Comparing a compiled program with its eager run."""

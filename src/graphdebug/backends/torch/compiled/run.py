@@ -1,0 +1,244 @@
+"""Running a captured graph while it is recorded: op by op where it is interpreted, whole where it is fused."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import fx
+
+from graphdebug.backends.torch.compiled.buffers import watching_buffers
+from graphdebug.backends.torch.compiled.call import Execution, GraphCall
+from graphdebug.backends.torch.compiled.graph import GraphTable
+from graphdebug.backends.torch.compiled.region import Region
+from graphdebug.backends.torch.nodes.facts import Look, kind_of
+from graphdebug.backends.torch.nodes.looking import looker
+from graphdebug.model.event import Stats
+
+__all__ = ["FusedRun", "InterpretedRun"]
+
+_MOST_REPLAYS = 8
+_FUSED = "fused: never in memory"
+
+
+class _GraphRun:
+    """A compiled graph that is recorded when it runs; its results are those of the graph alone.
+
+    Args:
+        region: what this graph was captured from.
+        table: the graph.
+        plain: the graph as the user's backend compiled it.
+
+    """
+
+    _boxed_call = True
+    """The caller gives its inputs up in a list, so that each is freed after its last use."""
+
+    def __init__(self, region: Region, table: GraphTable, plain: Callable[..., Any]) -> None:
+        self._region = region
+        self._table = table
+        self._plain = plain
+        self._look = looker(region.recorder.options.level)
+
+    def __call__(self, arguments: list[Any]) -> Any:
+        recorder = self._region.recorder
+        call: GraphCall | None = None
+        with recorder.muted():
+            if self._region.recording:
+                try:
+                    call = self._region.begin(self._table, arguments, sys._getframe(1))
+                except Exception as error:
+                    recorder.sink.tool_error("recording a compiled graph", error)
+            return self._run_plain(arguments) if call is None else self._run(call, arguments)
+
+    def _run(self, call: GraphCall, arguments: list[Any]) -> Any:
+        raise NotImplementedError
+
+    def _run_plain(self, arguments: list[Any]) -> Any:
+        if getattr(self._plain, "_boxed_call", False):
+            return self._plain(arguments)
+        values = list(arguments)
+        arguments.clear()
+        return self._plain(*values)
+
+    def _finish(self, call: GraphCall, do: Callable[[], None]) -> None:
+        """The graph has run: note what it left. If that fails, the user's program goes on."""
+        try:
+            do()
+            self._region.emit(call)
+        except Exception as error:
+            self._region.recorder.sink.tool_error("recording a compiled graph", error)
+
+    def _looked(self, value: Any) -> Look:
+        if self._look is None or not isinstance(value, torch.Tensor):
+            return None
+        with torch._C._DisableTorchDispatch():
+            return self._look(value, kind_of(value))
+
+
+class InterpretedRun(_GraphRun):
+    """A graph whose backend runs it op by op (``aot_eager``): so do we, looking at each output."""
+
+    def __init__(self, region: Region, table: GraphTable, plain: Callable[..., Any]) -> None:
+        super().__init__(region, table, plain)
+        self._interpreter = _Interpreter(table.graph)
+        self._interpreter.extra_traceback = False
+        self._index = {step.name: i for i, step in enumerate(table.steps)}
+
+    def _run(self, call: GraphCall, arguments: list[Any]) -> Any:
+        written = {i: arguments[i] for i in self._table.mutated}
+        interpreter = copy.copy(self._interpreter)
+        interpreter.watch = lambda node, value: self._saw(call, node, value)
+        try:
+            outputs = interpreter.boxed_run(arguments)
+        except Exception as error:
+            call.keys += [step.keys or () for step in self._table.steps[len(call.keys) :]]
+            call.executions.append("raised")
+            self._region.raised = repr(error), call
+            self._finish(call, lambda: None)
+            raise
+        self._finish(call, lambda: self._end(call, written, outputs))
+        return outputs
+
+    def _saw(self, call: GraphCall, node: fx.Node, value: Any) -> None:
+        index = self._index.get(node.name)
+        if index is None:
+            return
+        op = self._table.steps[index].op
+        values = value if isinstance(value, list | tuple) else (value,)
+        tensors = [one for one in values if isinstance(one, torch.Tensor)]
+        call.keys.append(tuple(map(kind_of, tensors)))
+        call.executions.append("executed")
+        if not op.views and not op.unborn:
+            for output, tensor in enumerate(tensors):
+                call.looks[index, output] = self._looked(tensor)
+
+    def _end(self, call: GraphCall, written: dict[int, Any], outputs: Any) -> None:
+        self._region.wrote(call, written)
+        self._region.ended(call, outputs)
+
+
+class _Interpreter(fx.Interpreter):  # type: ignore[misc]  # torch is not followed by mypy
+    """Runs a graph as its generated code would, and shows each value."""
+
+    watch: Callable[[fx.Node, Any], None]
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.op == "call_function":
+            self.watch(n, value)
+        return value
+
+
+class FusedRun(_GraphRun):
+    """A graph that its backend fused (inductor): it runs as it is, and what reaches memory is looked at.
+
+    Only when something that reached memory is not finite, while no input was, the captured graph is run
+    once more op by op on the same inputs, to find the op among the fused ones that made it.
+    """
+
+    def __init__(
+        self, region: Region, table: GraphTable, plain: Callable[..., Any], shown: frozenset[str]
+    ) -> None:
+        super().__init__(region, table, plain)
+        in_memory = {place[1] for place in table.outputs if place is not None and place[0] == "step"}
+        in_memory |= set(table.mutated.values())
+        self._executions: list[Any] = [
+            "executed" if step.name in shown or i in in_memory else "inferred" if step.op.views else "fused"
+            for i, step in enumerate(table.steps)
+        ]
+        self.fused = self._executions.count("fused")
+        self._replays = 0
+
+    def _run(self, call: GraphCall, arguments: list[Any]) -> Any:
+        try:
+            held, written = self._prepare(call, arguments)
+        except Exception as error:
+            self._region.recorder.sink.tool_error("recording a compiled graph", error)
+            return self._run_plain(arguments)
+        watching = watching_buffers(lambda *one: self._saw(call, *one)) if self._look else nullcontext()
+        try:
+            with watching:
+                outputs = self._run_plain(arguments)
+        except Exception as error:
+            words = repr(error)
+            self._finish(call, lambda: self._find_failing(call, held, words))
+            raise
+        self._finish(call, lambda: self._end(call, held, written, outputs))
+        return outputs
+
+    def _prepare(self, call: GraphCall, arguments: list[Any]) -> tuple[list[Any], dict[int, Any]]:
+        """Return the inputs as they are before the graph runs, and those of them that it writes."""
+        call.keys = self._table.keys(arguments)
+        call.executions = self._executions
+        call.unchecked = _FUSED if self._look is not None else ""
+        held = [self._held(i, value) for i, value in enumerate(arguments)] if self._look is not None else []
+        return held, {i: arguments[i] for i in self._table.mutated}
+
+    def _held(self, index: int, value: Any) -> Any:
+        """Return an input as it is before the graph writes it."""
+        return value.clone() if index in self._table.mutated and isinstance(value, torch.Tensor) else value
+
+    def _saw(self, call: GraphCall, name: str, value: torch.Tensor) -> None:
+        place = self._table.places.get(name)
+        if place is not None and place[0] == "step":
+            call.looks[place[1], place[2]] = self._looked(value)
+
+    def _end(self, call: GraphCall, held: list[Any], written: dict[int, Any], outputs: Any) -> None:
+        for place, value in zip(self._table.outputs, outputs, strict=False):
+            if place is not None and place[0] == "step" and (place[1], place[2]) not in call.looks:
+                call.looks[place[1], place[2]] = self._looked(value)
+        for index, step in self._table.mutated.items():
+            call.looks[step, 0] = self._looked(written[index])
+        if held and any(map(_is_bad, call.looks.values())) and self._replays < _MOST_REPLAYS:
+            self._replay(call, held)
+        self._region.wrote(call, written)
+        self._region.ended(call, outputs)
+
+    def _find_failing(self, call: GraphCall, held: list[Any], words: str) -> None:
+        """Find the node that raised, by running the graph op by op on the same inputs."""
+        call.executions = []
+        self._region.raised = None
+        try:
+            self._interpret(call, held)
+        except Exception:
+            call.executions = [*_inferred(len(call.executions)), "raised"]
+            self._region.raised = words, call
+        else:
+            call.executions = _inferred(len(self._table.steps))
+
+    def _replay(self, call: GraphCall, held: Sequence[Any]) -> None:
+        """Fill in what the fused ops made, by running the graph op by op on the same inputs."""
+        if any(_is_bad(self._looked(value)) for value in held):
+            return
+        self._replays += 1
+        if self._replays == 1:
+            text = "a fused graph gave a value that is not finite: it was run again op by op on the same inputs"
+            self._region.notice("replay", text + _random_words(self._table))
+        seen = GraphCall(self._table, call.seqs, call.step, call.phase, (), "", call.inputs)
+        self._interpret(seen, held)
+        for place, look in seen.looks.items():
+            call.looks.setdefault(place, look)
+
+    def _interpret(self, call: GraphCall, held: Sequence[Any]) -> None:
+        again = InterpretedRun(self._region, self._table, self._plain)
+        interpreter = _Interpreter(self._table.graph)
+        interpreter.watch = lambda node, value: again._saw(call, node, value)
+        with torch.random.fork_rng(), torch.no_grad():
+            interpreter.boxed_run(list(held))
+
+
+def _inferred(count: int) -> list[Execution]:
+    return ["inferred"] * count
+
+
+def _is_bad(look: Look) -> bool:
+    return isinstance(look, Stats) and bool(look.nan or look.pos_inf or look.neg_inf)
+
+
+def _random_words(table: GraphTable) -> str:
+    return "; its random numbers (dropout) differ from those of the run" if table.random else ""

@@ -1,0 +1,1 @@
+"""Exceptions: what raised, what it was given, and what the message quotes."""

@@ -1,0 +1,1 @@
+"""Nodes: an executed op, its operands and what came out, as events."""

@@ -1,0 +1,98 @@
+"""Lines of nodes filled into stencils: what executions of one op at one place share is rendered once.
+
+A stencil is the line of one such execution with holes for what differs from step to step: numbers of
+events, times, statistics. Most nodes of a training program need nothing else, so that neither structs are
+built nor encoded for them; `NodeBuilder` builds all others, and the first of each sort, from which the
+stencil is cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from graphdebug.backends.torch.native import RECORD
+from graphdebug.backends.torch.nodes.writing import NodeBuilder, Raw, Record
+from graphdebug.model.batch import Batch
+from graphdebug.model.event import Event, Node, Stats, TensorFact
+
+__all__ = ["Lines"]
+
+_HOLE: Any = msgspec.Raw(b"\0")  # JSON text has no such byte
+_encoder = msgspec.json.Encoder()
+
+
+class Lines:
+    """Writes the lines of records, with the help of a builder and its memory of forward nodes."""
+
+    def __init__(self, builder: NodeBuilder) -> None:
+        self._builder = builder
+        self._stencils = RECORD.Stencils(Stats, _encoder.encode)
+
+    def batch(self, raws: list[Record], zero: float) -> Batch:
+        """Return the events of `raws`, whose times count from `zero`: as lines where a file takes them."""
+        gradients = sum(raw[10] is not None and len(raw[14]) > 0 for raw in raws)
+        return Batch(
+            len(raws) + gradients,
+            lambda: self._builder.build(raws, zero),
+            lambda: _encoder.encode_lines(self._write(raws, zero))[:-1],
+        )
+
+    def _write(self, raws: list[Record], zero: float) -> list[Event | msgspec.Raw]:
+        """Return the events of `raws` as lines, where need be as structs."""
+        events: list[Event | msgspec.Raw] = []
+        builder, fill = self._builder, self._stencils.fill
+        users = builder.users if builder.gradients else None
+        at = 0
+        while at < len(raws):
+            start = at
+            at = fill(
+                raws, at, zero, builder.forwards, builder.sources, users, builder.finished, builder.users_step
+            )
+            if at > start:
+                events.append(msgspec.Raw(self._stencils.take()))
+                last = raws[at - 1]
+                if last[10] is not None and last[14]:
+                    events.append(builder.gradient(Raw._make(last)))
+            elif raws[at][3] == "forward" and raws[at][1] != builder.users_step:
+                builder.enter_step(raws[at][1], raws[at][0])
+            else:
+                self._build(raws[at], zero, events)
+                at += 1
+        builder.forget()
+        return events
+
+    def _build(self, raw: Record, zero: float, events: list[Event | msgspec.Raw]) -> None:
+        """Build the events of one record, and cut a stencil for the next ones like it."""
+        builder, before = self._builder, len(events)
+        try:
+            builder.build_one(raw, zero, events)
+            node = events[before]
+            if isinstance(node, Node):
+                stencil = (raw[7], raw[9], raw[5], builder.forwards.get(raw[0]), _cut(node))
+                self._stencils.learn(raw, builder.forwards, stencil)
+        except Exception as error:
+            builder.sink.tool_error("building a node", error)
+
+
+def _cut(node: Node) -> bytes:
+    """Return a node's line with zero bytes for holes."""
+    inputs = [one if one.producer is None else replace(one, producer=_HOLE) for one in node.inputs]
+    outputs = [_with_holes(fact) for fact in node.outputs]
+    forward = None if node.forward is None else _HOLE
+    return _encoder.encode(
+        replace(
+            node, seq=_HOLE, step=_HOLE, inputs=inputs, outputs=outputs, forward=forward, time=_HOLE,
+            duration=_HOLE, thread=_HOLE,
+        )
+    )  # fmt: skip
+
+
+def _with_holes(fact: TensorFact) -> TensorFact:
+    if fact.alias_of is None and fact.stats is None:
+        return fact
+    return replace(
+        fact, alias_of=None if fact.alias_of is None else _HOLE, stats=None if fact.stats is None else _HOLE
+    )

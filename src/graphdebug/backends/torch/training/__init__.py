@@ -1,0 +1,1 @@
+"""Training: gradients, optimizers, steps and ranks."""

@@ -1,0 +1,1 @@
+"""Learning: gradients over the steps, and parameters that learn nothing."""

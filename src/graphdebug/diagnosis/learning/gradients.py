@@ -1,0 +1,265 @@
+"""Gradient pathologies over steps: exploding, vanishing, missing gradients, dead units, steps of a wrong size.
+
+Sources of the thresholds: Glorot and Bengio 2010 (gradients of equal size in all layers), Pascanu, Mikolov
+and Bengio 2013 (exploding and vanishing gradients), Lu et al. 2019 (dying ReLU), the CS231n notes (an
+update of about a thousandth of the weights), IEEE 754 (an update below the spacing of the weights is lost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod, sqrt
+from statistics import median
+
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning import untrained
+from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
+from graphdebug.diagnosis.numbers.verdicts import optimizer_line
+from graphdebug.model.event import Gradient, Node, Operand, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["EXPLODED", "LEAST_STEPS", "TOO_LARGE", "VANISHED", "GradientWatch"]
+
+EXPLODED = 1e3
+"""Growth of the norm of all gradients over the run, from the median of the first steps."""
+VANISHED = 1e-5
+"""Mean size of a gradient element in the first layer, relative to the last layer's."""
+TOO_LARGE = 1.0
+"""Size of an update relative to the weights it changes; healthy is about 1e-3."""
+_LOST = {"float16": 2.0**-12, "bfloat16": 2.0**-9, "float32": 2.0**-25, "float64": 2.0**-54}
+"""Half the spacing of numbers relative to their size: a smaller update changes nothing."""
+_KEPT = 32
+
+
+class GradientWatch:
+    """Collects the gradients and updates of each parameter; the sizes need the level ``stats``."""
+
+    families = ("elementwise", "assign", "copy")
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._tracks: dict[str, Track] = {}
+        self._nameless: list[Gradient] = []
+        self._norms: list[float] = []
+        self._squares = 0.0
+        self._steps = 0
+        self._sizes: dict[str, float] = {}
+        """L2 norms of variables as they were last read or written whole."""
+        self._dead: dict[Site, tuple[Node, int]] = {}
+
+    def gradient(self, gradient: Gradient) -> None:
+        """Look at one parameter's gradient."""
+        if not gradient.name:
+            if not self._nameless or self._nameless[-1].step != gradient.step:
+                self._nameless = [*self._nameless[-LEAST_STEPS:], gradient]
+            return
+        fact = gradient.fact
+        track = self._tracks.get(gradient.name)
+        if track is None:
+            shape = fact.shape or ()
+            track = Track(prod(size or 1 for size in shape), len(shape), fact.dtype, gradient)
+            self._tracks[gradient.name] = track
+        track.steps += 1
+        if fact.stats is not None and fact.stats.l2 is not None and fact.finite is not False:
+            norm = float(fact.stats.l2)
+            track.norms.append(norm)
+            del track.norms[2:-_KEPT]
+            self._squares += norm * norm
+
+    def see(self, node: Node) -> None:
+        """Look at one node: an update or a read of a parameter, or a unit that may be dead."""
+        if node.family in ("assign", "copy"):
+            self._variable(node)
+            return
+        stats = node.outputs[0].stats if node.outputs else None
+        if stats is None:
+            return
+        if node.phase == "optimizer" and node.mutates and node.mutates[0] < len(node.inputs):
+            track = self._tracks.get(node.inputs[node.mutates[0]].name)
+            if track is not None and stats.l2 is not None:
+                track.weights.append(float(stats.l2))
+                del track.weights[:-_KEPT]
+        elif node.function == "relu" and node.site is not None and len(self._dead) < 10_000:
+            _, dead = self._dead.get(node.site, (node, 0))
+            whole = stats.zero >= prod(size or 1 for size in node.outputs[0].shape or ())
+            self._dead[node.site] = node, dead + 1 if whole else 0
+
+    def _variable(self, node: Node) -> None:
+        """Look at a read of a variable, or at an op that writes one."""
+        operand = node.inputs[0] if node.inputs else None
+        if operand is None or operand.origin not in ("variable", "parameter"):
+            return
+        size = self._norm(node.inputs[-1]) if node.mutates == (0,) else None
+        if node.family == "copy" or node.function == "assign":
+            read = node.outputs[0].stats if node.outputs else None
+            size = (
+                size if node.mutates else float(read.l2) if read is not None and read.l2 is not None else None
+            )
+            if size is not None:
+                self._sizes[operand.name] = size
+                self._weigh(operand.name, size)
+            return
+        track, weight = self._tracks.get(operand.name), self._sizes.get(operand.name)
+        if track is None:
+            return
+        rate = next((one for one in node.inputs if one.role == "learning_rate"), None)
+        if rate is not None:
+            track.rate, track.rule = rate, node.function
+        elif size is not None and weight and node.function in ("assign_sub", "assign_add"):
+            track.updates.append(size / weight)
+            del track.updates[:-_KEPT]
+            self._sizes[operand.name] = weight + size  # at most, until it is read
+
+    def _weigh(self, name: str, size: float) -> None:
+        track = self._tracks.get(name)
+        if track is not None:
+            track.weights.append(size)
+            del track.weights[:-_KEPT]
+
+    def _norm(self, operand: Operand) -> float | None:
+        made = self._evidence.provenance.node(operand.producer)
+        fact = made.outputs[operand.output] if made is not None and operand.output < len(made.outputs) else None
+        stats = operand.fact.stats or (fact.stats if fact is not None else None)
+        return float(stats.l2) if stats is not None and stats.l2 is not None else None
+
+    def end_step(self) -> None:
+        """Close the sums of a step."""
+        if self._squares > 0:
+            self._norms.append(sqrt(self._squares))
+            del self._norms[4:-_KEPT]
+        self._steps += self._squares > 0
+        self._squares = 0.0
+
+    def findings(self) -> Sequence[Finding]:
+        """Return what the steps show, missing gradients first."""
+        ways = (self._exploding, self._dead_units, self._vanishing, self._too_large, self._lost)
+        found = [one for way in ways if (one := way()) is not None]
+        return [*untrained.findings(self._evidence, self._tracks, self._nameless), *found]
+
+    def _exploding(self) -> Finding | None:
+        if len(self._norms) < 2 * LEAST_STEPS:
+            return None
+        before, last = median(self._norms[:LEAST_STEPS]), median(self._norms[-2:])
+        line = self._optimizer()
+        if before <= 0 or last < EXPLODED * before or line is None:
+            return None
+        worst = max(
+            self._tracks, key=lambda name: self._tracks[name].norms[-1] if self._tracks[name].norms else 0.0
+        )
+        return self._evidence.finding(
+            "exploding_gradient", what=f"gradients grew {last / before:.2g}-fold over {self._steps} steps",
+            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.65,
+            when="nothing failed",
+            body=[f"  norm of all gradients: {before:.3g} in the first steps, {last:.3g} in the last",
+                  f"  the largest is that of {worst}: {self._tracks[worst].norms[-1]:.3g}"],
+            tries=["a smaller learning rate", "clip the norm of the gradients"],
+            evidence=(self._tracks[worst].first.seq,),
+        )  # fmt: skip
+
+    def _vanishing(self) -> Finding | None:
+        layers = [(name, t) for name, t in self._tracks.items() if t.rank >= 2 and len(t.norms) >= LEAST_STEPS]
+        if len(layers) < 3:
+            return None
+        order = {one.name: i for i, one in enumerate(self._evidence.provenance.declarations())}
+        layers.sort(key=lambda pair: order.get(pair[0].rpartition(".")[0], 10**9))
+        (first, early), (last, late) = layers[0], layers[-1]
+        if late.size <= 0 or early.size > VANISHED * late.size:
+            return None
+        candidates = [*self._declared(first), *self._declared(last)]
+        return self._evidence.finding(
+            "vanishing_gradient", what=f"the gradient vanishes on its way to {first}", candidates=candidates,
+            confidence=0.6, when="nothing failed",
+            body=[f"  size of a gradient's element: {late.size:.2g} in {last}, {early.size:.2g} in {first}"],
+            tries=["ReLU-like activations for sigmoid and tanh", "normalisation or residual connections",
+                   "an initialisation scaled to the width"], evidence=(early.first.seq, late.first.seq),
+        )  # fmt: skip
+
+    def _dead_units(self) -> Finding | None:
+        dead = [(site, node) for site, (node, times) in self._dead.items() if times >= LEAST_STEPS]
+        if not dead:
+            return None
+        site, node = dead[0]
+        before = self._evidence.provenance.node(node.inputs[0].producer) if node.inputs else None
+        declared = self._declared(f"{before.module}.weight") if before is not None and before.module else []
+        line = self._optimizer()
+        return self._evidence.finding(
+            "dead_units", what=f"every output of this {node.function} is 0, step after step",
+            candidates=[Candidate(site, "expression", f"the {node.function}"), *declared,
+                        *([Candidate(line, "step", "the step size")] if line else [])],
+            confidence=0.7, when=f"to step {node.step}; nothing failed",
+            body=["  no gradient passes it: nothing before it learns any more"],
+            tries=["a smaller learning rate", "leaky ReLU", "look at the bias and scale of the layer before"],
+            evidence=(node.seq,),
+        )  # fmt: skip
+
+    def _too_large(self) -> Finding | None:
+        ratios = {name: ratio for name, ratio in self._ratios().items() if ratio >= TOO_LARGE}
+        line = self._optimizer()
+        if not ratios or line is None or len(ratios) * 2 < len(self._ratios()):
+            return None
+        worst = max(ratios, key=lambda name: ratios[name])
+        return self._evidence.finding(
+            "update_too_large", what="each update is as large as the weights it changes",
+            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.6,
+            when="nothing failed", body=[f"  {worst}: update / weights = {ratios[worst]:.2g}, not about 1e-3"],
+            tries=["a smaller learning rate"], evidence=(self._tracks[worst].first.seq,),
+        )  # fmt: skip
+
+    def _lost(self) -> Finding | None:
+        ratios = self._ratios()
+        lost = {n: r for n, r in ratios.items() if 0 < r < _LOST.get(self._tracks[n].dtype, 0.0)}
+        line = self._optimizer()
+        if not lost or line is None or len(lost) * 2 < len(ratios):
+            return None
+        worst = min(lost, key=lambda name: lost[name])
+        dtype = self._tracks[worst].dtype
+        return self._evidence.finding(
+            "update_too_small", what=f"updates are below the spacing of {dtype}: the weights do not change",
+            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.6,
+            when="nothing failed",
+            body=[f"  {worst}: update / weights = {lost[worst]:.2g}; below {_LOST[dtype]:.2g} it is lost"],
+            tries=["a larger learning rate", "weights in float32"], evidence=(self._tracks[worst].first.seq,),
+        )  # fmt: skip
+
+    def _ratios(self) -> dict[str, float]:
+        """Return update / weight by parameter, for matrices: as seen, or where the optimizer's rule is known.
+
+        Plain gradient descent moves by lr * gradient; Adam and its kin by about lr an element (Kingma and
+        Ba 2015, section 2.1).
+        """
+        tracks = {
+            name: one for name, one in self._tracks.items() if one.rank > 1 and len(one.norms) >= LEAST_STEPS
+        }
+        made = {name: median(one.updates) for name, one in tracks.items() if len(one.updates) >= LEAST_STEPS}
+        rules = [
+            (name, one.type, one.attributes.get("lr"))
+            for one in optimizers(self._evidence)
+            for name in one.attributes.get("parameters", ())
+        ]
+        rules += [(name, one.rule, self._rate(one)) for name, one in tracks.items() if one.rule]
+        for name, rule, rate in rules:
+            track = tracks.get(name)
+            if track is None or not track.weights or not isinstance(rate, int | float):
+                continue
+            if rule.lower() == "sgd":
+                pairs = zip(track.norms[::-1], track.weights[::-1], strict=False)
+                made[name] = rate * median(norm / max(weight, 1e-300) for norm, weight in pairs)
+            elif "adam" in rule.lower() and max(track.norms) > 0:
+                made[name] = rate * sqrt(track.elements) / max(median(track.weights), 1e-300)
+        return made
+
+    def _rate(self, track: Track) -> float | None:
+        """Return the learning rate that an op was given, if it is a constant that was looked at."""
+        if track.rate is None or not self._evidence.steps:
+            return None
+        nodes = self._evidence.run.step(self._evidence.steps[-1]).nodes
+        made = next((one for one in nodes if one.name == track.rate.name and one.outputs), None)
+        stats = made.outputs[0].stats if made is not None else None
+        return float(stats.mean) if stats is not None and stats.mean is not None else None
+
+    def _optimizer(self) -> Site | None:
+        steps = self._evidence.steps
+        return optimizer_line(self._evidence, steps[-1]) if steps else None
+
+    def _declared(self, name: str) -> list[Candidate]:
+        return declared_by(self._evidence, name)

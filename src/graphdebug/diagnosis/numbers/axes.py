@@ -1,0 +1,233 @@
+"""Axes: a softmax or argmax over one column or over the batch, and an activation applied twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import compiled_with, made_by, told_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.numbers.softmaxes import softmax_of
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Node, Operand, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["AxisWatch"]
+
+_A_LINE = 3
+"""Nodes of one function that are judged of one line: the argmax of prediction and target stand together."""
+
+_ARITHMETIC = 8
+"""Divisions and differences of one line that are looked at for a softmax spelled out."""
+
+
+class AxisWatch:
+    """Looks at softmax, argmax and losses on what a layer gave."""
+
+    families = ("softmax", "reduce", "loss", "elementwise")
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._judged: dict[tuple[Site | None, str], int] = {}
+        self._found: list[Finding] = []
+
+    def see(self, node: Node) -> None:
+        """Look at one node, a few times for each line and function; at arithmetic more often."""
+        arithmetic = node.family == "elementwise"
+        if node.phase != "forward" or not node.inputs or (arithmetic and node.function not in ("div", "sub")):
+            return
+        key = (node.site, node.function)
+        times = self._judged.get(key, 0)
+        if times >= (_ARITHMETIC if arithmetic else _A_LINE) or len(self._judged) > 10_000:
+            return
+        self._judged[key] = times + 1
+        softmax = softmax_of(self._evidence.provenance, node)
+        if softmax is not None:
+            self._axis(node, softmax.operand, softmax.axis, "softmax")
+        elif node.function == "argmax":
+            axis = node.attributes.get("axis")
+            axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+            self._axis(node, node.inputs[0], axis, "argmax")
+        if softmax is not None and softmax.logarithm:
+            self._twice(node, softmax.operand, "log_softmax")
+        elif node.function in ("cross_entropy", "sparse_cross_entropy", "bce_with_logits"):
+            logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
+            self._twice(node, logits, node.function)
+            self._halved(node, logits)
+        elif node.function == "nll_loss":
+            self._unlogged(node, node.inputs[0])
+
+    def findings(self) -> Sequence[Finding]:
+        """What was found."""
+        return self._found
+
+    def _axis(self, node: Node, operand: Operand, axis: object, function: str) -> None:
+        if not isinstance(axis, int):
+            return
+        operand, axis = self._untransposed(node, operand, axis)
+        shape = operand.fact.shape
+        if shape is None or len(shape) != 2 or (shape[0] or 0) < 2:
+            return
+        layer = self._layer(operand)
+        if layer is None:
+            return
+        size, over = shape[axis % 2], axis % 2
+        if size == 1:
+            body = f"{shape_words(shape)}: over one column it is always {0 if function == 'argmax' else 1}"
+            tries = ["give the layer one output a class", "use a sigmoid and a threshold for one output"]
+            self._report(node, layer, f"{function} over a single column", body, tries, 0.85)
+        elif over == 0 and (shape[1] or 0) > 1 and self._is_batch(operand, shape[0]):
+            body = f"{shape_words(shape)}: axis 0 is the batch, so the samples share one sum of 1"
+            tries = ["take it over axis 1 (the classes)"]
+            self._report(node, layer, f"{function} over the batch", body, tries, 0.65)
+
+    def _untransposed(self, node: Node, operand: Operand, axis: int) -> tuple[Operand, int]:
+        """Return what the line was given and the axis meant: over any axis but the last, some frameworks
+        transpose a matrix first.
+        """
+        before = self._evidence.provenance.node(operand.producer)
+        if before is None or before.family != "permute" or before.site != node.site or not before.inputs:
+            return operand, axis
+        given, turned = before.inputs[0].fact.shape or (), operand.fact.shape or ()
+        if len(given) != 2 or given[0] == given[1] or given[::-1] != turned:
+            return operand, axis
+        return before.inputs[0], 1 - axis % 2
+
+    def _twice(self, node: Node, operand: Operand, function: str) -> None:
+        operand = self._evidence.provenance.unchanged(operand)
+        before = self._evidence.provenance.node(operand.producer)
+        known = softmax_of(self._evidence.provenance, before) if before is not None else None
+        softmax = known is not None and not known.logarithm
+        activation = "softmax" if softmax else before.function if before is not None else ""
+        twice = activation == ("sigmoid" if function == "bce_with_logits" else "softmax")
+        if before is None or not twice or before.site is None or not before.outputs:
+            return
+        if len(before.outputs[0].shape or ()) != 2 and function == "log_softmax":
+            return
+        candidates = [
+            *told_by(self._evidence, before, f"the {activation}"),
+            *compiled_with(self._evidence, node.site),
+            *made_by(node, f"the {function}"),
+        ]
+        self._keep(
+            self._evidence.finding(
+                "double_activation",
+                what=f"{function} of what already went through {activation}",
+                candidates=candidates,
+                failed=node.site,
+                confidence=0.75,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=[
+                    f"  {function} takes logits: it applies {activation} itself",
+                    "  twice, it flattens the scores: the loss can't get near 0 and learns slowly",
+                ],
+                tries=[f"leave out the {activation}, or take the loss that expects probabilities"],
+                operands=(operand,),
+                evidence=(node.seq, before.seq),
+            )
+        )
+
+    def _unlogged(self, node: Node, operand: Operand) -> None:
+        """A loss on log-probabilities was given probabilities, or scores, by which it was negative."""
+        provenance = self._evidence.provenance
+        before = provenance.node(provenance.unchanged(operand).producer)
+        if before is None or before.site is None:
+            return
+        known = softmax_of(provenance, before)
+        squashed = before.function == "sigmoid" or (known is not None and not known.logarithm)
+        stats = node.outputs[0].stats if node.outputs else None
+        lowest = float(stats.min) if stats is not None and stats.min is not None else 0.0
+        scores = before.family in ("linear", "matmul", "conv") and lowest < 0
+        if not squashed and not scores:
+            return
+        word = "softmax" if known is not None else before.function
+        gave = f"{word} gave probabilities" if squashed else f"{word} gave scores"
+        lines = [*told_by(self._evidence, before, f"the {word}"), *made_by(node, f"the {node.function}")]
+        sign = [f"  it is {lowest:.3g}: no log-probabilities make it negative"] if lowest < 0 else []
+        self._keep(
+            self._evidence.finding(
+                "not_probabilities",
+                what=f"{node.function} takes log-probabilities; {gave}",
+                candidates=lines if squashed else lines[::-1],
+                failed=node.site,
+                confidence=0.75,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=["  it takes no logarithm itself: it only picks the score of each target, negated", *sign],
+                tries=["give it log_softmax" + (f" in place of {word}" if squashed else " of them"),
+                       "take cross_entropy of the scores before it" if squashed else "take cross_entropy"],
+                operands=(operand,),
+                evidence=(node.seq, before.seq),
+            )
+        )  # fmt: skip
+
+    def _halved(self, node: Node, operand: Operand) -> None:
+        """A loss on logits was given what went through a ReLU: no score can be negative."""
+        before = self._evidence.provenance.node(self._evidence.provenance.unchanged(operand).producer)
+        shape = operand.fact.shape or ()
+        if before is None or before.function != "relu" or before.site is None or len(shape) != 2:
+            return
+        if shape[-1] == 1 or not before.inputs or self._layer(before.inputs[0]) is None:
+            return
+        callers = [Candidate(one, "caller", "the call of it") for one in before.callers[:1]]
+        lines = [*told_by(self._evidence, before, "the relu"), *callers]
+        self._keep(
+            self._evidence.finding(
+                "double_activation",
+                what=f"the logits of {node.function} went through a relu",
+                candidates=[*lines, *made_by(node, f"the {node.function}")],
+                failed=node.site,
+                confidence=0.65,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=[
+                    f"  {node.function} takes logits of both signs; the relu makes every negative one 0",
+                    "  where the scores of all classes are 0, no gradient passes and nothing is learnt",
+                ],
+                tries=["leave the relu out of the last layer"],
+                operands=(operand,),
+                evidence=(node.seq, before.seq),
+            )
+        )
+
+    def _keep(self, finding: Finding) -> None:
+        """Keep one finding of a kind for each line."""
+        if all((one.kind, one.site) != (finding.kind, finding.site) for one in self._found):
+            self._found.append(finding)
+
+    def _layer(self, operand: Operand) -> Node | None:
+        """Return the layer with weights that gave `operand`, at most a bias and an activation before."""
+        provenance = self._evidence.provenance
+        _, links = provenance.way(operand)
+        for node, _ in reversed(links[-3:]):
+            if node.family in ("linear", "matmul") and any(
+                provenance.stored(o) is not None for o in node.inputs
+            ):
+                return node
+            if node.family not in ("elementwise", "softmax"):
+                return None
+        return None
+
+    def _is_batch(self, operand: Operand, rows: int | None) -> bool:
+        root, links = self._evidence.provenance.way(operand)
+        whole = all(n.outputs and n.outputs[0].shape and n.outputs[0].shape[0] == rows for n, _ in links)
+        return bool(root.fact.shape) and root.fact.shape is not None and root.fact.shape[0] == rows and whole
+
+    def _report(
+        self, node: Node, layer: Node, what: str, body: str, tries: Sequence[str], confidence: float
+    ) -> None:
+        self._judged[node.site, node.function] = _ARITHMETIC
+        candidates = told_by(self._evidence, node, f"the {what.partition(' ')[0]}")
+        declared = self._evidence.provenance.declared(layer.module) if layer.module else None
+        if declared is not None and declared.site is not None:
+            candidates.append(Candidate(declared.site, "declaration", f"declares {layer.module}", layer.module))
+        self._keep(
+            self._evidence.finding(
+                "wrong_axis",
+                what=what,
+                candidates=candidates,
+                confidence=confidence,
+                when=f"{node.phase}, step {node.step}; nothing failed",
+                body=[f"  {body}"],
+                tries=tries,
+                operands=node.inputs[:1],
+                evidence=(node.seq,),
+            )
+        )

@@ -1,0 +1,365 @@
+"""Numbers: the finding for a value that left the finite numbers, and for a loss that runs away."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from graphdebug.diagnosis.account import made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.numbers.causes import (
+    OVERFLOWING,
+    came_out,
+    derivative,
+    only_grows,
+    reason,
+    risk,
+    ways_out,
+)
+from graphdebug.diagnosis.numbers.losses import LossWatch
+from graphdebug.diagnosis.numbers.nonfinite import Birth
+from graphdebug.diagnosis.words import node_name, place, shape_words
+from graphdebug.model.event import Failure, Node, Operand, Site, TensorFact
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["born", "compile_line", "optimizer_line", "runaway"]
+
+
+_SCALED = "the gradients of the scaled loss do not fit"
+_SKIPPING = ("let the scaler make the step and update itself: it skips steps that overflow",
+             "scale less to begin with")  # fmt: skip
+_HANDLES = frozenset({"resource", "variant", "string"})
+"""What stands for data that are still to be made: an iterator, a dataset, the name of a file."""
+_CARRYING = frozenset({"copy", "matmul", "linear", "conv", "reshape", "permute"})
+"""Families that make NaN of finite numbers of no common size: where they give it, it has come in."""
+_CHAIN = 20
+"""Nodes not looked at that are followed up to weights."""
+_IN_DATA = ["look for NaN in the data (missing values, a division in the preprocessing)"]
+_OWN_EPS = ("give the optimizer an eps above 0: gradients that are always 0 make its divisor 0",)
+_FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
+"""The call that trains a compiled model; the first group is the model."""
+_STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(")
+"""The call that makes an optimizer step, in the words of all frameworks; the first group is the optimizer."""
+
+
+def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure | None = None) -> Finding:
+    """Return the finding for a birth that did harm."""
+    update = _update(evidence, birth.node)
+    if update is not None:
+        birth = replace(birth, node=update, data=None, harms=birth.harms | {"weights"})
+    node = _unseen(evidence, birth.node) if birth.data is None else birth.node
+    forward = evidence.provenance.node(node.forward) if node.phase == "backward" else None
+    if birth.data is not None:
+        return _in_data(evidence, birth, birth.data, failure)
+    line = optimizer_line(evidence, node.step) if forward is None and node.phase != "backward" else None
+    if line is not None and _diverged(node, losses):
+        return _divergence(evidence, birth, node, line, losses, failure)
+    return _at(evidence, birth, node, forward, line, failure)
+
+
+def _at(
+    evidence: Evidence, birth: Birth, node: Node, forward: Node | None, line: Site | None,
+    failure: Failure | None,
+) -> Finding:  # fmt: skip
+    source = forward or node
+    candidates = made_by(source, f"the {source.function}")
+    within = line is not None and node.phase == "optimizer" and _steps(evidence, node)
+    if within and line is not None:
+        candidates = [Candidate(line, "declaration", "makes the optimizer"), *candidates]
+    for operand in source.inputs:
+        before = evidence.provenance.node(operand.producer)
+        if before is not None and before.family in ("softmax", "elementwise", "where", "reduce", "norm"):
+            candidates += made_by(before, f"the {before.function} before it")
+    if birth.became_nan is not None:
+        candidates += made_by(birth.became_nan, f"became NaN in {birth.became_nan.function}")
+    scaled = False
+    if node.run_site is not None and node.phase == "backward":
+        scaled = _scaled_at(evidence, node)
+        caller = Candidate(node.run_site, "caller", "scales the loss" if scaled else "the call of backward")
+        candidates = [caller, *candidates] if scaled else [*candidates, caller]
+    if line is not None and node.step > 0 and not within:
+        candidates.append(Candidate(line, "step", "the step size"))
+    bad = next((fact for fact in node.outputs if fact.finite is False), None)
+    gave = came_out(bad) if bad is not None else "values that are not finite"
+    body = [f"  {name}" for name in _inputs(evidence, source)]
+    function = source.function.removesuffix("_backward")
+    pipeline = bool(source.inputs) and {one.fact.dtype for one in source.inputs} <= _HANDLES
+    in_backward = node.phase == "backward" and (forward is not None or function != source.function)
+    if in_backward:
+        cause = f"float16 ends at 65504: {_SCALED}" if scaled else derivative(function)
+        body += [f"  its gradient: {gave}, of finite gradients and values", f"  {cause}"]
+    elif pipeline:
+        body = [f"  the data hold {gave}: {source.function} gave it from the input pipeline"]
+    else:
+        meant = any(one.fact.finite is False for one in source.inputs)  # an infinity that stands for a mask
+        body.append(
+            f"  {source.function} gave {gave}, of {'infinities that are meant' if meant else 'finite inputs'}"
+        )
+        body.append("  " + (reason(source) or _combined(birth, source)))
+    if within:
+        body.append("  it is in the step of the optimizer itself")
+    body += _story(birth)
+    what = f"{'gradient of ' if in_backward else ''}{function} is not finite"
+    what = "the data are not finite as the pipeline gives them" if pipeline else what
+    tries = _SKIPPING if scaled else _OWN_EPS if within else _IN_DATA if pipeline else _tries(birth, source)
+    return evidence.finding(
+        "nonfinite", what=what, candidates=candidates, confidence=0.9 if risk(source) == 2 else 0.7,
+        failed=failure.site if failure is not None else node.site if within else None,
+        when=f"{node.phase}, step {node.step}", body=[text for text in body if text.strip()],
+        tries=tries, operands=source.inputs,
+        evidence=(node.seq, *([forward.seq] if forward is not None else [])),
+    )  # fmt: skip
+
+
+def _scaled_at(evidence: Evidence, node: Node) -> bool:
+    """Whether a half-precision gradient overflowed that began with a loss multiplied where backward ran."""
+    if node.function not in ("cast", *OVERFLOWING) and not node.function.endswith("_backward"):
+        return False
+    if node.outputs[0].dtype != "float16" or node.run_site is None:
+        return False
+    return any(
+        one.function == "mul" and one.phase == "forward" and one.outputs[0].shape == ()
+        and one.site is not None and (one.site.file, one.site.line) == (node.run_site.file, node.run_site.line)
+        for one in evidence.run.step(node.step).nodes
+        if one.outputs
+    )  # fmt: skip
+
+
+def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure | None) -> Finding:
+    """The value was not finite before any recorded node had touched it."""
+    node = birth.node
+    frames = [*reversed(node.callers), node.site] if node.site is not None else [*reversed(node.callers)]
+    provenance = evidence.provenance
+    if data.name or data.expression or data.producer is not None:
+        site = provenance.root_site(data, frames)
+    else:
+        site = provenance.arguments.made_at(data, frames, node.function) or node.site
+    if data.origin == "feed" and node.run_site is not None:
+        site = node.run_site
+    what = f"{data.origin} {data.name}".strip()
+    candidates = [Candidate(site, "input", f"the {what}", data.name)] if site is not None else []
+    body = [f"  {what} {shape_words(data.fact.shape)}: {came_out(data.fact)} before any op took it"]
+    tries = _IN_DATA
+    if provenance.stored(data) is not None:
+        tries = ["record from the start: the step that made the weights non-finite was not recorded"]
+    return evidence.finding(
+        "nonfinite", what=f"{what} is not finite to begin with", candidates=[*candidates, *made_by(node)],
+        confidence=0.8, failed=failure.site if failure is not None else None,
+        when=f"{node.phase}, step {node.step}", body=[*body, *_story(birth)], tries=tries,
+        operands=(data,), evidence=(node.seq,),
+    )  # fmt: skip
+
+
+def _divergence(
+    evidence: Evidence, birth: Birth, node: Node, line: Site, losses: LossWatch, failure: Failure | None
+) -> Finding:
+    fact = node.outputs[0]
+    went = "overflowed" if only_grows(node) or node.function in ("pow", "exp") else "was not finite"
+    body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
+    return evidence.finding(
+        "divergence", what=f"training diverged until {node.function} {went}",
+        candidates=[Candidate(line, "step", "the step size"), *made_by(node, "what overflowed")],
+        confidence=0.75, failed=failure.site if failure is not None else node.site,
+        when=f"step {node.step}", body=[text for text in body if text.strip()] + _story(birth),
+        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1", "clip gradients"],
+        operands=node.inputs, evidence=(node.seq,),
+    )  # fmt: skip
+
+
+def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
+    """Return the finding for a loss that grew a thousandfold without ever leaving the finite numbers."""
+    found = losses.runaway()
+    if found is None:
+        return _stuck(evidence, losses)
+    line = optimizer_line(evidence, found[1][-1][0])
+    if line is None:
+        return None
+    site, series = found
+    return evidence.finding(
+        "divergence", what=f"the loss grew from {series[0][1]:.3g} to {series[-1][1]:.3g}",
+        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
+        body=[f"  {losses.story()}"], tries=["a smaller learning rate (a tenth)", "scale inputs and targets"],
+    )  # fmt: skip
+
+
+def _stuck(evidence: Evidence, losses: LossWatch) -> Finding | None:
+    """Return the finding for a first step so large that the network gave one and the same ever after."""
+    found = losses.stuck()
+    line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
+    if found is None or line is None:
+        return None
+    site, series = found
+    most = max(abs(value) for _, value in series)
+    return evidence.finding(
+        "divergence", what=f"the loss leapt from {series[0][1]:.3g} to {most:.3g} and then never changed",
+        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        confidence=0.7, failed=site, when=f"to step {series[-1][0]}; nothing failed",
+        body=[f"  it is {series[-1][1]:.6g} in each of the last steps: the units that learn are dead"],
+        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1",
+               "record with the level stats to see the dead units"],
+    )  # fmt: skip
+
+
+def optimizer_line(evidence: Evidence, step: int) -> Site | None:
+    """Return the line that made the optimizer: its assignment in the source, else where it steps."""
+    for node in evidence.last_of_phase("optimizer", step):
+        if node.site is None:
+            continue
+        called = _STEPPING.search(evidence.source.line(node.site))
+        compiled = compile_line(evidence, node.site)
+        if compiled is not None:
+            return compiled
+        if called is None:
+            return node.site
+        made = evidence.source.assignment(called[1], node.site)
+        frames = [*reversed(node.callers), node.site]
+        passed = called[1].isidentifier() and made is None
+        born = evidence.provenance.arguments.born(ast.Name(called[1]), frames) if passed else None
+        return made or born or node.site
+    return None
+
+
+def compile_line(evidence: Evidence, site: Site | None) -> Site | None:
+    """Return the line that compiled the model which the line at `site` fits, with its loss and optimizer."""
+    fitting = _FITTING.search(evidence.source.line(site)) if site is not None else None
+    if fitting is None or site is None:
+        return None
+    return evidence.source.method_call(fitting[1], "compile", site)
+
+
+def _diverged(node: Node, losses: LossWatch) -> bool:
+    """Whether values grew until an op that only overflows overflowed, over steps."""
+    overflow = node.function in OVERFLOWING and not reason(node).endswith("is NaN")
+    exponent = node.attributes.get("exponent")
+    if node.function == "pow":  # squares of what has grown
+        infinite = came_out(node.outputs[0]).startswith("inf")
+        overflow = only_grows(node) or (infinite and (not isinstance(exponent, int | float) or exponent > 1))
+    return node.step >= 1 and (losses.growing() or (overflow and node.step >= 2))
+
+
+def _unseen(evidence: Evidence, node: Node) -> Node:
+    """Return the node that was likelier the birth, where inputs of `node` were not looked at.
+
+    Static graphs leave fused and inferred nodes unlooked at: among those between `node` and what is known
+    to be finite, the riskiest, nearest one.
+    """
+    best, waiting, seen = node, [node], {node.seq}
+    while waiting and len(seen) < 200:
+        current = waiting.pop(0)
+        for operand in current.inputs:
+            before = evidence.provenance.node(operand.producer)
+            if before is None or before.seq in seen or before.seq > current.seq or operand.fact.finite is True:
+                continue
+            seen.add(before.seq)
+            fact = before.outputs[operand.output] if operand.output < len(before.outputs) else None
+            if fact is None or fact.finite is not None or "float" not in fact.dtype:
+                continue
+            waiting.append(before)
+            if risk(before) > risk(best):
+                best = before
+    return best
+
+
+def _update(evidence: Evidence, node: Node) -> Node | None:
+    """Return the node that wrote the weights which `node` only takes, and which are not finite since.
+
+    Where weights were not looked at, they are suspected of a NaN if nothing else there can make one.
+    """
+    weights = _taken_weights(evidence, node)
+    if weights is None:
+        return None
+    for before in evidence.before(node.seq, node.step):
+        if any(i < len(before.inputs) and before.inputs[i].name in weights for i in before.mutates):
+            return before if node.family == "copy" or before.step < node.step else None
+    return None
+
+
+def _taken_weights(evidence: Evidence, node: Node) -> set[str] | None:
+    """Return the names of the weights that a NaN of `node` can have come from, None if from something else."""
+    weights: set[str] = set()
+    waiting, seen = [node], {node.seq}
+    while waiting:
+        current = waiting.pop()
+        if current.family not in _CARRYING and current.function not in ("add", "bias_add"):
+            return None
+        for one in current.inputs:
+            if one.origin in ("variable", "parameter") and one.fact.finite is not True:
+                weights.add(one.name)
+            elif one.origin == "node" and one.fact.finite is None:
+                before = evidence.provenance.node(one.producer)
+                if before is None or len(seen) > _CHAIN:
+                    return None
+                waiting += [before] if before.seq not in seen else []
+                seen.add(before.seq)
+    weights -= {""}
+    if node.family == "copy":
+        return weights if len(weights) == 1 else None
+    return weights if weights and any(_is_nan(fact) for fact in node.outputs) else None
+
+
+def _is_nan(fact: TensorFact) -> bool:
+    return fact.finite is False and fact.stats is not None and fact.stats.nan > 0
+
+
+def _steps(evidence: Evidence, node: Node) -> bool:
+    """Whether the user's line of a node only asks an optimizer for its step."""
+    line = evidence.source.line(node.site)
+    return ".minimize(" in line or _STEPPING.search(line) is not None or _FITTING.search(line) is not None
+
+
+def _inputs(evidence: Evidence, node: Node) -> list[str]:
+    lines = []
+    for one in node.inputs[:3]:
+        word = one.expression or (one.role if len(node.inputs) > 1 else "") or "input"
+        stats = one.fact.stats
+        spread = ""
+        if stats is not None and stats.min is not None and stats.max is not None:
+            spread = f" in [{float(stats.min):.4g}, {float(stats.max):.4g}]" + " and -inf" * (stats.neg_inf > 0)
+        words = f"{word}  {shape_words(one.fact.shape)}{spread}"
+        lines.append(f"{words} <- {evidence.provenance.origin_words(one)}")
+    return lines
+
+
+def _combined(birth: Birth, node: Node) -> str:
+    if birth.meant or birth.data is not None:
+        return ""
+    words = {
+        "mul": "0 * inf is NaN",
+        "sub": "inf - inf is NaN",
+        "add": "inf - inf is NaN",
+        "div": "inf/inf is NaN",
+    }
+    return words.get(node.function, "")
+
+
+def _story(birth: Birth) -> list[str]:
+    """Return what became of the value: where it turned NaN, what hid it, what it reached."""
+    lines = []
+    if birth.became_nan is not None:
+        lines.append(f"  it became NaN in {node_name(birth.became_nan)}, {place(birth.became_nan.site)}")
+    hidden = birth.hidden_by is not None and birth.hidden_by.phase == "forward"
+    if hidden and birth.hidden_by is not None and birth.node.phase == "forward" and "gradient" in birth.harms:
+        hider = birth.hidden_by
+        lines.append(f"  {hider.function}, {place(hider.site)}, hid it in forward; in backward 0 * inf is NaN")
+    if "value" in birth.harms and birth.hidden_by is not None:
+        lines.append(f"  {birth.hidden_by.function}, {place(birth.hidden_by.site)}, divided by it and got 0")
+    reached = [word for word in ("loss", "gradient", "weights") if word in birth.harms]
+    if reached:
+        lines.append(f"  it reached the {', the '.join(reached)}")
+    return lines
+
+
+def _tries(birth: Birth, source: Node) -> Sequence[str]:
+    function = source.function.removesuffix("_backward")
+    tries = ways_out(function)
+    if not tries and only_grows(source):
+        narrow = any(fact.dtype == "float16" for fact in source.outputs)
+        tries = ["compute it in float32 or bfloat16" if narrow else "a smaller step size or initialisation",
+                 "scale its input down"]  # fmt: skip
+    hider = birth.hidden_by
+    if hider is not None and hider.family == "where" and hider.phase == "forward":
+        tries.insert(0, f"mask the input of {function}, not its output: where(ok, x, 1) before it")
+    return tries

@@ -1,0 +1,1 @@
+"""Refused: what a framework would not run, and the line that asked for it."""

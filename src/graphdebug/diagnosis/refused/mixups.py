@@ -1,0 +1,169 @@
+"""Mix-ups of dtype and device: the operand that is the odd one out, and the line that made it so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_on
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.words import label, shape_words
+from graphdebug.model.event import Failure, Operand, Shape, TensorFact
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["explain_device", "explain_dtype"]
+
+
+def explain_dtype(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for operands of dtypes that do not go together."""
+    return _mixup(evidence, failure, "dtype", lambda fact: fact.dtype)
+
+
+def explain_device(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for operands on different devices."""
+    return _mixup(evidence, failure, "device", lambda fact: fact.device)
+
+
+def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[TensorFact], str]) -> Finding:
+    if not failure.operands and failure.detail.get("found") == "object":
+        return _objects(evidence, failure)
+    odd = _odd_one(evidence, failure, read)
+    candidates = _turned(evidence, failure, odd, read) if odd is not None else []
+    labels = odd is not None and failure.family == "loss" and _is_target(failure, odd)
+    body = [
+        f"  {(one.expression or one.role or one.name or 'operand')[:24]:<10} {shape_words(one.fact.shape)} "
+        f"{read(one.fact)} <- {evidence.provenance.origin_words(one)}"
+        for one in failure.operands[:4]
+    ]
+    wanted = failure.detail.get("expected") or _common(failure, odd, read)
+    if odd is not None:
+        if read(odd.fact) == wanted:
+            numbers = labels and word == "dtype" and len(odd.fact.shape or ()) < len(_prediction(failure))
+            wanted = failure.detail.get("found") or ("int64" if numbers else "")  # class numbers
+        body.append(
+            f"  {odd.expression or odd.name or label(odd)} is the odd one: {read(odd.fact)}"
+            + (f", where {wanted} is needed" if wanted else "")
+        )
+    tries = [_cast(word, odd, str(wanted))] if odd is not None and wanted else []
+    if labels and odd is not None and odd.fact.shape == failure.operands[0].fact.shape:
+        tries = ["give class numbers, one for each sample: one_hot.argmax(1)", *tries]
+    kind = "target_mismatch" if labels else f"{word}_mismatch"
+    what = f"the target has the wrong {word} for" if labels else f"{word} mix-up in"
+    return evidence.finding(
+        kind, what=f"{what} {failure.function or failure.op or 'a call'}",
+        candidates=[*candidates, *call(failure)], confidence=0.8 if candidates else 0.5, failed=failure.site,
+        when=when(failure), body=body, tries=tries, operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _objects(evidence: Evidence, failure: Failure) -> Finding:
+    """Data that is no array of numbers: rows of unequal length, text, or None among them."""
+    given, labels = (trained_on(evidence, failure, role) for role in ("input", "labels"))
+    return evidence.finding(
+        "dtype_mismatch", what="an array of objects was given where numbers are needed",
+        candidates=[*given, *call(failure), *labels],
+        confidence=0.65, failed=failure.site, when=when(failure),
+        body=["  an array has dtype object where its rows differ in length, or hold text or None"],
+        tries=["pad the rows to one length", "encode text as numbers"], evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], str]) -> Operand | None:
+    """Return the operand to blame: a target first, never a weight that other weights agree with."""
+    operands = [one for one in failure.operands if read(one.fact)]
+    if not operands:
+        return None
+    if failure.family == "loss" and (target := next((o for o in operands if _is_target(failure, o)), None)):
+        return target
+    if failure.family == "index":
+        return next((one for one in operands if one.role == "index"), operands[-1])
+    hollow = next((one for one in operands if read(one.fact) == "meta"), None)
+    if hollow is not None:  # a tensor without elements: nothing can be moved to where it is
+        return hollow
+    data = [one for one in operands if evidence.provenance.stored(one) is None]
+    weights = [read(one.fact) for one in operands if evidence.provenance.stored(one) is not None]
+    if weights and data:
+        usual = Counter(weights).most_common(1)[0][0]
+        odd = next((one for one in data if read(one.fact) != usual), data[0])
+        return (
+            _outvoted_weight(evidence, operands, usual, read)
+            or _odd_weight(evidence, failure, odd, read)
+            or odd
+        )
+    counts = Counter(read(one.fact) for one in operands)
+    if len(counts) < 2:
+        return operands[0]
+    fewest = min(counts.values())
+    lonely = [one for one in operands if counts[read(one.fact)] == fewest]
+    default = [one for one in lonely if read(one.fact) in ("float64", "int64", "int32", "uint8", "bool")]
+    return (default or lonely)[-1]
+
+
+def _outvoted_weight(
+    evidence: Evidence, operands: Sequence[Operand], usual: str, read: Callable[[TensorFact], str]
+) -> Operand | None:
+    """Return the weight of double precision that the other declarations of the run do not share.
+
+    NumPy makes doubles where nothing was said, a framework does not: among two, the double is the odd one.
+    """
+    stored = [one for one in operands if evidence.provenance.stored(one) is not None]
+    fed = any(one.origin == "feed" and read(one.fact) == "float32" for one in operands)
+    if usual != "float64" or len(stored) != 1 or not fed:
+        return None
+    declared = [fact for one in evidence.provenance.declarations() for fact in one.tensors.values()]
+    votes = Counter(read(fact) for fact in declared if "float" in read(fact))
+    return stored[0] if votes["float32"] >= votes["float64"] else None
+
+
+def _odd_weight(
+    evidence: Evidence, failure: Failure, data: Operand, read: Callable[[TensorFact], str]
+) -> Operand | None:
+    """Return a weight that is unlike nearly all others of the run, where the data is like those."""
+    facts = [fact for one in evidence.provenance.declarations() for fact in one.tensors.values()]
+    kinds = Counter(read(fact) for fact in facts)
+    usual, times = kinds.most_common(1)[0] if kinds else ("", 0)
+    if usual != read(data.fact) or times <= sum(kinds.values()) / 2:
+        return None
+    stored = [one for one in failure.operands if evidence.provenance.stored(one) is not None]
+    return next((one for one in stored if read(one.fact) not in ("", usual)), None)
+
+
+def _turned(
+    evidence: Evidence, failure: Failure, odd: Operand, read: Callable[[TensorFact], str]
+) -> list[Candidate]:
+    """Return the node after which the operand had its odd dtype or device, or where its data came from."""
+    if evidence.provenance.stored(odd) is not None:
+        return operand_origin(evidence, odd, failure, f"makes {odd.name or 'it'} {read(odd.fact)}")
+    root, links = evidence.provenance.way(odd)
+    for node, through in reversed(links):
+        if node.outputs and read(node.inputs[through].fact) != read(odd.fact) == read(node.outputs[0]):
+            return made_by(node, f"the {node.function} makes it {read(odd.fact)}")
+    nearest = made_by(links[-1][0], f"gives it, {read(odd.fact)}") if links and _is_target(failure, odd) else []
+    why = f"makes {odd.name or 'it'} {read(odd.fact)}"
+    if links:
+        site = evidence.provenance.root_site(root, failure.frames, links)
+        first = [Candidate(site, "origin", why, root.name)] if site is not None else []
+        collated = links[-1][0].family == "cat"  # a loader's batch: it only passes on what the samples are
+        return [*first, *nearest] if collated else [*nearest, *first]
+    return operand_origin(evidence, root, failure, why)
+
+
+def _is_target(failure: Failure, operand: Operand) -> bool:
+    return operand.role == "labels" or (len(failure.operands) > 1 and operand is failure.operands[1])
+
+
+def _prediction(failure: Failure) -> Shape:
+    return failure.operands[0].fact.shape or ()
+
+
+def _common(failure: Failure, odd: Operand | None, read: Callable[[TensorFact], str]) -> str:
+    others = [read(one.fact) for one in failure.operands if one is not odd]
+    return Counter(others).most_common(1)[0][0] if others else ""
+
+
+def _cast(word: str, odd: Operand | None, wanted: str) -> str:
+    name = (odd.expression or odd.name if odd is not None else "") or "it"
+    if word == "device":
+        return f"move {name} to {wanted} where it is made"
+    return f"make {name} {wanted} where it is made, or cast it before this line"

@@ -1,0 +1,156 @@
+"""Refusals: a call refused what it was given: a wrong argument, a tensor as a feed, a value of an inner graph,
+a checkpoint of other variables.
+"""
+
+from __future__ import annotations
+
+from graphdebug.diagnosis.account import call, made_by, operand_origin, sized_by, trained_on
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes import shape
+from graphdebug.diagnosis.words import place, shape_words, telling
+from graphdebug.model.event import Failure, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = [
+    "explain_argument", "explain_checkpoint", "explain_fed_tensor", "explain_inner", "explain_variable",
+]  # fmt: skip
+
+
+def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding for a call that was refused over its arguments."""
+    clear = shape.explain_if_clear(evidence, failure)
+    if clear is not None or failure.site is None:
+        return clear
+    origins = [
+        one
+        for operand in failure.operands[:3]
+        for one in operand_origin(evidence, operand, failure, f"gives {operand.name or operand.role or 'it'}")
+    ]
+    given = trained_on(evidence, failure, "input")
+    called = failure.function or failure.op or "the call"
+    if not failure.operands and not given and failure.family != "control":
+        return None  # all that is known is that it refused
+    listed = _listed(failure)
+    return evidence.finding(
+        "wrong_argument", what=f"{called} does not take what it was given",
+        candidates=[*call(failure), *given, *origins], confidence=0.75 if listed else 0.5,
+        when=shape.when(failure),
+        body=[*(listed or shape.operand_lines(evidence, failure.operands)), *_said(failure)],
+        tries=["stack them along a new axis: stack", "join them along one they have: cat"] if listed else [],
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_variable(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a variable that is made where it can't be: a second time, or within a function."""
+    name, again = str(failure.detail.get("variable", "")), failure.category == "variable_exists"
+    first = failure.detail.get("file"), failure.detail.get("line")
+    made = call(failure, "makes it again" if again else "makes a variable at each call")
+    scope = evidence.source.block(failure.site) if again and failure.site is not None else None
+    if scope is not None:
+        made = [Candidate(scope, "declaration", "opens its scope without reuse", name), *made]
+    around = [Candidate(site, "caller", "the second call") for site in reversed(failure.frames[:-1])]
+    known = isinstance(first[0], str) and isinstance(first[1], int)
+    earlier = [Site(file=str(first[0]), line=int(first[1] or 0))] if known else []
+    own = [Candidate(site, "declaration", "made it first") for site in earlier]
+    if again:
+        what = f"the variable {name} is made a second time"
+        body = [f"  it was made first at {place(one)}" for one in earlier]
+        tries = ["reuse it: variable_scope(..., reuse=tf.AUTO_REUSE)", "give the second one a name of its own"]
+    else:
+        what, body = "a variable is made inside a function that is traced anew", []
+        tries = ["make it outside of the function, once", "make it only if it is None (an attribute)"]
+    return evidence.finding(
+        failure.category, what=what, candidates=[*made, *around, *own], confidence=0.8,
+        when=shape.when(failure), failed=failure.site, body=body, tries=tries, operands=failure.operands,
+        evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_fed_tensor(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a tensor where a feed takes an array: it has no value before a run gives one."""
+    name = str(failure.detail.get("placeholder", ""))
+    declared = evidence.provenance.declared(name)
+    made = declared.site if declared is not None else None
+    ran = failure.run_site or failure.site
+    fed = evidence.source.fed(ran, made) if ran is not None and made is not None else None
+    candidates = call(failure, "the run that feeds it")
+    if fed is not None:
+        candidates.append(Candidate(fed, "input", "the value that was fed"))
+    for operand in failure.operands[:1]:
+        candidates += operand_origin(evidence, operand, failure, "makes the tensor")
+    body = [f"  {name or 'the placeholder'} was fed a tensor of the graph, not an array: it has no value yet"]
+    return evidence.finding(
+        "tensor_fed", what="a tensor was fed where an array is needed", candidates=candidates, confidence=0.75,
+        when=shape.when(failure), body=[*body, *shape.operand_lines(evidence, failure.operands)],
+        tries=["get its value first: value = session.run(tensor)", "use the tensor in the placeholder's place"],
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_inner(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a value of a loop's or function's inner graph that was used outside of it."""
+    words = failure.detail
+    inner = str(words.get("tensor", "")).partition(":")[0]
+    candidates: list[Candidate] = []
+    for operand in failure.operands:
+        node = evidence.provenance.node(operand.producer)
+        if node is not None and inner and node.name == inner:
+            candidates = made_by(node, f"the {node.function} inside")
+    if not candidates and isinstance(words.get("file"), str) and isinstance(words.get("line"), int):
+        candidates = [Candidate(Site(file=words["file"], line=words["line"]), "origin", "made inside")]
+    where = f" of the {words['scope']}" if words.get("scope") else ""
+    body = [f"  the value was made inside{where}: there is one in each pass, and none outside"]
+    if candidates:
+        body.append(f"  it was made at {place(candidates[0].site)} and used at {place(failure.site)}")
+    return evidence.finding(
+        "out_of_scope", what=f"a value from inside{where or ' another function'} was used outside",
+        candidates=[*candidates, *call(failure, "the use outside")], confidence=0.75 if candidates else 0.5,
+        failed=failure.site, when=shape.when(failure), body=body, operands=failure.operands,
+        tries=["return it from there (as a loop variable or result)", "compute it outside"],
+        evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a checkpoint that does not have what the variables of this run want."""
+    name = str(failure.detail.get("variable", ""))
+    declared = evidence.provenance.declared(name)
+    ran = failure.run_site or failure.site
+    loads = [Candidate(ran, "caller", "loads the checkpoint")] if ran is not None else []
+    own: list[Candidate] = []
+    words = (failure.detail.get("expected"), failure.detail.get("found"))
+    shapes = [tuple(one) for one in words if isinstance(one, list)]
+    lacks = f"has no {name}" if failure.family != "assign" else f"does not have what {name} wants"
+    body, tries = [f"  the checkpoint {lacks}"], ["load only what it has", "load it into what was saved"]
+    if declared is not None and declared.site is not None:
+        own = [Candidate(declared.site, "declaration", f"declares {name}", name)]
+    if len(shapes) > 1 and shapes[0] != shapes[1]:
+        body = [f"  {name} is {shape_words(shapes[0])} here and {shape_words(shapes[1])} in the checkpoint"]
+        tries = [f"declare it {shape_words(shapes[1])}", *tries[1:]]
+        axis = next((i for i, pair in enumerate(zip(*shapes[:2], strict=False)) if pair[0] != pair[1]), None)
+        size = shapes[0][axis] if axis is not None else None
+        own = sized_by(evidence, declared, size, f"declares {name} {shape_words(shapes[0])}") or own
+        candidates = [*own, *loads, *call(failure)]
+    else:
+        candidates = [*loads, *call(failure, "what is to be loaded"), *own]
+    return evidence.finding(
+        "checkpoint_mismatch", what=f"the checkpoint does not go with {name or 'the variables'}",
+        candidates=candidates, confidence=0.7, failed=failure.site, when=shape.when(failure), body=body,
+        tries=tries, operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _listed(failure: Failure) -> list[str]:
+    """Say that one argument was a list of tensors, where the call makes a tensor of numbers."""
+    shapes = [one.fact.shape for one in failure.operands]
+    words = {one.expression for one in failure.operands}
+    if failure.function != "tensor" or not shapes or len(words) != 1 or not all(shapes):
+        return []
+    alike = f"{shape_words(shapes[0])}" if len(set(shapes)) == 1 else "several shapes"
+    name = next(iter(words)) or "it"
+    return [f"  {failure.function} takes numbers; {name} is a list of {len(shapes)} tensors of {alike}"]
+
+
+def _said(failure: Failure) -> list[str]:
+    return [f"  {line}" for line in telling(failure.message)]

@@ -1,0 +1,111 @@
+"""Targets and indices out of range: which element, which value, and the declaration that set the range."""
+
+from __future__ import annotations
+
+from math import prod
+
+from graphdebug.diagnosis.account import call, data_entry, sized_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes.shape import operand_lines, when
+from graphdebug.model.event import Failure, Node, Operand
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["explain"]
+
+_VOID = 4
+"""So many times the number of classes or more is no class that was forgotten: it marks what does not count."""
+
+
+def explain(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a label or index outside the range of what it selects from."""
+    words = failure.detail
+    labels = failure.family == "loss"
+    high = words.get("high")
+    table = next((one for one in failure.operands if one.role in ("weight", "logits", "input")), None)
+    if high is None and table is not None and table.fact.shape:
+        high = table.fact.shape[1 if labels and len(table.fact.shape) > 1 else 0]
+    index = next((one for one in failure.operands if one.role in ("labels", "index")), None)
+    declared = _declared(evidence, failure, table)
+    entry = []
+    if index is not None:
+        root, links = evidence.provenance.way(index)
+        entry = data_entry(evidence, root, failure, links)
+    value = words.get("value")
+    where = f" at element {words['index']}" if words.get("index") is not None else ""
+    body = operand_lines(evidence, failure.operands)
+    if value is not None:
+        body.append(
+            f"  value {value}{where} is outside [{words.get('low', 0)}, {'?' if high is None else high})"
+        )
+    tries, first = [], [*declared, *entry]
+    if isinstance(value, int) and isinstance(high, int) and value >= high:
+        tries = [f"declare it for at least {value + 1}"]
+        if value == high:
+            tries.insert(0, "count from 0, not from 1")
+    if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high:
+        tries, first = (
+            [f"if {value} marks what does not count: ignore_index={value}", *tries],
+            [*entry, *declared],
+        )
+    if isinstance(value, int) and value < 0:
+        tries, first = ["look for a negative index in the data"], [*entry, *declared]
+    if labels and value == high and _from_one(words.get("least"), index, high):
+        body.append("  none of the labels is 0: they count from 1")
+        first = [*entry, *declared]
+    kind, what = (
+        ("target_range", "a target is out of range in")
+        if labels
+        else ("index_range", "an index is out of range in")
+    )
+    if not declared and not labels:
+        first = entry
+    return evidence.finding(
+        kind, what=f"{what} {failure.function or failure.op or 'a call'}",
+        candidates=[*first, *call(failure)],
+        confidence=0.75, failed=failure.site, when=when(failure), body=body, tries=tries,
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _from_one(least: object, index: Operand | None, high: object) -> bool:
+    """Whether no label is 0, among so many that one would be."""
+    shape = index.fact.shape if index is not None else None
+    many = prod(size or 0 for size in shape or ())
+    return isinstance(least, int) and least == 1 and isinstance(high, int) and many >= high
+
+
+def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> list[Candidate]:
+    """Return the declaration that set the range: the embedding's, or the last layer's."""
+    stored = evidence.provenance.stored(table) if table is not None else None
+    if stored is not None:
+        site = evidence.provenance.site(stored)
+        if site is None and table is not None:
+            site = evidence.provenance.arguments.made_at(table, failure.frames, failure.function)
+        size = stored.fact.shape[0] if stored.fact.shape else None
+        set_by = sized_by(evidence, evidence.provenance.declaration(stored), size, f"declares {stored.name}")
+        own = [Candidate(site, "declaration", f"declares {stored.name}", stored.name)] if site else []
+        return set_by or own
+    if table is None or failure.family != "loss":
+        return []
+    for node, _ in reversed(evidence.provenance.way(table)[1]):
+        weight = next((w for one in node.inputs if (w := evidence.provenance.stored(one)) is not None), None)
+        site = evidence.provenance.site(weight) if weight is not None else None
+        if site is None and weight is not None and node.site is not None:
+            frames = [*reversed(node.callers), node.site]
+            site = evidence.provenance.arguments.made_at(_as_weight(node, weight), frames, node.function)
+        if site is not None:
+            why = f"{_name(node)} sets the number of classes"
+            declared = evidence.provenance.declaration(weight) if weight is not None else None
+            size = table.fact.shape[-1] if table.fact.shape else None
+            set_by = sized_by(evidence, declared, size, why) if declared is not None and declared.site else []
+            return set_by or [Candidate(site, "declaration", why, _name(node))]
+    return []
+
+
+def _as_weight(node: Node, weight: Operand) -> Operand:
+    """Return the operand of `node` that `weight` came in as: its role tells its place in the call."""
+    return next((one for one in node.inputs if one.name == weight.name), weight)
+
+
+def _name(node: Node) -> str:
+    return node.module or node.function

@@ -1,0 +1,1 @@
+"""Shapes: operands that do not go together, reshapes that fold, and the declarations behind them."""

@@ -1,0 +1,115 @@
+"""Joins: tensors of different shapes brought together (add, cat, where, loss), and which is the odd one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import (
+    Account,
+    call,
+    last_layer,
+    operand_origin,
+)
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes import batches, labels
+from graphdebug.diagnosis.shapes.ways import shrunk, size_on, transposed, two_ways
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Failure, Operand
+
+__all__ = ["explain"]
+
+_FAMILIES = ("elementwise", "cat", "where", "loss", "assign", "copy", "other", "reduce", "index", "matmul")
+
+
+def explain(evidence: Evidence, failure: Failure) -> Account | None:
+    """Account for operands that do not go together: the sizes that clash, and the operand to blame."""
+    operands = [one for one in failure.operands if one.fact.shape is not None and one.role != "index"]
+    if failure.family not in _FAMILIES or len(operands) < 2:
+        return None
+    if failure.family == "loss" or {"labels", "logits"} <= {one.role for one in operands}:
+        return labels.explain(evidence, failure, operands)
+    if failure.family == "matmul":
+        return transposed(evidence, failure, operands) or _product(evidence, failure, operands)
+    odd, axis = _odd_one(failure, operands)
+    if odd is None:
+        return transposed(evidence, failure, operands)
+    rest = next(one for one in operands if one is not odd)
+    return (
+        transposed(evidence, failure, operands)
+        or batches.fixed(evidence, failure, odd, rest, axis)
+        or two_ways(evidence, failure, odd, rest, axis)
+        or shrunk(evidence, failure, odd, rest, axis)
+        or _plain(evidence, failure, odd, rest, axis)
+    )
+
+
+def _product(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:
+    """A matrix product of two tensors of which none is known for a weight."""
+    a, b = operands[0].fact.shape or (), operands[1].fact.shape or ()
+    if not a or not b:
+        return None
+    columns = a[-2 if failure.attributes.get("transpose_a") and len(a) > 1 else -1]
+    rows = b[-1 if failure.attributes.get("transpose_b") or len(b) < 2 else -2]
+    if columns == rows or columns is None or rows is None:
+        return None
+    body = [f"{shape_words(a)} has {columns} columns, {shape_words(b)} has {rows} rows: these must be equal"]
+    made = [
+        operand_origin(evidence, one, failure, f"makes {shape_words(one.fact.shape)}") for one in operands[:2]
+    ]
+    if b[-1] == columns:
+        return Account([*call(failure, "the product"), *made[1], *made[0]], body,
+                       [f"transpose the second: {shape_words(a)} by {shape_words((*b[:-2], b[-1], rows))}"],
+                       confidence=0.6)  # fmt: skip
+    given = [evidence.provenance.node(one.producer) is None for one in operands[:2]]
+    odd = made[given.index(True)] if sum(given) == 1 else []
+    return Account([*odd, *call(failure, "the product"), *made[1], *made[0]], body, [], confidence=0.6)
+
+
+def _odd_one(failure: Failure, operands: Sequence[Operand]) -> tuple[Operand | None, int]:
+    """Return the operand that the others outvote, or the last, and the axis (from the end) of the clash."""
+    joined = failure.attributes.get("axis") if failure.family == "cat" else None
+    rank = max(len(one.fact.shape or ()) for one in operands)
+    free = int(joined) % rank - rank if isinstance(joined, int) and rank else None
+    for axis in range(-rank, 0):
+        if axis == free and failure.function != "stack":
+            continue
+        sizes = [size_on(one, axis) for one in operands]
+        known = [size for size in sizes if size is not None and (size != 1 or failure.family == "cat")]
+        if len(set(known)) > 1:
+            usual = Counter(known).most_common()
+            lonely = [i for i, s in enumerate(sizes) if s is not None and s == usual[-1][0]]
+            return operands[lonely[-1]], axis
+    return None, 0
+
+
+def _is_scale(vector: Operand, other: Operand) -> bool:
+    """Whether `vector` is one number a feature, that fits no axis of what it is applied to."""
+    size, shape = vector.fact.shape or (), other.fact.shape or ()
+    return len(size) == 1 < len(shape) and size[0] not in shape
+
+
+def _one_hot_of(evidence: Evidence, operand: Operand) -> bool:
+    node = evidence.provenance.node(operand.producer)
+    return node is not None and node.function == "one_hot"
+
+
+def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account:
+    """No more is known than which operand the others outvote, and where each came from."""
+    body = [
+        (
+            f"{shape_words(odd.fact.shape)} does not go with {shape_words(rest.fact.shape)}: "
+            f"{size_on(odd, axis)} against {size_on(rest, axis)} on axis {axis}"
+        )
+    ]
+    made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
+    other = operand_origin(evidence, rest, failure, f"makes {shape_words(rest.fact.shape)}")
+    layer = last_layer(evidence, odd) + last_layer(evidence, rest)
+    stored = evidence.provenance.stored(odd) is not None or evidence.provenance.stored(rest) is not None
+    first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
+    if not first and _is_scale(odd, rest):
+        first = made
+    written = [one for one in (odd, rest) if _one_hot_of(evidence, one) and axis == -1]
+    if not first and written:  # its width is a number on its own line
+        first = operand_origin(evidence, written[0], failure, f"has {size_on(written[0], axis)} classes")
+    return Account([*first, *call(failure), *made, *layer, *other], body, [], confidence=0.6)

@@ -1,0 +1,213 @@
+"""Labels: a loss whose target does not go with its prediction: rows, classes, channels, kinds of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from graphdebug.diagnosis.account import (
+    Account,
+    call,
+    compiled_with,
+    last_layer,
+    made_by,
+    named_layer,
+    operand_origin,
+    trained_on,
+)
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes import kept
+from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
+from graphdebug.diagnosis.words import shape_words
+from graphdebug.model.event import Failure, Operand, Shape
+from graphdebug.model.finding import Candidate
+
+__all__ = ["explain"]
+
+_OF_CLASSES = ("cross_entropy", "nll_loss", "sparse_cross_entropy")
+_TARGET = "target_mismatch"
+
+
+def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:
+    """A loss whose prediction and target have different shapes."""
+    target = next((one for one in operands if one.role == "labels"), operands[-1])
+    guess = next((one for one in operands if one is not target), operands[0])
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    if a == b:
+        return _one_hot(evidence, failure, target) or _not_probabilities(evidence, failure, guess)
+    swapped = _class_weights(evidence, failure, operands, a) or transposed(evidence, failure, [guess, target])
+    if swapped is not None:
+        return swapped
+    if len(a) == len(b) > 2 and a[1:] != b[1:]:
+        axis = next(i - len(a) for i in range(1, len(a)) if a[i] != b[i])
+        images = (
+            _one_channel(evidence, failure, target, a)
+            or two_ways(evidence, failure, guess, target, axis)
+            or shrunk(evidence, failure, guess, target, axis)
+        )
+        if images is not None:
+            return images
+    for way in (_every_step, kept.explain):
+        account = way(evidence, failure, guess, target)
+        if account is not None:
+            return account
+    return _unlike(evidence, failure, guess, target)
+
+
+def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account:
+    """A prediction and a target of different shapes, neither of them turned nor resized."""
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    entry = trained_on(evidence, failure, "labels")
+    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    chosen = compiled_with(evidence, failure.frames[-1] if failure.frames else failure.site)
+    made = operand_origin(evidence, guess, failure, f"makes {shape_words(a)}")
+    layer = last_layer(evidence, guess)
+    body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
+    if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
+        body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
+        lines = [*entry, *call(failure)] if b[-1] == 1 else [*call(failure), *entry]
+        return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
+    left = _left_over(evidence, guess, target)
+    if left:
+        body.append("without its dimensions of size 1 the prediction would fit")
+        return Account([*left, *call(failure), *entry], body, ["squeeze them, or do not keep them"],
+                       kind=_TARGET, confidence=0.75)  # fmt: skip
+    if len(a) == len(b) + 1 and a[:1] == b[:1] and failure.function in ("mse_loss", "bce", "bce_with_logits"):
+        body.append("class numbers against one score a class: this loss wants both in one shape")
+        return Account([*chosen, *entry, *call(failure)], body, ["one-hot the target"],
+                       kind=_TARGET, confidence=0.7)  # fmt: skip
+    if a[:1] != b[:1]:
+        body.append(f"{a[0] if a else 1} rows against {b[0] if b else 1} targets")
+        lines = [*_batch_change(evidence, guess, b[0] if b else 1), *entry, *made, *call(failure)]
+        return Account(lines, body, [], confidence=0.7)
+    if len(a) == len(b) and a[-1:] != b[-1:]:
+        body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
+        shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
+        if failure.function in _OF_CLASSES and not shares:
+            lines = [*chosen, *entry, *call(failure), *layer]
+            return Account(lines, body, ["give class numbers, one for each sample"],
+                           kind=_TARGET, confidence=0.75)  # fmt: skip
+        return Account([*layer, *entry, *call(failure)], body, [f"make the last layer give {b[-1]}"],
+                       kind=_TARGET, confidence=0.7)  # fmt: skip
+    tries = ["give both one shape" if "float" in target.fact.dtype else "give one class number a sample"]
+    if b[-1:] == (1,):
+        tries = ["drop the last dimension of the target"]
+    elif failure.function == "cross_entropy" and len(a) == len(b) + 1:
+        tries = ["take the loss for class numbers (sparse), or one-hot the target"]
+    elif not failure.function and len(a) == len(b) + 1:
+        tries = ["make the last layer give one number a sample, or take a loss for class numbers"]
+    return Account([*chosen, *entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
+
+
+def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
+    """The prediction has a time axis and the target none: the last recurrent layer gives all its steps."""
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    recurrent = [one for one in evidence.provenance.declarations() if "return_sequences" in one.attributes]
+    last = recurrent[-1] if recurrent and len(a) == len(b) + 1 and len(a) > 2 else None
+    if last is None or last.site is None or last.attributes["return_sequences"] is not True:
+        return None
+    entry = trained_on(evidence, failure, "labels")
+    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    kept = Candidate(last.site, "declaration", f"{last.name} gives every step", last.name)
+    body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
+    tries = ["let the last recurrent layer give its last step only"]
+    return Account([kept, *entry, *call(failure)], body, tries, kind=_TARGET, confidence=0.8)
+
+
+def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Candidate]:
+    """Return the node that left dimensions of size 1 in a prediction which would fit without them."""
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    wanted = len(b) + 1 if "int" in target.fact.dtype else len(b)
+    whole = [size for size in a[1:] if size != 1]
+    if len(a) <= wanted or len(a) < 3 or 1 + len(whole) != wanted:
+        return []
+    for node, through in reversed(evidence.provenance.way(guess)[1]):
+        before = node.inputs[through].fact.shape or ()
+        ones = sum(size == 1 for size in before[1:])
+        if node.outputs and ones < sum(size == 1 for size in (node.outputs[0].shape or ())[1:]):
+            return made_by(node, f"the {node.function} leaves dimensions of size 1")
+    return []
+
+
+def _class_weights(
+    evidence: Evidence, failure: Failure, operands: Sequence[Operand], guess: Shape
+) -> Account | None:
+    """The loss has a weight for each class, and the prediction another number of classes."""
+    weight = next((one for one in operands if one.role == "weight"), None)
+    shape = weight.fact.shape if weight is not None else None
+    if failure.function not in _OF_CLASSES or weight is None or len(shape or ()) != 1 or len(guess) < 2:
+        return None
+    if shape is None or shape[0] == guess[1]:
+        return None
+    made = operand_origin(evidence, weight, failure, f"has {shape[0]} class weights")
+    root, links = evidence.provenance.way(weight)
+    if weight.producer is not None:  # the loss was given them: they were computed elsewhere
+        computed = evidence.provenance.node(root.producer)
+        begun = computed or (links[0][0] if links else None)
+        made = [*(made_by(begun, f"makes {shape[0]} numbers") if begun is not None else []), *made]
+    body = [f"{shape[0]} class weights, but the prediction has {guess[1]} classes"]
+    tries = [f"give {guess[1]} weights", f"make the last layer give {shape[0]}"]
+    return Account([*made, *call(failure), *last_layer(evidence, operands[0])], body, tries, confidence=0.8)
+
+
+def _one_channel(evidence: Evidence, failure: Failure, target: Operand, guess: Shape) -> Account | None:
+    """Class numbers came with a channel of their own, which the classes of the prediction have there."""
+    shape = target.fact.shape or ()
+    if failure.function not in _OF_CLASSES or shape[1:2] != (1,) or shape[2:] != guess[2:]:
+        return None
+    entry = operand_origin(evidence, target, failure, f"the target {shape_words(shape)}")
+    body = [
+        f"prediction {shape_words(guess)} against target {shape_words(shape)}: class numbers have no axis 1"
+    ]
+    tries = ["take axis 1 off the target: squeeze(1)"]
+    return Account([*entry, *call(failure)], body, tries, kind=_TARGET, confidence=0.8)
+
+
+def _one_hot(evidence: Evidence, failure: Failure, target: Operand) -> Account | None:
+    """The target has a number for each class, where the loss takes one class number."""
+    shape = target.fact.shape or ()
+    if failure.function != "sparse_cross_entropy" or len(shape) < 2:
+        return None
+    chosen = compiled_with(evidence, failure.frames[-1] if failure.frames else failure.site)
+    entry = trained_on(evidence, failure, "labels") or operand_origin(
+        evidence, target, failure, f"the target {shape_words(shape)}"
+    )
+    body = [(f"{failure.function} takes class numbers; the target {shape_words(shape)} has one of "
+            f"{shape[-1]} values for each class: it is one-hot")]  # fmt: skip
+    tries = ["give class numbers, one for each sample", "take the loss for one-hot targets"]
+    lines = [*entry, *chosen, *call(failure)]
+    if target.origin == "feed":  # declared one-hot, and so the data will be: the loss is the odd one
+        lines = [*call(failure), *entry]
+    return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
+
+
+def _not_probabilities(evidence: Evidence, failure: Failure, guess: Operand) -> Account | None:
+    """The shapes go together, but the loss takes probabilities and was given what a layer made."""
+    node = evidence.provenance.node(guess.producer)
+    if failure.function != "bce" or node is None or node.family not in ("linear", "matmul", "conv"):
+        return None
+    layer = named_layer(evidence, node.module) if node.module else f"a {node.function}"
+    body = [f"{failure.function} takes probabilities; the prediction comes straight from {layer}"]
+    tries = ["take the loss on logits (bce_with_logits)", "put a sigmoid before it"]
+    lines = [*call(failure), *last_layer(evidence, guess), *made_by(node)]
+    return Account(lines, body, tries, kind="not_probabilities")
+
+
+def _batch_change(evidence: Evidence, operand: Operand, rows: int | None) -> list[Candidate]:
+    """Return the last node on the way that took `rows` rows and gave another number of them.
+
+    Of a layer that was told the batch is on another axis, its declaration comes first.
+    """
+    _, links = evidence.provenance.way(operand)
+    after = operand.fact.shape
+    for node, through in reversed(links):
+        before = node.inputs[through].fact.shape
+        if before and before[0] == rows and (not after or after[0] != rows):
+            declared = evidence.provenance.declared(node.module) if node.module else None
+            turned = declared is not None and declared.attributes.get("batch_first") is False
+            why = f"the {node.function} {shape_words(before)} -> {shape_words(after)}"
+            layer = declared.site if declared is not None and turned else None
+            first = [Candidate(layer, "declaration", "declared with batch_first=False")] if layer else []
+            return [*first, *made_by(node, why)]
+        after = before
+    return []

@@ -1,0 +1,190 @@
+"""Ways: two operands that do not go together and came from one tensor, or of which one was transposed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, operand_origin
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes.geometry import Link, spatial_axes
+from graphdebug.diagnosis.words import node_name, shape_words
+from graphdebug.model.event import Failure, Node, Operand, Shape
+from graphdebug.model.finding import Candidate
+
+__all__ = ["shrunk", "size_on", "transposed", "two_ways"]
+
+
+def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account | None:
+    """Both operands come from one tensor, by two ways: the node that made the difference is to blame."""
+    began, one = evidence.provenance.way(odd)
+    ended, other = evidence.provenance.way(rest)
+    shared = {node.seq for node, _ in one} & {node.seq for node, _ in other}
+    if not shared and not _one_tensor(began, ended):
+        restored = _restores(one, began, other, rest, axis) or _restores(other, ended, one, odd, axis)
+        if not restored:
+            return None
+    own = [[link for link in way if link[0].seq not in shared] for way in (one, other)]
+    sizes = f"{shape_words(odd.fact.shape)} against {shape_words(rest.fact.shape)}"
+    body = [f"{sizes}: {size_on(odd, axis)} against {size_on(rest, axis)} on axis {axis}"]
+    lossy = [link for way in own for link in way if _loses(link, axis)]
+    unpadded = [link for way in own for link in way if _shrinks(link, axis)]
+    if lossy:
+        node, through = lossy[0]
+        before, after = node.inputs[through].fact.shape, node.outputs[0].shape
+        body.append(
+            f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} dropped a rest: the size is odd"
+        )
+        root, links = evidence.provenance.way(odd)
+        grown = [n for way in own for n, _ in way if n.family == "upsample" or n.attributes.get("transposed")]
+        up = [one for n in grown[-1:] for one in (_layer_of(evidence, n) or made_by(n))]
+        down = [*(_layer_of(evidence, node) or _weight_of(evidence, node)), *made_by(node)]
+        entry = data_entry(evidence, root, failure, links)
+        declared = evidence.provenance.declared(root.name) if root.origin == "feed" else None
+        padded = all(one.attributes.get("padding") != "valid" for way in own for one, _ in way)
+        if declared is not None and declared.site is not None and padded:  # there its size was chosen
+            entry = [Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
+            up, down = [], [*entry, *down]
+        return Account(
+            [*up, *call(failure), *down, *entry] if up else [*down, *entry, *call(failure)],
+            body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,
+        )  # fmt: skip
+    short = [link for way in own for link in way if _grows_short(link, axis)]
+    changed = (
+        unpadded
+        or short[:1]
+        or [(node, through) for way in own for node, through in way if _changes(node, through, axis)]
+    )
+    if not changed or not (own[0] or own[1]):
+        return None
+    node, through = changed[-1]
+    before, after = node.inputs[through].fact.shape, node.outputs[0].shape
+    body.append(f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} changed it")
+    return Account(
+        [*_layer_of(evidence, node), *made_by(node), *call(failure)], body,
+        ["make both ways keep this size (padding, stride, width)"], confidence=0.7,
+    )  # fmt: skip
+
+
+def shrunk(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account | None:
+    """One operand began with the size of the other: the only convolution without padding on its way took it."""
+    for one, other in ((odd, rest), (rest, odd)):
+        root, links = evidence.provenance.way(one)
+        wanted = size_on(other, axis)
+        took = [node for node, through in links if _shrinks((node, through), axis)]
+        if len(took) != 1 or wanted is None or size_on(root, axis) != wanted:
+            continue
+        layer = _layer_of(evidence, took[0]) or _weight_of(evidence, took[0])
+        left = size_on(one, axis)
+        body = [f"it began with {wanted} and has {left} on axis {axis}: {node_name(took[0])} does not pad"]
+        return Account([*layer, *made_by(took[0]), *call(failure)], body, ["pad it (same)"], confidence=0.7)
+    return None
+
+
+def transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:
+    """Two matrices with swapped sizes: the one that went through a transpose is to blame."""
+    one, other = operands[0].fact.shape or (), operands[1].fact.shape or ()
+    if len(one) != 2 or tuple(reversed(one)) != other or one[0] == one[1]:
+        return None
+    turned: list[Candidate] = []
+    for operand in (operands[1], operands[0]):
+        _, links = evidence.provenance.way(operand)
+        for node, _ in reversed(links):
+            if node.family == "permute":
+                turned += made_by(node, f"the {node.function} of {shape_words(operand.fact.shape)}")
+                break
+    entry = operand_origin(evidence, operands[1], failure, f"gives {shape_words(other)}")
+    root, _ = evidence.provenance.way(operands[1])
+    if root.fact.shape == other:  # it came in like this
+        entry = data_entry(evidence, root, failure) or entry
+    return Account(
+        [*turned, *entry, *call(failure)],
+        [f"{shape_words(one)} meets {shape_words(other)}: one of them is transposed"],
+        [
+            "take out the transpose, or transpose the other"
+            if turned
+            else f"transpose one: to {shape_words(one)}"
+        ],
+        confidence=0.85 if turned else 0.6,
+    )
+
+
+def size_on(operand: Operand, axis: int) -> int | None:
+    """Return the size of an operand on an axis counted from the end, if it has it."""
+    shape = operand.fact.shape or ()
+    return shape[axis] if len(shape) >= -axis else None
+
+
+def _restores(way: Sequence[Link], root: Operand, plain: Sequence[Link], data: Operand, axis: int) -> bool:
+    """Whether `way` is to lead back to the size its input had, which is the size of the data it meets."""
+    sizes = size_on(root, axis), size_on(data, axis)
+    grows = any(node.family == "upsample" or node.attributes.get("transposed") for node, _ in way)
+    loaded = all(node.family in ("cat", "index", "reshape", "split", "cast", "copy") for node, _ in plain)
+    return grows and loaded and sizes[0] == sizes[1]
+
+
+def _one_tensor(one: Operand, other: Operand) -> bool:
+    """Whether two operands are one tensor, as far as it can be told."""
+    if one.producer is not None or other.producer is not None:
+        return one.producer == other.producer and one.output == other.output
+    return one.name == other.name and one.origin == other.origin and one.fact.shape == other.fact.shape
+
+
+def _layer_of(evidence: Evidence, node: Node) -> list[Candidate]:
+    """Return the declaration of the layer that ran `node`."""
+    declared = evidence.provenance.declared(node.module) if node.module else None
+    if declared is None or declared.site is None:
+        return []
+    return [
+        Candidate(declared.site, "declaration", f"declares {named_layer(evidence, node.module)}", node.module)
+    ]
+
+
+def _weight_of(evidence: Evidence, node: Node) -> list[Candidate]:
+    """Return the line that made the weight of `node`: of a helper function, the call."""
+    stored = next((one for one in node.inputs if evidence.provenance.stored(one) is not None), None)
+    site = evidence.provenance.site(stored) if stored is not None else None
+    return [Candidate(site, "declaration", f"makes {node_name(node)}")] if site is not None else []
+
+
+def _loses(link: Link, axis: int) -> bool:
+    """Whether a window op with a stride left a rest of this axis out."""
+    node, through = link
+    shape = node.inputs[through].fact.shape
+    if node.family not in ("conv", "pool") or not shape or node.attributes.get("transposed"):
+        return False
+    axes = spatial_axes(node, len(shape))
+    stride = node.attributes.get("stride")
+    if axis % len(shape) not in axes or not isinstance(stride, list | tuple) or not stride:
+        return False
+    step, size = stride[min(axes.index(axis % len(shape)), len(stride) - 1)], shape[axis]
+    return isinstance(step, int) and step > 1 and size is not None and bool(size % step)
+
+
+def _grows_short(link: Link, axis: int) -> bool:
+    """Whether a transposed conv did not grow this axis by its whole stride, as output_padding would."""
+    node, through = link
+    stride = node.attributes.get("stride")
+    if not node.attributes.get("transposed") or not isinstance(stride, list | tuple) or not stride:
+        return False
+    before, after = node.inputs[through].fact.shape or (), node.outputs[0].shape or ()
+    if not len(before) == len(after) >= -axis:
+        return False
+    size, made, step = before[axis], after[axis], stride[-1]
+    return size is not None and made is not None and isinstance(step, int) and made < size * step
+
+
+def _shrinks(link: Link, axis: int) -> bool:
+    """Whether a conv of stride 1 shrank this axis for want of padding."""
+    node, through = link
+    return node.family == "conv" and _stride_one(node) and _changes(node, through, axis)
+
+
+def _stride_one(node: Node) -> bool:
+    stride = node.attributes.get("stride")
+    return not isinstance(stride, list | tuple) or all(one == 1 for one in stride)
+
+
+def _changes(node: Node, through: int, axis: int) -> bool:
+    before: Shape = node.inputs[through].fact.shape or ()
+    after: Shape = (node.outputs[0].shape if node.outputs else None) or ()
+    return len(before) == len(after) >= -axis and before[axis] != after[axis]
