@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.diagnosis import torch_clean, torch_faults, torch_trained, torch_trained_clean
+from tests.diagnosis import torch_clean, torch_configured, torch_faults, torch_trained, torch_trained_clean
 from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs
 
 KINDS = {
@@ -69,6 +69,11 @@ def _seeded():
 @pytest.mark.parametrize("name", programs(torch_faults))
 def test_the_marked_line_is_named_first(name, tmp_path):
     assert_named_first(torch_faults, name, KINDS.get(name), tmp_path)
+
+
+@pytest.mark.parametrize("name", programs(torch_configured))
+def test_the_line_of_a_configuration_that_set_a_size_is_named_first(name, tmp_path):
+    assert_named_first(torch_configured, name, None, tmp_path)
 
 
 @pytest.mark.parametrize("name", programs(torch_clean))

@@ -107,21 +107,22 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
 
     A size that a helper function was called with comes first: the helper makes any size.
     """
-    if declared is None or declared.site is None:
+    lines = declared.callers if declared is not None else ()
+    site = declared.site if declared is not None else None
+    if site is None and lines:  # made in a library's code: the user's line nearest to it
+        site = lines[0]
+    if declared is None or site is None:
         return []
-    own = [Candidate(declared.site, "declaration", why, declared.name)]
-    around = declared.callers
-    if declared.site in around:  # told apart from others by a line that called a helper
-        around = around[around.index(declared.site) + 1 :]
-    frames = [*reversed(around), declared.site]
+    own = [Candidate(site, "declaration", why, declared.name)]
+    # the declaration may be told apart from others by a line that called a helper: then it is among them
+    around = lines[lines.index(site) + 1 :] if site in lines else lines
+    frames = [*reversed(around), site]
     found = evidence.provenance.arguments.sized(frames, size) if size is not None else None
     if found is None:
         return own
-    site, passed = found
-    setter = [Candidate(site, "declaration", f"sets the {size}", declared.name)]
-    instance = [
-        Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in declared.callers[:1]
-    ]
+    place, passed = found
+    setter = [Candidate(place, "declaration", f"sets the {size}", declared.name)]
+    instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in around[:1]]
     return [*setter, *own, *instance] if passed else [*own, *setter]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from graphdebug.diagnosis.configured import configured
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Operand, Site
 
@@ -82,7 +83,7 @@ class Arguments:
 
     def sized(self, frames: Sequence[Site], size: int) -> tuple[Site, bool] | None:
         """Return the line that gave a name used in the innermost call the value `size`, and whether it was
-        passed to the function around that call.
+        passed to the function around that call, as also a configuration is.
         """
         tree = self._source.tree(frames[-1].file) if frames else None
         if tree is None:
@@ -105,7 +106,8 @@ class Arguments:
                 if fits(outer, size):
                     return Site(file=frames[position - 1].file, line=outer.lineno), True
                 value = outer
-        return None
+        set_in = configured(self._source, frames, size)
+        return (set_in, True) if set_in is not None else None
 
     def _with_callers(self, frames: Sequence[Site]) -> Sequence[Site]:
         """Return the frames with those outside that can only be one: the function is called in one place."""

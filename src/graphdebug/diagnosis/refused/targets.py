@@ -40,7 +40,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     tries, first = [], [*declared, *entry]
     if isinstance(value, int) and isinstance(high, int) and value >= high:
         tries = [f"declare it for at least {value + 1}"]
-        if value == high:
+        if value == high and words.get("least") != 0:
             tries.insert(0, "count from 0, not from 1")
     if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high:
         tries, first = (
