@@ -129,9 +129,11 @@ class Recording(Run):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         failed = isinstance(error, Exception) and not isinstance(error, StopIteration)
-        if failed and error is not None:
-            self._record_failure(error)
-        self._stop("failed" if self._failed else _status_of(error))
+        try:
+            if failed and error is not None:
+                self._record_failure(error)
+        finally:
+            self._stop("failed" if self._failed else _status_of(error))
         if failed and error is not None:
             _drop_own_frames(error)
             self._explain(error)

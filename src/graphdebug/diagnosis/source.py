@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from graphdebug.model.event import Site
 from graphdebug.model.run import Run
+from graphdebug.model.syntax import tree_of_text
 
 __all__ = ["SourceText"]
 
@@ -229,11 +230,7 @@ class SourceText:
     def tree(self, file: str) -> ast.Module | None:
         """Return the syntax tree of a file, or None where the log lacks it."""
         if file not in self._trees:
-            text = "\n".join(self._run.source_lines(file))
-            try:
-                self._trees[file] = ast.parse(text) if text else None
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                self._trees[file] = None
+            self._trees[file] = tree_of_text("\n".join(self._run.source_lines(file)))
         return self._trees[file]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from graphdebug.model.event import Site
 from graphdebug.model.site import SiteFinder
+from graphdebug.model.syntax import tree_of_text
 
 __all__ = ["made_at"]
 
@@ -47,11 +48,8 @@ def _user_files(sites: SiteFinder) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _calls(file: str) -> tuple[ast.Call, ...]:
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return ()
-    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    tree = tree_of_text("".join(linecache.getlines(file)))
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call)) if tree is not None else ()
 
 
 def _named(call: ast.Call) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from graphdebug.model.event import Site
+from graphdebug.model.syntax import tree_of_text
 
 __all__ = [
     "added_call",
@@ -27,11 +28,7 @@ _WRAPPERS = ("compile", "DataParallel", "DistributedDataParallel")
 @lru_cache(maxsize=256)
 def tree_of(file: str) -> ast.Module | None:
     """Return the syntax tree of a source file, or None where there is none."""
-    text = "".join(linecache.getlines(file))
-    try:
-        return ast.parse(text) if text else None
-    except SyntaxError:
-        return None
+    return tree_of_text("".join(linecache.getlines(file)))
 
 
 def assigned_attribute(owner: type, name: str) -> tuple[str, ast.expr] | None:
