@@ -7,6 +7,7 @@ from functools import cached_property
 
 from graphdebug.diagnosis.confidence import measured
 from graphdebug.diagnosis.provenance import Provenance
+from graphdebug.diagnosis.ranking import certainty, ranked
 from graphdebug.diagnosis.report import compose
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Failure, Node, Operand, Site
@@ -82,7 +83,7 @@ class Evidence:
         *,
         what: str,
         candidates: Sequence[Candidate],
-        confidence: float,
+        confidence: float = 0.5,
         failed: Site | None = None,
         when: str = "",
         body: Sequence[str] = (),
@@ -93,9 +94,12 @@ class Evidence:
     ) -> Finding:
         """Return a finding with its report written; candidates on one line count once.
 
-        `confidence` is the strength of the evidence; the finding states the share measured for it.
+        Candidates with clues are ranked by them, and how certain the first is comes out of the ranking. Of
+        others the order stands, and `confidence` is the strength of the evidence. The finding states the share
+        measured for that strength.
         """
-        lines = distinct(candidates)
+        lines = ranked(candidates)
+        strength = certainty(lines) if any(one.clues for one in lines) else confidence
         text = compose(
             self.run, self.source, what=what, candidates=lines, failed=failed, when=when, body=body,
             tries=tries, seq=evidence[0] if evidence else None,
@@ -103,19 +107,8 @@ class Evidence:
         return Finding(
             kind=kind, site=lines[0].site if lines else None, text=text, candidates=tuple(lines),
             operands=tuple(operands), evidence=tuple(evidence), fits=tuple(fits),
-            confidence=measured(confidence),
+            confidence=measured(strength),
         )  # fmt: skip
-
-
-def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates without the later ones on a line already named."""
-    seen: set[tuple[str, int]] = set()
-    kept = []
-    for one in candidates:
-        if (one.site.file, one.site.line) not in seen:
-            seen.add((one.site.file, one.site.line))
-            kept.append(one)
-    return kept
 
 
 def _did(node: Node, failure: Failure) -> bool:

@@ -19,6 +19,9 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str
     name: str = ""
     """The operand, layer, variable or node this line made, if it has a name."""
+    clues: tuple[str, ...] = ()
+    """The evidence for and against it, as the ranking weighs it (docs/findings.md); empty where one rule's
+    order stands."""
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):

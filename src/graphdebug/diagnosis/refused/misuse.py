@@ -8,6 +8,7 @@ from math import prod
 
 from graphdebug.diagnosis.account import call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import place, shape_words, telling
@@ -95,7 +96,7 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
     if batch_only and wanted is not None and given is not None and wanted[0] is not None:
         body.append(f"  only the batch differs: it was declared for {wanted[0]} samples, {given[0]} came")
         tries = ["declare the batch as unknown (None)", f"feed {wanted[0]} samples"]
-    first = [*declaration, *call(failure, "the run that feeds it"), *fed]
+    ran = call(failure, "the run that feeds it")
     unflattened = (
         None not in (*(wanted or (None,))[1:], *(given or (None,))[1:])
         and (wanted or ())[1:] != (given or ())[1:]
@@ -104,11 +105,15 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
     if unflattened:
         body.append("  each sample has as many elements as it takes, in another shape")
         tries = [f"reshape it to {shape_words(wanted)} before it is fed", *tries[1:]]
-    if unflattened or (evidence.good_call(failure) is not None and not batch_only):
-        first = [*fed, *call(failure, "the run that feeds it"), *declaration]
+    worked = evidence.good_call(failure) is not None and not batch_only
+    first = [
+        *held(declaration, "declares_size", *(["worked"] if worked else ["agreed"] if unflattened else [])),
+        *held(fed, "other_data" if worked else "lacks_step" if unflattened else "began"),
+        *held(ran, "refused"),
+    ]
     return evidence.finding(
         "feed_shape", what=f"{name or 'a placeholder'} was fed another shape than it was declared with",
-        candidates=first, confidence=0.75, failed=failure.site, when=when(failure), body=body, tries=tries,
+        candidates=first, failed=failure.site, when=when(failure), body=body, tries=tries,
         operands=failure.operands, evidence=(failure.seq,), fits=wanted or (),
     )  # fmt: skip
 

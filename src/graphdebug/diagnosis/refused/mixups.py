@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import label, shape_words
 from graphdebug.model.event import Failure, Operand, Shape, TensorFact
@@ -52,7 +53,7 @@ def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[Tens
     what = f"the target has the wrong {word} for" if labels else f"{word} mix-up in"
     return evidence.finding(
         kind, what=f"{what} {failure.function or failure.op or 'a call'}",
-        candidates=[*candidates, *call(failure)], confidence=0.8 if candidates else 0.5, failed=failure.site,
+        candidates=[*held(candidates, "odd_one"), *held(call(failure), "refused")], failed=failure.site,
         when=when(failure), body=body, tries=tries, operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 
@@ -62,7 +63,7 @@ def _objects(evidence: Evidence, failure: Failure) -> Finding:
     given, labels = (trained_on(evidence, failure, role) for role in ("input", "labels"))
     return evidence.finding(
         "dtype_mismatch", what="an array of objects was given where numbers are needed",
-        candidates=[*given, *call(failure), *labels],
+        candidates=[*held(given, "odd_one"), *held(call(failure), "refused"), *held(labels, "began")],
         confidence=0.65, failed=failure.site, when=when(failure),
         body=["  an array has dtype object where its rows differ in length, or hold text or None"],
         tries=["pad the rows to one length", "encode text as numbers"], evidence=(failure.seq,),

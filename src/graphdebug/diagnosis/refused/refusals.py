@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from graphdebug.diagnosis.account import call, made_by, operand_origin, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Failure, Site
@@ -33,7 +34,7 @@ def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
     listed = _listed(failure)
     return evidence.finding(
         "wrong_argument", what=f"{called} does not take what it was given",
-        candidates=[*call(failure), *given, *origins], confidence=0.75 if listed else 0.5,
+        candidates=[*held(call(failure), "said" if listed else "refused"), *held([*given, *origins], "began")],
         when=shape.when(failure),
         body=[*(listed or shape.operand_lines(evidence, failure.operands)), *_said(failure)],
         tries=["stack them along a new axis: stack", "join them along one they have: cat"] if listed else [],
@@ -131,12 +132,12 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         axis = next((i for i, pair in enumerate(zip(*shapes[:2], strict=False)) if pair[0] != pair[1]), None)
         size = shapes[0][axis] if axis is not None else None
         own = sized_by(evidence, declared, size, f"declares {name} {shape_words(shapes[0])}") or own
-        candidates = [*own, *loads, *call(failure)]
+        candidates = [*held(own, "declares_size"), *held([*loads, *call(failure)], "refused")]
     else:
-        candidates = [*loads, *call(failure, "what is to be loaded"), *own]
+        candidates = [*held([*loads, *call(failure, "what is to be loaded")], "said"), *held(own, "began")]
     return evidence.finding(
         "checkpoint_mismatch", what=f"the checkpoint does not go with {name or 'the variables'}",
-        candidates=candidates, confidence=0.7, failed=failure.site, when=shape.when(failure), body=body,
+        candidates=candidates, failed=failure.site, when=shape.when(failure), body=body,
         tries=tries, operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import Account, call, last_layer, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node
 from graphdebug.model.finding import Candidate
@@ -32,7 +33,8 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     if layer:
         body.append(f"its input has the batch first, {found[1]}; the layer takes axis 1 for it, {expected[1]}")
         tries = ["declare it with batch_first=True", *tries]
-    return Account([*layer, *made, *call(failure)], body, tries, confidence=0.85)
+    lines = [*held(layer, "repairs"), *held(made, "said"), *held(call(failure), "refused")]
+    return Account(lines, body, tries, confidence=0.85)
 
 
 def _takes_time_first(
@@ -74,7 +76,10 @@ def rank(evidence: Evidence, failure: Failure) -> Account | None:
     name = odd.expression or odd.name or odd.role or "an operand"
     body = [f"{name} has {found} dimensions, {failure.function or 'the call'} takes {expected} there"]
     return Account(
-        [*(made or entry), *call(failure)], body, [f"give it {expected} dimensions"], confidence=0.75
+        [*held(made or entry, "changed_size"), *held(call(failure), "refused")],
+        body,
+        [f"give it {expected} dimensions"],
+        confidence=0.75,
     )
 
 
@@ -98,8 +103,12 @@ def carried(evidence: Evidence, failure: Failure) -> Account | None:
     origin = operand_origin(evidence, last, failure, f"makes {now}") if last is not None else []
     if last is None or grows or len(expected) != len(found):
         tries = ["say in shape_invariants which of its sizes may change"]
-        return Account([*call(failure, "the loop"), *origin], body, tries, confidence=0.75)
-    lines = [*last_layer(evidence, last), *origin, *call(failure, "the loop")]
+        lines = [*held(call(failure, "the loop"), "said"), *held(origin, "made_operand")]
+        return Account(lines, body, tries, confidence=0.75)
+    lines = [
+        *held([*last_layer(evidence, last), *origin], "changed_size"),
+        *held(call(failure, "the loop"), "refused"),
+    ]
     return Account(lines, body, ["make the body give what it was given"], confidence=0.75)
 
 
@@ -114,5 +123,6 @@ def packed(evidence: Evidence, failure: Failure) -> Account | None:
         why = f"the comma makes {name} a tuple of {len(value.elts)}"
         body = [f"{name} is a tuple of {len(value.elts)} tensors, not one: {ast.unparse(value)}"]
         tries = ["join the two by an operation (a + b)" if len(value.elts) > 1 else "take the comma out"]
-        return Account([Candidate(made, "origin", why, name), *call(failure)], body, tries, confidence=0.85)
+        lines = [*held([Candidate(made, "origin", why, name)], "repairs"), *held(call(failure), "refused")]
+        return Account(lines, body, tries, confidence=0.85)
     return None

@@ -6,6 +6,7 @@ from math import prod
 
 from graphdebug.diagnosis.account import call, data_entry, sized_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.shape import operand_lines, when
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate, Finding
@@ -37,32 +38,28 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         body.append(
             f"  value {value}{where} is outside [{words.get('low', 0)}, {'?' if high is None else high})"
         )
-    tries, first = [], [*declared, *entry]
+    tries, blamed = [], declared or entry
     if isinstance(value, int) and isinstance(high, int) and value >= high:
         tries = [f"declare it for at least {value + 1}"]
         if value == high and words.get("least") != 0:
             tries.insert(0, "count from 0, not from 1")
     if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high:
-        tries, first = (
-            [f"if {value} marks what does not count: ignore_index={value}", *tries],
-            [*entry, *declared],
-        )
+        tries, blamed = [f"if {value} marks what does not count: ignore_index={value}", *tries], entry
     if isinstance(value, int) and value < 0:
-        tries, first = ["look for a negative index in the data"], [*entry, *declared]
+        tries, blamed = ["look for a negative index in the data"], entry
     if labels and value == high and _from_one(words.get("least"), index, high):
         body.append("  none of the labels is 0: they count from 1")
-        first = [*entry, *declared]
+        blamed = entry
     kind, what = (
         ("target_range", "a target is out of range in")
         if labels
         else ("index_range", "an index is out of range in")
     )
-    if not declared and not labels:
-        first = entry
     return evidence.finding(
         kind, what=f"{what} {failure.function or failure.op or 'a call'}",
-        candidates=[*first, *call(failure)],
-        confidence=0.75, failed=failure.site, when=when(failure), body=body, tries=tries,
+        candidates=[*held(blamed or declared, "odd_one"), *held([*declared, *entry], "began"),
+                    *held(call(failure), "refused")],
+        failed=failure.site, when=when(failure), body=body, tries=tries,
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, sized_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.ways import size_on
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Operand
@@ -32,8 +33,11 @@ def fixed(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axi
             continue
         shape = shape_words(made.fact.shape)
         body = [f"{shape} was made for {size} samples, whatever is fed; {came or 'any number of them'} came"]
-        lines = [*_declared(evidence, made, size), *call(failure)]
-        lines += data_entry(evidence, fed, failure) if fed is not None else []
+        lines = [
+            *held(_declared(evidence, made, size), "odd_one", "declares_size"),
+            *held(call(failure), "refused"),
+        ]
+        lines += held(data_entry(evidence, fed, failure), "began") if fed is not None else []
         return Account(lines, body, ["take the size from the batch that comes in (its shape at run time)"],
                        confidence=0.8)  # fmt: skip
     return None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from graphdebug.diagnosis.account import Account, call, made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Shape, Site
 from graphdebug.model.finding import Candidate
@@ -61,7 +62,11 @@ def _account(
     tries = [f"return a gradient of {shape_words(wanted)}"] if wanted is not None else []
     if wanted is not None and found is not None and len(wanted) == 2 and found == wanted[::-1]:
         tries = ["transpose it", *tries]
-    return Account([*made, *call(failure, "refuses it")], body, tries, confidence=0.85)
+    lines = [
+        *held(made, "changed_size", "made_operand"),
+        *held(call(failure, "refuses it"), "refused", "passes_on"),
+    ]
+    return Account(lines, body, tries, confidence=0.85)
 
 
 def _shapes(evidence: Evidence, failure: Failure) -> tuple[Shape | None, Shape | None]:

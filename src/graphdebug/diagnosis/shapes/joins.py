@@ -12,6 +12,7 @@ from graphdebug.diagnosis.account import (
     operand_origin,
 )
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import batches, labels
 from graphdebug.diagnosis.shapes.ways import shrunk, size_on, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
@@ -58,12 +59,15 @@ def _product(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) 
         operand_origin(evidence, one, failure, f"makes {shape_words(one.fact.shape)}") for one in operands[:2]
     ]
     if b[-1] == columns:
-        return Account([*call(failure, "the product"), *made[1], *made[0]], body,
+        lines = [*held(call(failure, "the product"), "lacks_step"), *held([*made[1], *made[0]], "made_operand")]
+        return Account(lines, body,
                        [f"transpose the second: {shape_words(a)} by {shape_words((*b[:-2], b[-1], rows))}"],
                        confidence=0.6)  # fmt: skip
     given = [evidence.provenance.node(one.producer) is None for one in operands[:2]]
     odd = made[given.index(True)] if sum(given) == 1 else []
-    return Account([*odd, *call(failure, "the product"), *made[1], *made[0]], body, [], confidence=0.6)
+    lines = [*held(odd, "odd_one"), *held(call(failure, "the product"), "refused"),
+             *held([*made[1], *made[0]], "began")]  # fmt: skip
+    return Account(lines, body, [], confidence=0.6)
 
 
 def _odd_one(failure: Failure, operands: Sequence[Operand]) -> tuple[Operand | None, int]:
@@ -112,4 +116,6 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     written = [one for one in (odd, rest) if _one_hot_of(evidence, one) and axis == -1]
     if not first and written:  # its width is a number on its own line
         first = operand_origin(evidence, written[0], failure, f"has {size_on(written[0], axis)} classes")
-    return Account([*first, *call(failure), *made, *layer, *other], body, [], confidence=0.6)
+    lines = [*held(first, "odd_one"), *held(call(failure), "refused"), *held(made, "began"),
+             *held([*layer, *other], "began", "beside")]  # fmt: skip
+    return Account(lines, body, [], confidence=0.6)

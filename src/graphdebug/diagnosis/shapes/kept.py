@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphdebug.diagnosis.account import Account, call, made_by, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
@@ -27,7 +28,8 @@ def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     entry = trained_on(evidence, failure, "labels")
     entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
     tries = ["flatten, pool or sum over them, so that each sample is one row"]
-    return Account([*lines, *call(failure), *entry], body, tries, kind="target_mismatch", confidence=0.75)
+    named = [*held(lines, "changed_size"), *held(call(failure), "refused"), *held(entry, "began")]
+    return Account(named, body, tries, kind="target_mismatch", confidence=0.75)
 
 
 def of_the_loss(evidence: Evidence, failure: Failure, node: Node | None) -> bool:

@@ -16,6 +16,7 @@ from graphdebug.diagnosis.account import (
     trained_on,
 )
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import kept
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
@@ -65,30 +66,34 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
     if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
         body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
-        lines = [*entry, *call(failure)] if b[-1] == 1 else [*call(failure), *entry]
+        extra = b[-1] == 1
+        lines = [*held(entry, "odd_one" if extra else "began"), *held(call(failure), "refused")]
         return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
     left = _left_over(evidence, guess, target)
     if left:
         body.append("without its dimensions of size 1 the prediction would fit")
-        return Account([*left, *call(failure), *entry], body, ["squeeze them, or do not keep them"],
-                       kind=_TARGET, confidence=0.75)  # fmt: skip
+        lines = [*held(left, "changed_size"), *held(call(failure), "refused"), *held(entry, "began")]
+        return Account(lines, body, ["squeeze them, or do not keep them"], kind=_TARGET, confidence=0.75)
     if len(a) == len(b) + 1 and a[:1] == b[:1] and failure.function in ("mse_loss", "bce", "bce_with_logits"):
         body.append("class numbers against one score a class: this loss wants both in one shape")
-        return Account([*chosen, *entry, *call(failure)], body, ["one-hot the target"],
-                       kind=_TARGET, confidence=0.7)  # fmt: skip
+        lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused")]
+        return Account(lines, body, ["one-hot the target"], kind=_TARGET, confidence=0.7)
     if a[:1] != b[:1]:
         body.append(f"{a[0] if a else 1} rows against {b[0] if b else 1} targets")
-        lines = [*_batch_change(evidence, guess, b[0] if b else 1), *entry, *made, *call(failure)]
+        turned = _batch_change(evidence, guess, b[0] if b else 1)
+        lines = [*held(turned, "changed_size"), *held(entry, "made_operand"),
+                 *held(made, "made_operand", "beside"), *held(call(failure), "began")]  # fmt: skip
         return Account(lines, body, [], confidence=0.7)
     if len(a) == len(b) and a[-1:] != b[-1:]:
         body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
         shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
         if failure.function in _OF_CLASSES and not shares:
-            lines = [*chosen, *entry, *call(failure), *layer]
+            lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused"),
+                     *held(layer, "began")]  # fmt: skip
             return Account(lines, body, ["give class numbers, one for each sample"],
                            kind=_TARGET, confidence=0.75)  # fmt: skip
-        return Account([*layer, *entry, *call(failure)], body, [f"make the last layer give {b[-1]}"],
-                       kind=_TARGET, confidence=0.7)  # fmt: skip
+        lines = [*held(layer, "declares_size"), *held(entry, "made_operand"), *held(call(failure), "refused")]
+        return Account(lines, body, [f"make the last layer give {b[-1]}"], kind=_TARGET, confidence=0.7)
     tries = ["give both one shape" if "float" in target.fact.dtype else "give one class number a sample"]
     if b[-1:] == (1,):
         tries = ["drop the last dimension of the target"]
@@ -96,7 +101,9 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
     elif not failure.function and len(a) == len(b) + 1:
         tries = ["make the last layer give one number a sample, or take a loss for class numbers"]
-    return Account([*chosen, *entry, *call(failure), *layer], body, tries, kind=_TARGET, confidence=0.7)
+    lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused"),
+             *held(layer, "began")]  # fmt: skip
+    return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
 
 
 def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
@@ -111,7 +118,8 @@ def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Op
     kept = Candidate(last.site, "declaration", f"{last.name} gives every step", last.name)
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
     tries = ["let the last recurrent layer give its last step only"]
-    return Account([kept, *entry, *call(failure)], body, tries, kind=_TARGET, confidence=0.8)
+    lines = [*held([kept], "repairs"), *held(entry, "made_operand"), *held(call(failure), "refused")]
+    return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 
 def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Candidate]:
@@ -147,7 +155,9 @@ def _class_weights(
         made = [*(made_by(begun, f"makes {shape[0]} numbers") if begun is not None else []), *made]
     body = [f"{shape[0]} class weights, but the prediction has {guess[1]} classes"]
     tries = [f"give {guess[1]} weights", f"make the last layer give {shape[0]}"]
-    return Account([*made, *call(failure), *last_layer(evidence, operands[0])], body, tries, confidence=0.8)
+    lines = [*held(made, "declares_size"), *held(call(failure), "refused"),
+             *held(last_layer(evidence, operands[0]), "began")]  # fmt: skip
+    return Account(lines, body, tries, confidence=0.8)
 
 
 def _one_channel(evidence: Evidence, failure: Failure, target: Operand, guess: Shape) -> Account | None:
@@ -160,7 +170,8 @@ def _one_channel(evidence: Evidence, failure: Failure, target: Operand, guess: S
         f"prediction {shape_words(guess)} against target {shape_words(shape)}: class numbers have no axis 1"
     ]
     tries = ["take axis 1 off the target: squeeze(1)"]
-    return Account([*entry, *call(failure)], body, tries, kind=_TARGET, confidence=0.8)
+    lines = [*held(entry, "odd_one"), *held(call(failure), "refused")]
+    return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 
 def _one_hot(evidence: Evidence, failure: Failure, target: Operand) -> Account | None:
@@ -175,9 +186,9 @@ def _one_hot(evidence: Evidence, failure: Failure, target: Operand) -> Account |
     body = [(f"{failure.function} takes class numbers; the target {shape_words(shape)} has one of "
             f"{shape[-1]} values for each class: it is one-hot")]  # fmt: skip
     tries = ["give class numbers, one for each sample", "take the loss for one-hot targets"]
-    lines = [*entry, *chosen, *call(failure)]
+    lines = [*held(entry, "odd_one"), *held(chosen, "made_operand"), *held(call(failure), "refused")]
     if target.origin == "feed":  # declared one-hot, and so the data will be: the loss is the odd one
-        lines = [*call(failure), *entry]
+        lines = [*held(call(failure), "odd_one"), *held(entry, "made_operand")]
     return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 
@@ -189,7 +200,10 @@ def _not_probabilities(evidence: Evidence, failure: Failure, guess: Operand) -> 
     layer = named_layer(evidence, node.module) if node.module else f"a {node.function}"
     body = [f"{failure.function} takes probabilities; the prediction comes straight from {layer}"]
     tries = ["take the loss on logits (bce_with_logits)", "put a sigmoid before it"]
-    lines = [*call(failure), *last_layer(evidence, guess), *made_by(node)]
+    lines = [
+        *held(call(failure), "said"),
+        *held([*last_layer(evidence, guess), *made_by(node)], "made_operand"),
+    ]
     return Account(lines, body, tries, kind="not_probabilities")
 
 

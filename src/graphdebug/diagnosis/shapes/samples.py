@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Site
 from graphdebug.model.finding import Candidate
@@ -29,7 +30,8 @@ def _squeezed(evidence: Evidence, failure: Failure) -> Account | None:
             went = f"{shape_words(before)} -> {shape_words(node.outputs[0].shape)}"
             body = [f"{went}: the squeeze took the batch of 1 too; before, it left {usual} dimensions"]
             tries = ["name the dimension that is to go: squeeze(dim)", "drop the last, smaller batch"]
-            return Account([*made_by(node), *call(failure)], body, tries, confidence=0.85)
+            lines = [*held(made_by(node), "repairs"), *held(call(failure), "refused")]
+            return Account(lines, body, tries, confidence=0.85)
     return None
 
 
@@ -61,7 +63,7 @@ def _alone(evidence: Evidence, failure: Failure) -> Account | None:
         f"a batch of one sample has no variance; before, a batch had {(good.inputs[0].fact.shape or (0,))[0]}"
     ]
     return Account(
-        [*loaded, *call(failure), *entry] if loaded else [*entry, *call(failure)], body,
+        [*held(loaded or entry, "other_data"), *held(call(failure), "refused"), *held(entry, "began")], body,
         ["drop the last, smaller batch (drop_last=True)", "a batch size that leaves no rest of 1"],
         confidence=0.8,
     )  # fmt: skip
@@ -83,7 +85,8 @@ def _first(evidence: Evidence, failure: Failure) -> Account | None:
              for one in (layer, site) if one is not None]  # fmt: skip
     turned, mask = shape_words((data[1], data[0], data[2])), shape_words(data[:2])
     body = [f"it takes {turned}, the sequence first; the mask {mask} and the input have the batch first"]
-    return Account([*lines, *call(failure)], body, ["declare it with batch_first=True"], confidence=0.85)
+    named = [*held(lines, "repairs"), *held(call(failure), "refused")]
+    return Account(named, body, ["declare it with batch_first=True"], confidence=0.85)
 
 
 def _given_layer(evidence: Evidence, site: Site | None) -> Site | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused import said
 from graphdebug.diagnosis.shapes import derivatives, fold, joins, kept, samples, widths, windows
 from graphdebug.diagnosis.words import place, shape_words, telling
@@ -165,7 +166,10 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
     if not word or expected == found or (data and found == len(data)):  # a rank is no size
         return None
     return Account(
-        [Candidate(declared.site, "declaration", f"declares {word}={expected}"), *call(failure)],
+        [
+            *held([Candidate(declared.site, "declaration", f"declares {word}={expected}")], "declares_size"),
+            *held(call(failure), "refused"),
+        ],
         [f"{failure.module} was declared with {word}={expected}; it was given {found}"],
         [f"declare {word}={found}"], confidence=0.75,
     )  # fmt: skip
@@ -180,7 +184,9 @@ def _whole_input(evidence: Evidence, failure: Failure) -> Account | None:
     runs = [Candidate(ran, "caller", "gives it to the model")] if ran is not None else []
     if _out_of_order(evidence, failure):
         body = ["each input has the shape that another one should have: their order is not the model's"]
-        return Account([*runs, *_input_lines(evidence, failure), *call(failure, "the model")], body,
+        lines = [*held(runs, "odd_one"), *held(_input_lines(evidence, failure), "began"),
+                 *held(call(failure, "the model"), "refused")]  # fmt: skip
+        return Account(lines, body,
                        ["give the inputs in the order that the model wants"], confidence=0.8)  # fmt: skip
     data = [*trained_on(evidence, failure, "input"), *runs]
     declared = [*_input_lines(evidence, failure), *call(failure, "the model")]
@@ -189,7 +195,9 @@ def _whole_input(evidence: Evidence, failure: Failure) -> Account | None:
     if worked:
         body.append("before, it took what it was given: this input is another one")
     tries = [f"give it {shape_words(wanted)}", f"declare its input as {shape_words(given)}"]
-    return Account([*data, *declared] if worked else [*declared, *data], body, tries, tuple(wanted), 0.75)
+    lines = [*held(declared, "declares_size", *(["worked"] if worked else [])),
+             *held(data, "other_data" if worked else "made_operand")]  # fmt: skip
+    return Account(lines, body, tries, tuple(wanted), 0.75)
 
 
 def _out_of_order(evidence: Evidence, failure: Failure) -> bool:
@@ -232,4 +240,5 @@ def _unsure(evidence: Evidence, failure: Failure) -> Account:
         for operand in failure.operands
         for one in operand_origin(evidence, operand, failure, f"makes {shape_words(operand.fact.shape)}")
     ]
-    return Account([*call(failure), *origins], telling(failure.message, 3), confidence=0.5)
+    lines = [*held(call(failure), "refused"), *held(origins, "began")]
+    return Account(lines, telling(failure.message, 3), confidence=0.5)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link, spatial_axes
 from graphdebug.diagnosis.words import node_name, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Shape
@@ -44,9 +45,10 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         if declared is not None and declared.site is not None and padded:  # there its size was chosen
             entry = [Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
             up, down = [], [*entry, *down]
+        lines = [*held(up, "changed_size"), *held(call(failure), "refused", *(["changed_size"] if up else [])),
+                 *held(down, "made_operand" if up else "changed_size"), *held(entry, "began")]  # fmt: skip
         return Account(
-            [*up, *call(failure), *down, *entry] if up else [*down, *entry, *call(failure)],
-            body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,
+            lines, body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,
         )  # fmt: skip
     short = [link for way in own for link in way if _grows_short(link, axis)]
     changed = (
@@ -59,8 +61,12 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
     node, through = changed[-1]
     before, after = node.inputs[through].fact.shape, node.outputs[0].shape
     body.append(f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} changed it")
+    lines = [
+        *held([*_layer_of(evidence, node), *made_by(node)], "changed_size"),
+        *held(call(failure), "refused"),
+    ]
     return Account(
-        [*_layer_of(evidence, node), *made_by(node), *call(failure)], body,
+        lines, body,
         ["make both ways keep this size (padding, stride, width)"], confidence=0.7,
     )  # fmt: skip
 
@@ -76,7 +82,8 @@ def shrunk(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
         layer = _layer_of(evidence, took[0]) or _weight_of(evidence, took[0])
         left = size_on(one, axis)
         body = [f"it began with {wanted} and has {left} on axis {axis}: {node_name(took[0])} does not pad"]
-        return Account([*layer, *made_by(took[0]), *call(failure)], body, ["pad it (same)"], confidence=0.7)
+        lines = [*held([*layer, *made_by(took[0])], "changed_size"), *held(call(failure), "refused")]
+        return Account(lines, body, ["pad it (same)"], confidence=0.7)
     return None
 
 
@@ -97,7 +104,7 @@ def transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]
     if root.fact.shape == other:  # it came in like this
         entry = data_entry(evidence, root, failure) or entry
     return Account(
-        [*turned, *entry, *call(failure)],
+        [*held(turned, "moved_axis"), *held(entry, "odd_one"), *held(call(failure), "refused")],
         [f"{shape_words(one)} meets {shape_words(other)}: one of them is transposed"],
         [
             "take out the transpose, or transpose the other"

@@ -9,6 +9,7 @@ import msgspec
 
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import repairs
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, produced, solve
 from graphdebug.diagnosis.shapes.meetings import Meeting, meeting_of
@@ -57,7 +58,11 @@ def _unbatched(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
         root = msgspec.structs.replace(root, fact=links[taken][0].outputs[0])
     given = shape_words(root.fact.shape)
     return Account(
-        [*entry, *call(failure), *_declared(evidence, met, failure)],
+        [
+            *held(entry, "lacks_step"),
+            *held(call(failure), "refused"),
+            *held(_declared(evidence, met, failure), "began"),
+        ],
         [f"{_layer(evidence, failure, met)} takes {met.takes}; all of {shape_words(shape)} is one sample"],
         [f"give {given} a batch dimension: 1x{given}"], confidence=0.8,
     )  # fmt: skip
@@ -77,9 +82,12 @@ def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account 
         return None
     if shape is None or len(shape) < 3 or prod(shape[1:]) != met.takes:
         return None
-    candidates = call(failure, "it gets more than two dimensions") + _declared(evidence, met, failure)
-    if failure.module.rpartition(".")[2].isdigit():  # an element of a sequence: what is missing stands there
-        candidates = candidates[::-1]
+    called, own = call(failure, "it gets more than two dimensions"), _declared(evidence, met, failure)
+    listed = failure.module.rpartition(".")[2].isdigit()
+    if listed:  # an element of a sequence: what is missing stands there
+        candidates = [*held(own[-1:], "lacks_step"), *held(called, "refused"), *held(own[:-1], "began")]
+    else:
+        candidates = [*held(called, "lacks_step"), *held(own, "declares_size")]
     body = f"{_layer(evidence, failure, met)} takes {arithmetic(met.takes, shape[1:])} features; "
     flat = shape_words((shape[0], met.takes))
     return Account(
@@ -103,11 +111,15 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accou
     turns = [node for node, _ in links if node.family in ("permute", "reshape") and not _in_layer(node, links)]
     if not turns and any(_same_layout(node, failure) for node, _ in links):
         return None
-    candidates = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
+    turned = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
     entry, called = data_entry(evidence, root, failure, links), call(failure, "the call")
     came_in = not any(_weight_of(node) is not None for node, _ in links)
-    candidates += entry + called if candidates or came_in else called + entry
-    candidates += _declared(evidence, met, failure)
+    candidates = [
+        *held(turned, "moved_axis", "changed_size"),
+        *held(entry, "moved_axis" if came_in or turned else "began"),
+        *held(called, "refused" if came_in or turned else "lacks_step"),
+        *held(_declared(evidence, met, failure), "began"),
+    ]
     order = (0, len(shape) - 1, *range(1, len(shape) - 1)) if found == "last" else (0, *range(2, len(shape)), 1)
     moved = [shape[i] for i in order]
     return Account(
@@ -140,12 +152,13 @@ def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | No
     if declared and evidence.provenance.declaration(met.weight) is not None and failure.family == "linear":
         why = f"declared for {met.takes} features, which is the batch size"
         layer = evidence.provenance.declaration(met.weight)
-        instance = layer.callers[:1] if layer is not None and len(declared) > 1 else ()
+        passed = len(declared) > 1 and layer is not None and declared[0].site != layer.site
+        instance = layer.callers[:1] if layer is not None and passed else ()
         made = [Candidate(one, "declaration", "is given the batch size", met.weight.name) for one in instance]
         lines = [*made, *declared[1:]] if made else declared[:1]
+        lines = [*lines[: len(made)], *(msgspec.structs.replace(one, why=why) for one in lines[len(made) :])]
         return Account(
-            [*lines[:1], *(msgspec.structs.replace(one, why=why) for one in lines[1:]), *call(failure)]
-            if made else [Candidate(declared[0].site, "declaration", why, met.weight.name), *call(failure)],
+            [*held(lines, "declares_size", "odd_one"), *held(call(failure), "refused")],
             [f"{_layer(evidence, failure, met)} takes {met.takes} = the number of rows; a row has {met.given}"],
             [f"declare it for {met.given} features"], confidence=0.85,
         )  # fmt: skip
@@ -154,7 +167,11 @@ def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | No
         Candidate(n.site, "origin", f"the {n.function}") for n, _ in links if n.family == "permute" and n.site
     ]
     return Account(
-        [*turns[-1:], *call(failure, "the product"), *declared],
+        [
+            *held(turns[-1:], "moved_axis"),
+            *held(call(failure, "the product"), "refused", "made_operand"),
+            *held(declared, "made_operand"),
+        ],
         [f"the product needs {met.takes} columns; {shape_words(shape)} has them as rows"],
         ["transpose one operand, or swap the two"], confidence=0.75,
     )  # fmt: skip
@@ -186,9 +203,13 @@ def _other_size(evidence: Evidence, failure: Failure, met: Meeting) -> Account |
     given = data_entry(evidence, root, failure, links)
     good = evidence.good_call(failure)
     repaired = repairs.padding(evidence, links, root.fact.shape, lambda s: s[-1] == met.takes and s[0] == batch)
-    lines = [*repaired, *declared, *flattened, *given, *call(failure, "the call")]
-    if good is not None:
-        lines = [*given, *declared, *flattened, *call(failure, "the call")]
+    lines = [
+        *held(repaired, "repairs"),
+        *held(declared, "declares_size", *(["worked"] if good is not None else [])),
+        *held(flattened, "made_operand", "passes_on"),
+        *held(given, "other_data" if good is not None else "began"),
+        *held(call(failure, "the call"), "refused", "passes_on"),
+    ]
     tries = [f"declare it for {met.given} features"]
     if solved is not None and fits:
         low, high = solved[1]
@@ -213,7 +234,11 @@ def _no_channel(evidence: Evidence, failure: Failure, met: Meeting) -> Account |
         f"one sample of {given[0]} channels"
     )
     return Account(
-        [*call(failure), *data_entry(evidence, root, failure, links), *_declared(evidence, met, failure)],
+        [
+            *held(call(failure), "lacks_step"),
+            *held(data_entry(evidence, root, failure, links), "made_operand"),
+            *held(_declared(evidence, met, failure), "began"),
+        ],
         [body], [f"give each sample a channel: unsqueeze(1), {shape_words(wanted)}"], confidence=0.75,
     )  # fmt: skip
 
@@ -234,9 +259,11 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         other = [Candidate(site, "declaration", f"makes {met.given}", before.module)] if site else []
         body[0] += f", made by {before.module or before.function}"
         tries.append(f"make {before.module or before.function} give {met.takes}")
-        if own and other and _supports(evidence, failure, met):
-            return Account([*other, *own, *call(failure, "the call")], body, tries[::-1], confidence=0.75)
-        return Account([*own, *other, *call(failure, "the call")], body, tries, confidence=0.75)
+        agreed = bool(own and other) and _supports(evidence, failure, met)
+        lines = [*held(own, "declares_size", *(["agreed"] if agreed else [])),
+                 *held(other, "odd_one" if agreed else "made_operand"),
+                 *held(call(failure, "the call"), "refused", "passes_on")]  # fmt: skip
+        return Account(lines, body, tries[::-1] if agreed else tries, confidence=0.75)
     given = trained_on(evidence, failure, "input") or data_entry(evidence, root, failure, links)
     fits: Sizes = ()
     shape = concrete(met.data.fact.shape)
@@ -244,15 +271,17 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         fits = (*shape[: met.axis], met.takes, *shape[met.axis + 1 :])
         tries.append(f"feed {shape_words(fits)}")
     good = evidence.good_call(failure) is not None or evidence.worked(failure)
-    lines = [*given, *own] if good else [*own, *given]
+    lines = [*held(own, "declares_size", *(["worked"] if good else [])),
+             *held(given, "other_data" if good else "made_operand")]  # fmt: skip
     if good:  # the advice begins with what is named first
         tries = tries[::-1] if len(tries) > 1 else [f"give it {met.takes} {_unit(failure)}", *tries]
     first = ".fit(" in evidence.source.line(failure.run_site or failure.site)  # nothing was learnt before
     entry = _declared_input(evidence, met) if first else []
     if entry:
         body.append("its weights were made for the declared input, not for what came")
-        lines = [*entry, *given, *own]
-    return Account([*lines, *call(failure, "the call")], body, tries, fits, 0.75)
+        lines = [*held(entry, "odd_one"), *held(given, "made_operand"), *held(own, "began")]
+    lines += held(call(failure, "the call"), "refused", "passes_on")
+    return Account(lines, body, tries, fits, 0.75)
 
 
 def _declared_input(evidence: Evidence, met: Meeting) -> list[Candidate]:
@@ -278,7 +307,8 @@ def _two_variables(
     ]
     tries = ["say which axes are to be summed: tensordot or einsum"] if met.takes in (
         met.data.fact.shape or ()) else []  # fmt: skip
-    return Account([*call(failure, "the product"), *own, *other], body, tries, confidence=0.75)
+    lines = [*held(call(failure, "the product"), "said"), *held([*own, *other], "made_operand")]
+    return Account(lines, body, tries, confidence=0.75)
 
 
 def _supports(evidence: Evidence, failure: Failure, met: Meeting) -> bool:

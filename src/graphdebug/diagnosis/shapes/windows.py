@@ -6,6 +6,7 @@ from math import prod
 
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import repairs
 from graphdebug.diagnosis.shapes.geometry import Sizes, concrete, solve, spatial_axes
 from graphdebug.diagnosis.words import arithmetic, shape_words
@@ -41,7 +42,9 @@ def _output_size(evidence: Evidence, failure: Failure, size: Operand) -> Account
     made = operand_origin(evidence, size, failure, "computes the output size") if size.producer else []
     entry = operand_origin(evidence, given, failure, f"makes {shape_words(given.fact.shape)}")
     tries = ["take the batch in output_shape from the input at run time"]
-    return Account([*call(failure, "is told the output size"), *made, *entry], body, tries, confidence=0.75)
+    lines = [*held(call(failure, "is told the output size"), "declares_size"),
+             *held([*made, *entry], "made_operand")]  # fmt: skip
+    return Account(lines, body, tries, confidence=0.75)
 
 
 def _rank(evidence: Evidence, failure: Failure, data: Operand) -> Account | None:
@@ -58,9 +61,9 @@ def _rank(evidence: Evidence, failure: Failure, data: Operand) -> Account | None
     missing = "batch and channels" if wanted - len(shape) > 1 else "a dimension (channels or batch)"
     tries = [f"add {missing}"] if len(shape) < wanted else [f"take {len(shape) - wanted} dimension off"]
     own = [one for node in turns[-1:] for one in made_by(node)]
-    return Account(
-        [*own, *data_entry(evidence, root, failure, links), *call(failure)], body, tries, confidence=0.75
-    )
+    entry = data_entry(evidence, root, failure, links)
+    lines = [*held(own, "changed_size"), *held(entry, "made_operand"), *held(call(failure), "refused")]
+    return Account(lines, body, tries, confidence=0.75)
 
 
 def _vector(evidence: Evidence, failure: Failure) -> Account | None:
@@ -73,9 +76,10 @@ def _vector(evidence: Evidence, failure: Failure) -> Account | None:
     entry = operand_origin(evidence, vector, failure, f"makes the vector {shape_words(vector.fact.shape)}")
     size = (vector.fact.shape or (1,))[0]
     body = [f"{failure.function} takes matrices; {vector.expression or vector.name or 'one side'} is a vector"]
-    lines = [*call(failure), *entry]
-    if vector.origin in ("feed", "variable", "parameter"):
-        lines = [*entry, *call(failure)]  # the product is written as usual, what was declared is not
+    # Where the vector was declared so, the product is written as usual, and what was declared is not.
+    declared = vector.origin in ("feed", "variable", "parameter")
+    lines = [*held(entry, "odd_one" if declared else "made_operand"),
+             *held(call(failure), *(["refused"] if declared else ["lacks_step"]))]  # fmt: skip
     return Account(lines, body, [f"make it 1x{size} or {size}x1"], confidence=0.7)
 
 
@@ -110,17 +114,20 @@ def _too_small(evidence: Evidence, failure: Failure, data: Operand) -> Account |
         )
     ]
     entry = data_entry(evidence, root, failure, links)
-    tries, first = ["pad, or take a layer out"], [*own, *call(failure), *entry]
+    tries = ["pad, or take a layer out"]
+    changed = ""
     turned = _turned(root, axes)
     if turned:
         body.append(turned)
         tries.insert(0, "permute the input into the layout of the layers")
-        first = [*entry, *own, *call(failure)]
+        changed = "moved_axis"
     elif solved is not None:
         tries.insert(0, f"feed at least {shape_words(solved[0])}")
         if evidence.good_call(failure) is not None:
-            first = [*entry, *own, *call(failure)]
-    return Account(first, body, tries, solved[0] if solved is not None and not turned else (), 0.75)
+            changed = "other_data"
+    lines = [*held(own, "declares_size", *(["worked"] if changed == "other_data" else [])),
+             *held(call(failure), "refused"), *held(entry, changed or "began")]  # fmt: skip
+    return Account(lines, body, tries, solved[0] if solved is not None and not turned else (), 0.75)
 
 
 def _turned(root: Operand, axes: tuple[int, ...]) -> str:
@@ -170,13 +177,15 @@ def _in_memory(evidence: Evidence, failure: Failure, data: Operand, asked: str) 
         f"{shape_words(data.fact.shape)} has the elements for {asked}, but they are not contiguous in memory"
     ]
     tries = ["use reshape, which copies where it must, or call contiguous() first"]
-    return Account([*call(failure, f"asks for {asked}"), *made], body, tries, confidence=0.85)
+    lines = [*held(call(failure, f"asks for {asked}"), "said"), *held(made, "made_operand")]
+    return Account(lines, body, tries, confidence=0.85)
 
 
 def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | None:
     shape, target = concrete(data.fact.shape), failure.attributes.get("target")
     if shape is None or not isinstance(target, list | tuple) or not all(isinstance(n, int) for n in target):
-        return Account(call(failure, "the shape asked for"), confidence=0.7) if failure.site else None
+        own = held(call(failure, "the shape asked for"), "declares_size")
+        return Account(own, confidence=0.7) if failure.site else None
     root, links = evidence.provenance.way(data)
     total, fixed = prod(shape), prod(size for size in target if size != -1)
     asked = "x".join(str(size) for size in target)
@@ -206,7 +215,11 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
             body.append(f"the shape asked for holds {was[0]} samples, as before; this batch has {shape[0]}")
             tries = [f"ask for ({shape[0]}, -1) by the batch's own size, or drop the last, smaller batch"]
     return Account(
-        [*repaired, *call(failure, f"asks for {asked}"), *entry],
+        [
+            *held(repaired, "repairs"),
+            *held(call(failure, f"asks for {asked}"), "declares_size"),
+            *held(entry, "began"),
+        ],
         body,
         tries,
         solved[0] if solved is not None else (),
