@@ -128,7 +128,7 @@ class Arguments:
         """Return what the call at `outer` gave for the parameter `name` of the function around `inner`."""
         tree, calling = self._source.tree(inner.file), self._source.tree(outer.file)
         function = _function_around(tree, inner.line) if tree is not None else None
-        called = _call_at(calling, outer, "") if calling is not None else None
+        called = _call_at(calling, outer, function.name if function is not None else "") if calling else None
         if function is None or not isinstance(called, ast.Call):
             return None
         for keyword in called.keywords:
@@ -161,8 +161,17 @@ def _call_at(tree: ast.Module, site: Site, function: str) -> ast.Call | ast.BinO
         return exact[0] if exact else None
     calls = [n for n in found if isinstance(n, ast.Call)]
     named = [n for n in calls if _called(n).replace("_", "") == function.replace("_", "")]
+    if not named and function in ("forward", "call", "__call__"):  # what is called is an object of the user's
+        outside = _imported(tree)
+        named = [n for n in calls if ast.unparse(n.func).partition(".")[0] not in outside]
     only = calls or found
     return named[0] if len(named) == 1 else only[0] if len(only) == 1 else None
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Return the names that the file imports."""
+    found = [one for one in ast.walk(tree) if isinstance(one, ast.Import | ast.ImportFrom)]
+    return {(name.asname or name.name).partition(".")[0] for one in found for name in one.names}
 
 
 def _calls_on(tree: ast.Module, line: int) -> Iterator[ast.Call | ast.BinOp]:

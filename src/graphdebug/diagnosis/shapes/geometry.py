@@ -12,7 +12,7 @@ from math import ceil, prod
 
 from graphdebug.model.event import Node, Shape
 
-__all__ = ["Link", "Sizes", "concrete", "produced", "regroup", "solve", "spatial_axes", "window"]
+__all__ = ["Link", "Sizes", "concrete", "groups", "produced", "regroup", "solve", "spatial_axes", "window"]
 
 Sizes = tuple[int, ...]
 Link = tuple[Node, int]
@@ -78,7 +78,7 @@ def solve(
 def regroup(before: Sizes, after: Sizes, shape: Sizes) -> Sizes | None:
     """Return what a reshape from `before` to `after` makes of `shape`, grouping the same dimensions."""
     made: list[int] = []
-    for ins, outs in _groups(before, after):
+    for ins, outs in groups(before, after):
         old, new = [before[i] for i in ins], [shape[i] for i in ins]
         kept = [after[i] for i in outs]
         if old == new:
@@ -95,7 +95,7 @@ def regroup(before: Sizes, after: Sizes, shape: Sizes) -> Sizes | None:
     return tuple(made)
 
 
-def _groups(before: Sizes, after: Sizes) -> Iterator[tuple[list[int], list[int]]]:
+def groups(before: Sizes, after: Sizes) -> Iterator[tuple[list[int], list[int]]]:
     """Split both shapes into the smallest runs of dimensions with equal products."""
     i = j = 0
     while i < len(before) or j < len(after):

@@ -9,14 +9,17 @@ from graphdebug.diagnosis.account import (
     Account,
     call,
     last_layer,
+    made_by,
     operand_origin,
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import batches, labels
+from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.shapes.ways import shrunk, size_on, transposed, two_ways
-from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Failure, Operand
+from graphdebug.diagnosis.words import node_name, shape_words
+from graphdebug.model.event import Failure, Node, Operand
+from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
 
@@ -109,13 +112,37 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
     other = operand_origin(evidence, rest, failure, f"makes {shape_words(rest.fact.shape)}")
     layer = last_layer(evidence, odd) + last_layer(evidence, rest)
-    stored = evidence.provenance.stored(odd) is not None or evidence.provenance.stored(rest) is not None
+    setters = [(one, setter(evidence, one, axis + len(one.fact.shape or ()))) for one in (odd, rest)]
+    stored = [one for one, by in setters if by.node is None and evidence.provenance.stored(one) is not None]
     first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
+    here = [by.node for _, by in setters if by.node is not None and _on_line(by.node, failure)]
     if not first and _is_scale(odd, rest):
         first = made
     written = [one for one in (odd, rest) if _one_hot_of(evidence, one) and axis == -1]
     if not first and written:  # its width is a number on its own line
         first = operand_origin(evidence, written[0], failure, f"has {size_on(written[0], axis)} classes")
-    lines = [*held(first, "odd_one"), *held(call(failure), "refused"), *held(made, "began"),
-             *held([*layer, *other], "began", "beside")]  # fmt: skip
+    lines = [
+        *held(first, "odd_one"),
+        *held(call(failure), "refused", *(["declares_size"] if here else [])),
+        *held(_changed_by([by.node for _, by in setters], failure), "made_operand"),
+        *held(made, "began"),
+        *held([*layer, *other], "began", "beside"),
+    ]
+    body += [f"{node_name(node)}, on the very line, made it so" for node in here[:1]]
     return Account(lines, body, [], confidence=0.6)
+
+
+def _on_line(node: Node, failure: Failure) -> bool:
+    """Whether a node ran on the failing line itself."""
+    site = node.site
+    return site is not None and failure.site is not None and (site.file, site.line) == (
+        failure.site.file, failure.site.line)  # fmt: skip
+
+
+def _changed_by(nodes: Sequence[Node | None], failure: Failure) -> list[Candidate]:
+    """Return the lines of nodes that gave a size as they were told: reshapes, slices, what fills and draws."""
+    told = ("reshape", "index", "split", "fill", "random", "upsample")
+    return [
+        line for node in nodes if node is not None and node.family in told and not _on_line(node, failure)
+        for line in made_by(node)
+    ]  # fmt: skip

@@ -26,12 +26,14 @@ def padding(
     start = concrete(source)
     if start is None:
         return []
-    found = [node for node in _windows(links) if _fits(links, start, accepts, {node.seq})]
-    if not found and _fits(links, start, accepts, {node.seq for node in _windows(links)}):
-        found = _windows(links)[:1]
-    named = [node for node in found if _names_padding(evidence.source.line(node.site))]
-    if len(named) != 1 or named[0].site is None:
+    lines: dict[tuple[str, int], list[Node]] = {}  # what one line made changes with it
+    for node in _windows(links):
+        if node.site is not None and _names_padding(evidence.source.line(node.site)):
+            lines.setdefault((node.site.file, node.site.line), []).append(node)
+    found = [some for some in lines.values() if _fits(links, start, accepts, {one.seq for one in some})]
+    if len(found) != 1 or found[0][0].site is None:
         return []
+    named = found[0]
     word = "valid" if named[0].attributes.get("padding") == "same" else "same"
     why = f"with padding {word} here, everything behind it fits"
     return [Candidate(named[0].site, "declaration", why, named[0].name)]

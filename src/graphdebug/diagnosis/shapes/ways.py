@@ -61,9 +61,12 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
     node, through = changed[-1]
     before, after = node.inputs[through].fact.shape, node.outputs[0].shape
     body.append(f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} changed it")
+    # One of the ways does nothing, the other was told to change the size: it lacks what the first one has.
+    grows = any(n.family == "upsample" or n.attributes.get("transposed") for way in own for n, _ in way)
+    missing = not (own[0] and own[1]) and not unpadded and not grows
     lines = [
         *held([*_layer_of(evidence, node), *made_by(node)], "changed_size"),
-        *held(call(failure), "refused"),
+        *held(call(failure), "lacks_step" if missing else "refused"),
     ]
     return Account(
         lines, body,

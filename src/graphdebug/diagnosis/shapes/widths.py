@@ -259,10 +259,13 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         other = [Candidate(site, "declaration", f"makes {met.given}", before.module)] if site else []
         body[0] += f", made by {before.module or before.function}"
         tries.append(f"make {before.module or before.function} give {met.takes}")
-        agreed = bool(own and other) and _supports(evidence, failure, met)
+        elsewhere = _on_another_axis(met)
+        agreed = bool(own and other) and not elsewhere and _supports(evidence, failure, met)
         lines = [*held(own, "declares_size", *(["agreed"] if agreed else [])),
-                 *held(other, "odd_one" if agreed else "made_operand"),
+                 *held(other, "began" if elsewhere else "odd_one" if agreed else "made_operand"),
                  *held(call(failure, "the call"), "refused", "passes_on")]  # fmt: skip
+        if elsewhere:
+            body.append(f"{shape_words(met.data.fact.shape)} has {met.takes} on another axis")
         return Account(lines, body, tries[::-1] if agreed else tries, confidence=0.75)
     given = trained_on(evidence, failure, "input") or data_entry(evidence, root, failure, links)
     fits: Sizes = ()
@@ -309,6 +312,12 @@ def _two_variables(
         met.data.fact.shape or ()) else []  # fmt: skip
     lines = [*held(call(failure, "the product"), "said"), *held([*own, *other], "made_operand")]
     return Account(lines, body, tries, confidence=0.75)
+
+
+def _on_another_axis(met: Meeting) -> bool:
+    """Whether the data has the wanted size, but not where it is wanted: then what made its width is right."""
+    shape = met.data.fact.shape or ()
+    return any(size == met.takes for at, size in enumerate(shape) if at != met.axis and at > 0)
 
 
 def _supports(evidence: Evidence, failure: Failure, met: Meeting) -> bool:

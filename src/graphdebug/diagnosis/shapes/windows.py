@@ -51,7 +51,9 @@ def _rank(evidence: Evidence, failure: Failure, data: Operand) -> Account | None
     weight = next((one.fact.shape for one in failure.operands if one.role == "weight"), None)
     shape = data.fact.shape or ()
     wanted = len(weight) if failure.family == "conv" and weight else _rank_of_name(failure)
-    if not wanted or len(shape) in (wanted, wanted - 1):
+    expected, found = failure.detail.get("expected"), failure.detail.get("found")
+    said = isinstance(expected, int) and found == len(shape) and expected == wanted
+    if not wanted or len(shape) == wanted or (len(shape) == wanted - 1 and not said):
         return None
     root, links = evidence.provenance.way(data)
     turns = [node for node, _ in links if node.family in ("reshape", "reduce", "index") and node.site]

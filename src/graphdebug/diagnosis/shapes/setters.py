@@ -1,0 +1,88 @@
+"""Setters: which node gave a tensor the size that it has on one axis, followed back through those that kept it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes.geometry import concrete, groups, spatial_axes
+from graphdebug.model.event import Node, Operand
+
+__all__ = ["Setter", "setter"]
+
+_FURTHEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Setter:
+    """What gave an axis its size: a node, or the operand that the way began with."""
+
+    node: Node | None
+    """None where the size came in with `operand`."""
+    operand: Operand
+    axis: int
+    """The axis, of the node's output or of `operand`, counted from the front."""
+
+
+def setter(evidence: Evidence, operand: Operand, axis: int) -> Setter:
+    """Return what gave `operand` its size on `axis`, counted from the front."""
+    for _ in range(_FURTHEST):
+        node = evidence.provenance.node(operand.producer)
+        made = node is not None and node.family in ("fill", "random", "assign")
+        if node is None or (made and operand.origin in ("parameter", "buffer", "variable")):
+            return Setter(None, operand, axis)
+        before = _before(node, axis)
+        if before is None:
+            return Setter(node, operand, axis)
+        operand, axis = node.inputs[before[0]], before[1]
+    return Setter(None, operand, axis)
+
+
+def _before(node: Node, axis: int) -> tuple[int, int] | None:
+    """Return the input and the axis of it from which `axis` of the output has its size; None if made here."""
+    if node.family in ("fill", "random", "placeholder") or not node.outputs or node.outputs[0].shape is None:
+        return None
+    after = node.outputs[0].shape
+    for place, one in enumerate(node.inputs):
+        shape = one.fact.shape
+        if shape is None or one.role in ("weight", "bias") or not 0 <= axis < len(after):
+            continue
+        looked_up = one.role == "index"  # what is looked up has the axes of the index in front
+        kept = (axis if axis < len(shape) else None) if looked_up else _kept(node, shape, after, axis)
+        if kept is not None and shape[kept] == after[axis]:
+            return place, kept
+    return None
+
+
+def _kept(node: Node, before: tuple[int | None, ...], after: tuple[int | None, ...], axis: int) -> int | None:
+    """Return the axis of the input that became `axis` of the output, where the op leaves sizes as they are."""
+    if node.family in ("linear", "matmul"):
+        return axis if axis < len(after) - 1 and len(before) == len(after) else None
+    if node.family in ("conv", "pool", "upsample"):
+        inside = axis in spatial_axes(node, len(after)) if node.family != "conv" else axis != 0
+        return None if inside or len(before) != len(after) else axis
+    if node.family == "permute":
+        order = node.attributes.get("order")
+        known = isinstance(order, list | tuple) and len(order) == len(after)
+        return int(order[axis]) % len(before) if known and order is not None else None
+    if node.family == "reshape":
+        return _through_reshape(before, after, axis)
+    if node.family == "reduce" and len(before) != len(after):
+        axes = node.attributes.get("axis")
+        gone = {int(one) % len(before) for one in (axes if isinstance(axes, list | tuple) else [axes]) if
+                isinstance(one, int)}  # fmt: skip
+        left = [one for one in range(len(before)) if one not in gone]
+        return left[axis] if len(left) == len(after) else None
+    back = axis - len(after) + len(before)  # as broadcasting aligns them
+    return back if 0 <= back < len(before) else None
+
+
+def _through_reshape(before: tuple[int | None, ...], after: tuple[int | None, ...], axis: int) -> int | None:
+    one, other = concrete(before), concrete(after)
+    if one is None or other is None:
+        return None
+    for ins, outs in groups(one, other):
+        if axis in outs:
+            same = [place for place in ins if one[place] == other[axis]]
+            return same[0] if len(same) == 1 and sum(other[place] != 1 for place in outs) <= 1 else None
+    return None
