@@ -73,6 +73,18 @@ class SourceText:
                                 return made, value
         return made, None
 
+    def returned(self, call: ast.Call, site: Site) -> tuple[Site | None, ast.expr | None]:
+        """Return what the function of this file that `call` calls gives back, and the line that made it."""
+        tree = self.tree(site.file)
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        for node in ast.walk(tree) if tree is not None else ():
+            given = node.body[-1] if isinstance(node, ast.FunctionDef) and node.name == name else None
+            if isinstance(given, ast.Return) and given.value is not None:
+                line = Site(file=site.file, line=given.lineno)
+                named = given.value.id if isinstance(given.value, ast.Name) else ""
+                return self.assigned(named, line) if named else (line, given.value)
+        return None, None
+
     def target(self, site: Site, position: int = 0, count: int = 1) -> str:
         """Return the name that the statement on the line at `site` gives a value, if there is one.
 

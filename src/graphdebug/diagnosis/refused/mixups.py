@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import label, shape_words
 from graphdebug.model.event import Failure, Operand, Shape, TensorFact
@@ -80,7 +81,9 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
     if failure.family == "index":
         return next((one for one in operands if one.role == "index"), operands[-1])
     hollow = next((one for one in operands if read(one.fact) == "meta"), None)
-    if hollow is not None:  # a tensor without elements: nothing can be moved to where it is
+    if hollow is not None and not _all_hollow(
+        evidence
+    ):  # without elements: nothing can be moved to where it is
         return hollow
     data = [one for one in operands if evidence.provenance.stored(one) is None]
     weights = [read(one.fact) for one in operands if evidence.provenance.stored(one) is not None]
@@ -99,6 +102,12 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
     lonely = [one for one in operands if counts[read(one.fact)] == fewest]
     default = [one for one in lonely if read(one.fact) in ("float64", "int64", "int32", "uint8", "bool")]
     return (default or lonely)[-1]
+
+
+def _all_hollow(evidence: Evidence) -> bool:
+    """Whether all that was declared has no elements: then that is how the program is meant to run."""
+    facts = [fact for one in evidence.provenance.declarations() for fact in one.tensors.values()]
+    return bool(facts) and all(fact.device == "meta" for fact in facts)
 
 
 def _outvoted_weight(
@@ -139,7 +148,9 @@ def _turned(
     root, links = evidence.provenance.way(odd)
     for node, through in reversed(links):
         if node.outputs and read(node.inputs[through].fact) != read(odd.fact) == read(node.outputs[0]):
-            return made_by(node, f"the {node.function} makes it {read(odd.fact)}")
+            made = made_by(node, f"the {node.function} makes it {read(odd.fact)}")
+            parted = _parted(evidence, failure, [link for link in links if link[0].seq > node.seq])
+            return [*held(made, "agreed"), *held(parted, "lacks_step")] if parted else made
     nearest = made_by(links[-1][0], f"gives it, {read(odd.fact)}") if links and _is_target(failure, odd) else []
     why = f"makes {odd.name or 'it'} {read(odd.fact)}"
     if links:
@@ -148,6 +159,19 @@ def _turned(
         collated = links[-1][0].family == "cat"  # a loader's batch: it only passes on what the samples are
         return [*first, *nearest] if collated else [*nearest, *first]
     return operand_origin(evidence, root, failure, why)
+
+
+def _parted(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> list[Candidate]:
+    """Return the node that took its part of what others took as it is: what is odd for one is right for them."""
+    own = {node.seq for node, _ in links}
+    parts = [link for link in links if link[0].family in ("index", "split")]
+    made = {node.inputs[through].producer: node for node, through in parts}
+    for node in evidence.before(failure.seq, failure.step):
+        if node.seq not in own and node.phase == "forward":
+            shared = next((made[one.producer] for one in node.inputs if one.producer in made), None)
+            if shared is not None:
+                return made_by(shared, f"the {shared.function} takes it out of what others need as it is")
+    return []
 
 
 def _is_target(failure: Failure, operand: Operand) -> bool:

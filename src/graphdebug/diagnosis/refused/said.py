@@ -118,7 +118,10 @@ def packed(evidence: Evidence, failure: Failure) -> Account | None:
     values = evidence.source.arguments(site) if site is not None and several else ()
     for name in values:
         made, value = evidence.source.assigned(name, site) if site is not None else (None, None)
-        if made is None or not isinstance(value, ast.Tuple) or "convert" not in failure.message:
+        if isinstance(value, ast.Call) and made is not None:
+            made, value = evidence.source.returned(value, made)
+        stacked = "convert" in failure.message or failure.function == "stack"
+        if made is None or not isinstance(value, ast.Tuple) or not stacked:
             continue
         why = f"the comma makes {name} a tuple of {len(value.elts)}"
         body = [f"{name} is a tuple of {len(value.elts)} tensors, not one: {ast.unparse(value)}"]

@@ -115,6 +115,8 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     setters = [(one, setter(evidence, one, axis + len(one.fact.shape or ()))) for one in (odd, rest)]
     stored = [one for one, by in setters if by.node is None and evidence.provenance.stored(one) is not None]
     first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
+    loader = evidence.source.loader(failure.site) if failure.family == "cat" else None
+    loads = [Candidate(loader, "declaration", "makes batches of samples of unlike shapes")] if loader else []
     here = [by.node for _, by in setters if by.node is not None and _on_line(by.node, failure)]
     if not first and _is_scale(odd, rest):
         first = made
@@ -122,6 +124,7 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     if not first and written:  # its width is a number on its own line
         first = operand_origin(evidence, written[0], failure, f"has {size_on(written[0], axis)} classes")
     lines = [
+        *held(loads, "lacks_step"),
         *held(first, "odd_one"),
         *held(call(failure), "refused", *(["declares_size"] if here else [])),
         *held(_changed_by([by.node for _, by in setters], failure), "made_operand"),

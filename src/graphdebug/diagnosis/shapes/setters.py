@@ -1,4 +1,4 @@
-"""Setters: which node gave a tensor the size that it has on one axis, followed back through those that kept it."""
+"""Setters: which node gave a tensor the size that it has on one axis, through those that kept it."""
 
 from __future__ import annotations
 
