@@ -162,7 +162,7 @@ def _turned(
 
 
 def _parted(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> list[Candidate]:
-    """Return the node that took its part of what others took as it is: what is odd for one is right for them."""
+    """Return the node that took its part of what others took as it is: odd here, right there."""
     own = {node.seq for node, _ in links}
     parts = [link for link in links if link[0].family in ("index", "split")]
     made = {node.inputs[through].producer: node for node, through in parts}

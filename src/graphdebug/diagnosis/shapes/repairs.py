@@ -31,12 +31,13 @@ def padding(
         if node.site is not None and _names_padding(evidence.source.line(node.site)):
             lines.setdefault((node.site.file, node.site.line), []).append(node)
     found = [some for some in lines.values() if _fits(links, start, accepts, {one.seq for one in some})]
-    if len(found) != 1 or found[0][0].site is None:
+    named = found[0] if len(found) == 1 else []
+    site = named[0].site if named else None
+    if site is None:
         return []
-    named = found[0]
     word = "valid" if named[0].attributes.get("padding") == "same" else "same"
     why = f"with padding {word} here, everything behind it fits"
-    return [Candidate(named[0].site, "declaration", why, named[0].name)]
+    return [Candidate(site, "declaration", why, named[0].name)]
 
 
 def _windows(links: Sequence[Link]) -> list[Node]:
