@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, Te
 from graphdebug.model.finding import Candidate
 
 __all__ = [
-    "Account", "call", "compiled_with", "data_entry", "last_layer", "made_by", "named_layer", "operand_origin",
+    "Account", "call", "compiled_with", "data_entry", "decided_by", "last_layer", "loss_made", "made_by", "named_layer", "operand_origin",
     "sized_by", "told_by", "trained_on",
 ]  # fmt: skip
 
@@ -102,6 +103,16 @@ def trained_on(evidence: Evidence, failure: Failure, role: str) -> list[Candidat
     return [Candidate(line, "input", f"makes the {role}", "")] if line is not None else []
 
 
+def decided_by(evidence: Evidence, declared: Declaration | None, size: int | None) -> list[Candidate]:
+    """Return the call that decided on the size of a declaration whose line has it from a parameter."""
+    if declared is None or declared.site is None or size is None:
+        return []
+    lines = declared.callers
+    around = lines[lines.index(declared.site) + 1 :] if declared.site in lines else lines
+    told = evidence.provenance.arguments.decided([*reversed(around), declared.site], size)
+    return [Candidate(told, "declaration", f"decides on the {size}", declared.name)] if told is not None else []
+
+
 def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None, why: str) -> list[Candidate]:
     """Return a declaration's line and the one that set the size it is about.
 
@@ -124,6 +135,22 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     setter = [Candidate(place, "declaration", f"sets the {size}", declared.name)]
     instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in around[:1]]
     return [*setter, *own, *instance] if passed else [*own, *setter]
+
+
+def loss_made(evidence: Evidence, site: Site | None) -> list[Candidate]:
+    """Return the line that made the loss which the line at `site` calls, where it is an object with a name."""
+    tree = evidence.source.tree(site.file) if site is not None else None
+    for node in ast.walk(tree) if tree is not None else ():
+        if (
+            isinstance(node, ast.Call)
+            and site is not None
+            and node.lineno <= site.line <= (node.end_lineno or 0)
+        ):
+            name = ast.unparse(node.func)
+            made, value = evidence.source.assigned(name, site)
+            if made is not None and isinstance(value, ast.Call) and "loss" in ast.unparse(value.func).lower():
+                return [Candidate(made, "declaration", f"makes the loss {name}", name)]
+    return []
 
 
 def last_layer(evidence: Evidence, operand: Operand) -> list[Candidate]:

@@ -109,6 +109,57 @@ class Arguments:
         set_in = configured(self._source, frames, size)
         return (set_in, True) if set_in is not None else None
 
+    def decided(self, frames: Sequence[Site], size: int) -> Site | None:
+        """Return the call that decided on a size which the innermost line has from a parameter alone.
+
+        It is the outermost call up to which the parameter was only passed on. What it gives there must be
+        `size`, or be computed while no other parameter of that line can be it; a default that the call left as
+        it is counts for what it gives.
+        """
+        found: list[tuple[bool, Site]] = []
+        tree = self._source.tree(frames[-1].file) if frames else None
+        for name in _names_used(tree, frames[-1].line) if tree is not None else ():
+            one = self._decided(name, frames, size)
+            if one is not None:
+                found.append(one)
+        certain = [site for sure, site in found if sure]
+        return certain[0] if certain else found[0][1] if len(found) == 1 else None
+
+    def _decided(self, name: str, frames: Sequence[Site], size: int) -> tuple[bool, Site] | None:
+        value: ast.expr = ast.Name(name)
+        place = None
+        for position in range(len(frames) - 1, 0, -1):
+            if (
+                not isinstance(value, ast.Name)
+                or self._source.assignment(value.id, frames[position]) is not None
+            ):
+                break
+            outer = self._passed(value.id, frames[position], frames[position - 1])
+            if outer is None:
+                default = self._default(value.id, frames[position])
+                return (True, frames[position - 1]) if _is_number(default, size) else None
+            value, place = outer, frames[position - 1]
+        if place is None:
+            return None
+        if isinstance(value, ast.Name):
+            _, value_given = self._source.assigned(value.id, place)
+            value = value_given if value_given is not None else value
+        if isinstance(value, ast.Constant):
+            return (True, place) if _is_number(value, size) else None
+        return False, place
+
+    def _default(self, name: str, inner: Site) -> ast.expr | None:
+        """Return the default of the parameter `name` of the function around `inner`."""
+        tree = self._source.tree(inner.file)
+        function = _function_around(tree, inner.line) if tree is not None else None
+        if function is None:
+            return None
+        names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+        given = dict(zip(reversed(names), reversed(function.args.defaults), strict=False))
+        given |= {one.arg: value for one, value in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+                  if value is not None}  # fmt: skip
+        return given.get(name)
+
     def _with_callers(self, frames: Sequence[Site]) -> Sequence[Site]:
         """Return the frames with those outside that can only be one: the function is called in one place."""
         for _ in range(3):

@@ -77,6 +77,22 @@ class Evidence:
             for one in self.before(failure.seq, failure.step)
         )  # fmt: skip
 
+    def other_call(self, failure: Failure) -> Site | None:
+        """Return the failing call from which on the way to the layer that failed was another one than when it
+        worked before; None where it never did, or always on the same way.
+        """
+        failing = [*failure.frames] or ([failure.site] if failure.site is not None else [])
+        for node in self.before(failure.seq, failure.step) if failure.module and failing else ():
+            if node.module != failure.module or node.phase != "forward" or not _did(node, failure):
+                continue
+            if node.site is None or failure.site is None or node.mode != failure.mode:
+                return None
+            went = [*reversed(node.callers), node.site]
+            return next(
+                (now for was, now in zip(went, failing, strict=False) if not _same_call(was, now)), None
+            )
+        return None
+
     def finding(
         self,
         kind: str,

@@ -40,6 +40,7 @@ CLUES: dict[str, Clue] = {
     "odd_one": Clue(1.6, "what it made is outvoted by the others that it meets"),
     "agreed": Clue(-1.2, "other layers, labels or steps agree with it"),
     "other_data": Clue(2.0, "the same call took other data before: what came in is what changed"),
+    "other_call": Clue(2.0, "the same layer took what another call of it gave"),
     "worked": Clue(-1.2, "it worked before, as it stands, with other data"),
     # What the line did.
     "moved_axis": Clue(2.0, "it put the size that is wanted on another axis"),

@@ -199,6 +199,27 @@ class SourceText:
                     return made
         return None
 
+    def loader_around(self, site: Site) -> Site | None:
+        """Return the line that made the loader of the innermost loop around `site`."""
+        tree = self.tree(site.file)
+        loops = [
+            node for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.For) and _covers(node, site.line)
+        ]  # fmt: skip
+        for loop in sorted(loops, key=lambda node: -node.lineno):
+            found = self.loader(Site(file=site.file, line=loop.iter.lineno))
+            if found is not None:
+                return found
+        return None
+
+    def called(self, site: Site | None) -> str:
+        """Return what the only call on the line at `site` that is no argument of another calls, as written."""
+        tree = self.tree(site.file) if site is not None else None
+        for node in ast.walk(tree) if tree is not None else ():  # outer ones come first
+            if isinstance(node, ast.Call) and site is not None and _covers(node, site.line):
+                return ast.unparse(node.func)
+        return ""
+
     def within(self, site: Site, words: Sequence[str]) -> Site | None:
         """Return the line of the innermost ``with`` around `site`, or decorator of its function, that says one
         of `words`.

@@ -4,7 +4,7 @@ a checkpoint of other variables.
 
 from __future__ import annotations
 
-from graphdebug.diagnosis.account import call, made_by, operand_origin, sized_by, trained_on
+from graphdebug.diagnosis.account import call, decided_by, made_by, operand_origin, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import shape
@@ -132,6 +132,7 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         axis = next((i for i, pair in enumerate(zip(*shapes[:2], strict=False)) if pair[0] != pair[1]), None)
         size = shapes[0][axis] if axis is not None else None
         own = sized_by(evidence, declared, size, f"declares {name} {shape_words(shapes[0])}") or own
+        own = [*(decided_by(evidence, declared, size) if len(own) < 2 else []), *own]
         candidates = [*held(own, "declares_size"), *held([*loads, *call(failure)], "refused")]
     else:
         candidates = [*held([*loads, *call(failure, "what is to be loaded")], "said"), *held(own, "began")]

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from graphdebug.diagnosis.account import Account, call, last_layer, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Failure, Node
+from graphdebug.diagnosis.words import shape_words, telling
+from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
-__all__ = ["carried", "packed", "rank", "shape"]
+__all__ = ["carried", "loaded", "packed", "rank", "shape"]
 
 
 def shape(evidence: Evidence, failure: Failure) -> Account | None:
@@ -24,6 +24,10 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     if odd is None or odd.producer is None or evidence.provenance.stored(odd) is not None:
         return None
     name = odd.expression or odd.name or odd.role or "it"
+    good = evidence.good_call(failure) is not None
+    frames = [*([failure.site] if failure.site is not None else []), *reversed(failure.frames)]
+    loader = next((one for site in frames if (one := evidence.source.loader_around(site)) is not None), None)
+    loads = [Candidate(loader, "declaration", "makes the batches: this one has another size")] if loader else []
     body = [f"{name} is {shape_words(tuple(found))}, where {shape_words(tuple(expected))} is expected"]
     tries = [f"make {name} {shape_words(tuple(expected))}"]
     if sorted(expected) == sorted(found):
@@ -33,8 +37,38 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     if layer:
         body.append(f"its input has the batch first, {found[1]}; the layer takes axis 1 for it, {expected[1]}")
         tries = ["declare it with batch_first=True", *tries]
-    lines = [*held(layer, "repairs"), *held(made, "said"), *held(call(failure), "refused")]
+    lines = [
+        *held(layer, "repairs"),
+        *held(_told_size(evidence, odd, expected, found), "declares_size"),
+        *held(made, "said", *(["worked"] if good else [])),
+        *held(loads if good else [], "other_data"),
+        *held(call(failure), "refused"),
+    ]
     return Account(lines, body, tries, confidence=0.85)
+
+
+def _told_size(
+    evidence: Evidence, odd: Operand, expected: Sequence[int], found: Sequence[int]
+) -> list[Candidate]:
+    """Return the call that told the function which made `odd` the one size that is not as expected."""
+    node = evidence.provenance.node(odd.producer)
+    unlike = [now for was, now in zip(expected, found, strict=False) if was != now]
+    if node is None or node.site is None or len(unlike) != 1 or len(expected) != len(found):
+        return []
+    told = evidence.provenance.arguments.decided([*reversed(node.callers), node.site], unlike[0])
+    return [Candidate(told, "caller", f"asks for {unlike[0]}")] if told is not None else []
+
+
+def loaded(evidence: Evidence, failure: Failure) -> Account | None:
+    """A model refused what was loaded from a checkpoint: the line that made the model set other sizes."""
+    name, dot, method = evidence.source.called(failure.site).rpartition(".")
+    if failure.function != "load_state_dict" or method != "load_state_dict" or not dot or failure.site is None:
+        return None
+    made = evidence.source.assignment(name, failure.site)
+    own = [Candidate(made, "declaration", f"makes {name} as it is", name)] if made is not None else []
+    lines = [*held(own, "declares_size"), *held(call(failure, "loads it"), "refused")]
+    tries = ["make the model as it was when it was saved", "load only what fits"]
+    return Account(lines, telling(failure.message, 3), tries)
 
 
 def _takes_time_first(

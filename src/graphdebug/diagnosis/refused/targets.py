@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from graphdebug.diagnosis.account import call, data_entry, sized_by
+from graphdebug.diagnosis.account import call, data_entry, decided_by, loss_made, sized_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.shape import operand_lines, when
@@ -44,7 +44,8 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         if value == high and words.get("least") != 0:
             tries.insert(0, "count from 0, not from 1")
     if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high:
-        tries, blamed = [f"if {value} marks what does not count: ignore_index={value}", *tries], entry
+        tries = [f"if {value} marks what does not count: ignore_index={value}", *tries]
+        blamed = loss_made(evidence, failure.site) or entry
     if isinstance(value, int) and value < 0:
         tries, blamed = ["look for a negative index in the data"], entry
     if labels and value == high and _from_one(words.get("least"), index, high):
@@ -81,7 +82,8 @@ def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> li
         size = stored.fact.shape[0] if stored.fact.shape else None
         set_by = sized_by(evidence, evidence.provenance.declaration(stored), size, f"declares {stored.name}")
         own = [Candidate(site, "declaration", f"declares {stored.name}", stored.name)] if site else []
-        return set_by or own
+        decided = decided_by(evidence, evidence.provenance.declaration(stored), size)
+        return [*(decided if len(set_by) < 2 else []), *(set_by or own)]
     if table is None or failure.family != "loss":
         return []
     for node, _ in reversed(evidence.provenance.way(table)[1]):

@@ -123,7 +123,13 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     written = [one for one in (odd, rest) if _one_hot_of(evidence, one) and axis == -1]
     if not first and written:  # its width is a number on its own line
         first = operand_origin(evidence, written[0], failure, f"has {size_on(written[0], axis)} classes")
+    single = next((one for one, other in ((odd, rest), (rest, odd)) if _one_a_sample(one, other)), None)
+    if single is not None:
+        body.append(
+            f"{shape_words(single.fact.shape)} has one number a sample; axes of size 1 behind it are missing"
+        )
     lines = [
+        *held(operand_origin(evidence, single, failure, "one number a sample") if single else [], "lacks_step"),
         *held(loads, "lacks_step"),
         *held(first, "odd_one"),
         *held(call(failure), "refused", *(["declares_size"] if here else [])),
@@ -133,6 +139,12 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     ]
     body += [f"{node_name(node)}, on the very line, made it so" for node in here[:1]]
     return Account(lines, body, [], confidence=0.6)
+
+
+def _one_a_sample(vector: Operand, other: Operand) -> bool:
+    """Whether `vector` has one number for each sample of `other`, and was aligned with another axis of it."""
+    size, shape = vector.fact.shape or (), other.fact.shape or ()
+    return len(size) == 1 and len(shape) > 2 and size[0] == shape[0] and vector.producer is not None
 
 
 def _on_line(node: Node, failure: Failure) -> bool:

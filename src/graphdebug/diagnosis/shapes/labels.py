@@ -48,7 +48,7 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         )
         if images is not None:
             return images
-    for way in (_every_step, kept.explain):
+    for way in (_every_step, _each_step, kept.explain):
         account = way(evidence, failure, guess, target)
         if account is not None:
             return account
@@ -58,6 +58,7 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
 def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account:
     """A prediction and a target of different shapes, neither of them turned nor resized."""
     a, b = guess.fact.shape or (), target.fact.shape or ()
+    alike = bool(a and b) and None not in (*a, *b) and prod(a) == prod(b)  # type: ignore[arg-type]
     entry = trained_on(evidence, failure, "labels")
     entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
     chosen = compiled_with(evidence, failure.frames[-1] if failure.frames else failure.site)
@@ -67,7 +68,7 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
         body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
         extra = b[-1] == 1
-        lines = [*held(entry, "odd_one" if extra else "began"), *held(call(failure), "refused")]
+        lines = [*held(entry, "odd_one" if extra else "began"), *held(call(failure), "lacks_step")]
         return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
     left = _left_over(evidence, guess, target)
     if left:
@@ -101,8 +102,8 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
     elif not failure.function and len(a) == len(b) + 1:
         tries = ["make the last layer give one number a sample, or take a loss for class numbers"]
-    lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused"),
-             *held(layer, "began")]  # fmt: skip
+    lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(layer, "began"),
+             *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
     return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
 
 
@@ -120,6 +121,23 @@ def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Op
     tries = ["let the last recurrent layer give its last step only"]
     lines = [*held([kept], "repairs"), *held(entry, "made_operand"), *held(call(failure), "refused")]
     return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
+
+
+def _each_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
+    """The prediction has a time axis and the target none: nothing took one step of what a recurrent layer gave."""
+    a, b = guess.fact.shape or (), target.fact.shape or ()
+    classes = failure.function in _OF_CLASSES and "float" not in target.fact.dtype
+    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[0] != b[0]:
+        return None
+    for node, _ in reversed(evidence.provenance.way(guess)[1]):
+        layer = evidence.provenance.declared(node.module) if node.module else None
+        if layer is None or not {"hidden_size", "return_sequences"} & set(layer.attributes):
+            continue
+        body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
+        lines = [*held(made_by(node, f"{layer.name} gives every step"), "lacks_step"), *held(call(failure), "refused"),
+                 *held(operand_origin(evidence, target, failure, f"the target {shape_words(b)}"), "began")]  # fmt: skip
+        return Account(lines, body, ["take its last step: out[:, -1]", "pool over the steps"], kind=_TARGET)
+    return None
 
 
 def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Candidate]:
@@ -170,7 +188,7 @@ def _one_channel(evidence: Evidence, failure: Failure, target: Operand, guess: S
         f"prediction {shape_words(guess)} against target {shape_words(shape)}: class numbers have no axis 1"
     ]
     tries = ["take axis 1 off the target: squeeze(1)"]
-    lines = [*held(entry, "odd_one"), *held(call(failure), "refused")]
+    lines = [*held(entry, "odd_one"), *held(call(failure), "lacks_step")]
     return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 

@@ -32,7 +32,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     if dropped is not None:
         return _told(evidence, failure, dropped)
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
-    own = (said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
+    own = (said.loaded, said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
     ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)
     ways = (derivatives.explain, *ways)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
@@ -60,13 +60,25 @@ def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
     if longest is not None:
         body.append(evidence.provenance.how(longest))
     body.append(_last_good(evidence, failure))
+    other = evidence.other_call(failure)
+    candidates = account.candidates
+    if other is not None:
+        candidates = [*(_worked(one, failure) for one in candidates),
+                      *held([Candidate(other, "caller", "gives it what an earlier call did not")], "other_call")]  # fmt: skip
+        body.insert(len(called), "the same layer took what another call gave it")
     return evidence.finding(
         account.kind or "shape_mismatch",
         what=_WHAT.get(account.kind, "shape mismatch in {}").format(failure.function or failure.op or "a call"),
-        candidates=account.candidates, confidence=account.confidence, failed=failure.site, when=when(failure),
+        candidates=candidates, confidence=account.confidence, failed=failure.site, when=when(failure),
         body=[line for line in body if line], tries=account.tries, operands=failure.operands,
         evidence=(failure.seq,), fits=account.fits,
     )  # fmt: skip
+
+
+def _worked(line: Candidate, failure: Failure) -> Candidate:
+    """Return a line with what speaks against it if it declares the failing layer, which worked before."""
+    own = line.role == "declaration" and line.name.startswith(failure.module) and "worked" not in line.clues
+    return held([line], "worked")[0] if own else line
 
 
 def _called(evidence: Evidence, failure: Failure, operand: Operand) -> Operand:

@@ -186,7 +186,9 @@ def _grows_short(link: Link, axis: int) -> bool:
 def _shrinks(link: Link, axis: int) -> bool:
     """Whether a conv of stride 1 shrank this axis for want of padding."""
     node, through = link
-    return node.family == "conv" and _stride_one(node) and _changes(node, through, axis)
+    rank = len(node.inputs[through].fact.shape or ())
+    side = rank >= -axis and axis % rank in spatial_axes(node, rank)
+    return node.family == "conv" and side and _stride_one(node) and _changes(node, through, axis)
 
 
 def _stride_one(node: Node) -> bool:

@@ -134,8 +134,9 @@ def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accou
 
 def _same_layout(node: Node, failure: Failure) -> bool:
     """Whether a conv or pool before the failing one has its channels on the same side."""
-    last = [str(words.get("layout") or "NC").endswith("C") for words in (node.attributes, failure.attributes)]
-    return node.family in ("conv", "pool") and failure.family == "conv" and last[0] == last[1]
+    words = [str(one.get("layout") or "") for one in (node.attributes, failure.attributes)]
+    alike = words[0].endswith("C") == words[1].endswith("C") or (failure.family == "norm" and not words[1])
+    return node.family in ("conv", "pool") and alike
 
 
 def _in_layer(node: Node, links: Sequence[Link]) -> bool:
@@ -381,6 +382,9 @@ def _layer(evidence: Evidence, failure: Failure, met: Meeting) -> str:
 def _declared(evidence: Evidence, met: Meeting, failure: Failure, why: str = "") -> list[Candidate]:
     stored = evidence.provenance.stored(met.weight) or met.weight
     found = evidence.provenance.declaration(stored) or evidence.provenance.declared(failure.module)
+    layer = evidence.provenance.declared(failure.module) if failure.module else None
+    if layer is not None and layer.site is not None and _taken(layer) == met.takes and found is not layer:
+        found = layer if found is None or _taken(found) != met.takes else found
     site = found.site if found is not None and found.site is not None else evidence.provenance.site(met.weight)
     site = site or evidence.provenance.arguments.made_at(met.weight, failure.frames, failure.function)
     if site is None:
