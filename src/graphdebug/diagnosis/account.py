@@ -14,8 +14,8 @@ from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, Te
 from graphdebug.model.finding import Candidate
 
 __all__ = [
-    "Account", "call", "compiled_with", "data_entry", "decided_by", "last_layer", "loss_made", "made_by", "named_layer", "operand_origin",
-    "sized_by", "told_by", "trained_on",
+    "Account", "call", "compiled_with", "data_entry", "decided_by", "last_layer", "loss_made", "made_by",
+    "named_layer", "operand_origin", "sized_by", "told_by", "trained_on",
 ]  # fmt: skip
 
 _TRAINING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|evaluate|predict|train_on_batch|test_on_batch)\(")

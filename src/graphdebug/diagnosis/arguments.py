@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from graphdebug.diagnosis.calls import (
+    argument,
+    call_at,
+    called,
+    calls_at,
+    function_around,
+    iterated,
+    names_used,
+)
 from graphdebug.diagnosis.configured import configured
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Operand, Site
@@ -34,7 +43,7 @@ class Arguments:
     def given(self, site: Site, operand: Operand, function: str = "") -> ast.expr | None:
         """Return the expression that the call (or operator) at `site` gives for `operand`, by its role."""
         tree = self._source.tree(site.file)
-        found = _call_at(tree, site, function) if tree is not None else None
+        found = call_at(tree, site, function) if tree is not None else None
         if isinstance(found, ast.BinOp):
             return {"a": found.left, "input": found.left, "b": found.right}.get(operand.role)
         if not isinstance(found, ast.Call):
@@ -88,8 +97,8 @@ class Arguments:
         tree = self._source.tree(frames[-1].file) if frames else None
         if tree is None:
             return None
-        for name in _names_used(tree, frames[-1].line):
-            listed = _iterated(tree, name, frames[-1].line)
+        for name in names_used(tree, frames[-1].line):
+            listed = iterated(tree, name, frames[-1].line)
             value, fits = (ast.Name(name), _is_number) if listed is None else (listed, _holds_number)
             for position in range(len(frames) - 1, -1, -1):
                 if not isinstance(value, ast.Name):
@@ -118,7 +127,7 @@ class Arguments:
         """
         found: list[tuple[bool, Site]] = []
         tree = self._source.tree(frames[-1].file) if frames else None
-        for name in _names_used(tree, frames[-1].line) if tree is not None else ():
+        for name in names_used(tree, frames[-1].line) if tree is not None else ():
             one = self._decided(name, frames, size)
             if one is not None:
                 found.append(one)
@@ -151,23 +160,23 @@ class Arguments:
     def _default(self, name: str, inner: Site) -> ast.expr | None:
         """Return the default of the parameter `name` of the function around `inner`."""
         tree = self._source.tree(inner.file)
-        function = _function_around(tree, inner.line) if tree is not None else None
+        function = function_around(tree, inner.line) if tree is not None else None
         if function is None:
             return None
         names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
         given = dict(zip(reversed(names), reversed(function.args.defaults), strict=False))
-        given |= {one.arg: value for one, value in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-                  if value is not None}  # fmt: skip
+        words = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+        given |= {one.arg: value for one, value in words if value is not None}
         return given.get(name)
 
     def _with_callers(self, frames: Sequence[Site]) -> Sequence[Site]:
         """Return the frames with those outside that can only be one: the function is called in one place."""
         for _ in range(3):
             tree = self._source.tree(frames[0].file) if frames else None
-            around = _function_around(tree, frames[0].line) if tree is not None else None
+            around = function_around(tree, frames[0].line) if tree is not None else None
             if tree is None or around is None:
                 break
-            calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and _called(one) == around.name]
+            calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == around.name]
             if len(calls) != 1 or around.lineno <= calls[0].lineno <= (around.end_lineno or 0):
                 break
             at = calls[0]
@@ -178,92 +187,16 @@ class Arguments:
     def _passed(self, name: str, inner: Site, outer: Site) -> ast.expr | None:
         """Return what the call at `outer` gave for the parameter `name` of the function around `inner`."""
         tree, calling = self._source.tree(inner.file), self._source.tree(outer.file)
-        function = _function_around(tree, inner.line) if tree is not None else None
-        called = _call_at(calling, outer, function.name if function is not None else "") if calling else None
-        if function is None or not isinstance(called, ast.Call):
+        function = function_around(tree, inner.line) if tree is not None else None
+        if function is None or calling is None:
             return None
-        for keyword in called.keywords:
-            if keyword.arg == name:
-                return keyword.value
         names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
         names = names[1:] if names[:1] == ["self"] else names
-        place = names.index(name) if name in names else len(called.args)
-        return called.args[place] if place < len(called.args) else None
-
-
-def _function_around(tree: ast.Module, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    inside = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.lineno <= line <= (node.end_lineno or node.lineno)
-    ]
-    return max(inside, key=lambda node: node.lineno, default=None)
-
-
-def _call_at(tree: ast.Module, site: Site, function: str) -> ast.Call | ast.BinOp | None:
-    """Return the call or operator at the very columns of `site`; without columns (AutoGraph's lines have none),
-    the call of that name, or all that there is on the line.
-    """
-    found = list(_calls_on(tree, site.line))
-    if site.column >= 0:
-        at = (site.line, site.column, site.end_line or site.line, site.end_column)
-        exact = [n for n in found if (n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) == at]
-        return exact[0] if exact else None
-    calls = [n for n in found if isinstance(n, ast.Call)]
-    named = [n for n in calls if _called(n).replace("_", "") == function.replace("_", "")]
-    if not named and function in ("forward", "call", "__call__"):  # what is called is an object of the user's
-        outside = _imported(tree)
-        named = [n for n in calls if ast.unparse(n.func).partition(".")[0] not in outside]
-    only = calls or found
-    return named[0] if len(named) == 1 else only[0] if len(only) == 1 else None
-
-
-def _imported(tree: ast.Module) -> set[str]:
-    """Return the names that the file imports."""
-    found = [one for one in ast.walk(tree) if isinstance(one, ast.Import | ast.ImportFrom)]
-    return {(name.asname or name.name).partition(".")[0] for one in found for name in one.names}
-
-
-def _calls_on(tree: ast.Module, line: int) -> Iterator[ast.Call | ast.BinOp]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call | ast.BinOp) and node.lineno <= line <= (node.end_lineno or node.lineno):
-            yield node
-
-
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-
-
-def _names_used(tree: ast.Module, line: int) -> list[str]:
-    """Return the names that are read on `line`, in the order of the text."""
-    names = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and node.lineno == line and isinstance(node.ctx, ast.Load)
-    ]
-    return list(dict.fromkeys(one.id for one in sorted(names, key=lambda node: node.col_offset)))
-
-
-def _iterated(tree: ast.Module, name: str, line: int) -> ast.expr | None:
-    """Return the name of what a loop or comprehension around `line` takes the values of `name` from."""
-    found: list[ast.For | ast.comprehension] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.For) and node.lineno <= line <= (node.end_lineno or node.lineno):
-            found.append(node)
-        elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp) and (
-            node.lineno <= line <= (node.end_lineno or node.lineno)
-        ):
-            found += node.generators
-    for one in reversed(found):
-        if any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(one.target)):
-            calls = [part for part in ast.walk(one.iter) if isinstance(part, ast.Call)]
-            if any(_called(part) == "range" for part in calls):  # it counts
-                return None
-            called = {id(part.func) for part in calls}
-            names = [n for n in ast.walk(one.iter) if isinstance(n, ast.Name) and id(n) not in called]
-            return ast.Name(names[0].id) if len({part.id for part in names}) == 1 else None
-    return None
+        place = names.index(name) if name in names else None
+        calls = calls_at(calling, outer, function.name)
+        given = [argument(one, name, place) for one in calls if isinstance(one, ast.Call)]
+        alike = {ast.unparse(one) if one is not None else "" for one in given}
+        return given[0] if len(alike) == 1 else None
 
 
 def _holds_number(value: ast.expr | None, size: int) -> bool:

@@ -220,6 +220,22 @@ class SourceText:
                 return ast.unparse(node.func)
         return ""
 
+    def switched_off(self, frames: Sequence[Site]) -> list[Site]:
+        """Return the line by which the frames' code is told to keep no graph: around them, or once for all
+        weights; the latter only if there is one such line.
+        """
+        for frame in frames:
+            around = self.within(frame, ("no_grad", "inference_mode"))
+            if around is not None:
+                return [around]
+        found = [
+            Site(file=file, line=node.lineno)
+            for file in dict.fromkeys(one.file for one in frames)
+            for node in ast.walk(self.tree(file) or ast.Module([], []))
+            if isinstance(node, ast.Assign | ast.Expr) and _takes_gradients_off(node)
+        ]
+        return found if len(found) == 1 else []
+
     def within(self, site: Site, words: Sequence[str]) -> Site | None:
         """Return the line of the innermost ``with`` around `site`, or decorator of its function, that says one
         of `words`.
@@ -265,6 +281,18 @@ class SourceText:
         if file not in self._trees:
             self._trees[file] = tree_of_text("\n".join(self._run.source_lines(file)))
         return self._trees[file]
+
+
+def _takes_gradients_off(node: ast.Assign | ast.Expr) -> bool:
+    """Whether a statement sets ``requires_grad`` to False."""
+    if isinstance(node, ast.Assign):
+        word = node.targets[0].attr if isinstance(node.targets[0], ast.Attribute) else ""
+        return word == "requires_grad" and isinstance(node.value, ast.Constant) and node.value.value is False
+    call = node.value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or len(call.args) != 1:
+        return False
+    given = call.args[0]
+    return call.func.attr == "requires_grad_" and isinstance(given, ast.Constant) and given.value is False
 
 
 def _target_of_several(target: ast.expr, value: ast.expr, position: int, count: int) -> str:

@@ -259,7 +259,11 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate],
     ungraphed = _from_weights(evidence, loss)
     if ungraphed is not None:
         body = ["  it was computed from weights, but no graph was recorded: no_grad, or they need no gradient"]
-        return [*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body
+        off = evidence.source.switched_off(
+            [one for one in (ungraphed.site, *ungraphed.callers) if one is not None]
+        )
+        told = [Candidate(one, "declaration", "takes the gradients off") for one in off]
+        return [*told, *made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body
     taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
     return [*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], []
 

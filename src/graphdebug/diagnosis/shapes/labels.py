@@ -75,7 +75,12 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         body.append("without its dimensions of size 1 the prediction would fit")
         lines = [*held(left, "changed_size"), *held(call(failure), "refused"), *held(entry, "began")]
         return Account(lines, body, ["squeeze them, or do not keep them"], kind=_TARGET, confidence=0.75)
-    if len(a) == len(b) + 1 and a[:1] == b[:1] and failure.function in ("mse_loss", "bce", "bce_with_logits"):
+    if (
+        len(a) == len(b) + 1
+        and a[:1] == b[:1]
+        and not alike
+        and failure.function in ("mse_loss", "bce", "bce_with_logits")
+    ):
         body.append("class numbers against one score a class: this loss wants both in one shape")
         lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused")]
         return Account(lines, body, ["one-hot the target"], kind=_TARGET, confidence=0.7)
@@ -124,18 +129,19 @@ def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Op
 
 
 def _each_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
-    """The prediction has a time axis and the target none: nothing took one step of what a recurrent layer gave."""
+    """The prediction has a time axis and the target none: every step of a recurrent layer was taken."""
     a, b = guess.fact.shape or (), target.fact.shape or ()
     classes = failure.function in _OF_CLASSES and "float" not in target.fact.dtype
-    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[0] != b[0]:
+    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[0] != b[0] or a[1 : len(b)] == b[1:] != ():
         return None
     for node, _ in reversed(evidence.provenance.way(guess)[1]):
         layer = evidence.provenance.declared(node.module) if node.module else None
         if layer is None or not {"hidden_size", "return_sequences"} & set(layer.attributes):
             continue
         body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
-        lines = [*held(made_by(node, f"{layer.name} gives every step"), "lacks_step"), *held(call(failure), "refused"),
-                 *held(operand_origin(evidence, target, failure, f"the target {shape_words(b)}"), "began")]  # fmt: skip
+        entry = operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+        lines = [*held(made_by(node, f"{layer.name} gives every step"), "lacks_step"),
+                 *held(call(failure), "refused"), *held(entry, "began")]  # fmt: skip
         return Account(lines, body, ["take its last step: out[:, -1]", "pool over the steps"], kind=_TARGET)
     return None
 

@@ -63,8 +63,8 @@ def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
     other = evidence.other_call(failure)
     candidates = account.candidates
     if other is not None:
-        candidates = [*(_worked(one, failure) for one in candidates),
-                      *held([Candidate(other, "caller", "gives it what an earlier call did not")], "other_call")]  # fmt: skip
+        gave = Candidate(other, "caller", "gives it what an earlier call did not")
+        candidates = [*(_worked(one, failure) for one in candidates), *held([gave], "other_call")]
         body.insert(len(called), "the same layer took what another call gave it")
     return evidence.finding(
         account.kind or "shape_mismatch",
