@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.divergence import runaway
 from graphdebug.diagnosis.learning.gradients import GradientWatch
-from graphdebug.diagnosis.numbers import verdicts as numbers
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.integers import IntegerWatch
 from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.diagnosis.numbers.nonfinite import NonfiniteWatch
 from graphdebug.diagnosis.numbers.probabilities import ProbabilityWatch
+from graphdebug.diagnosis.numbers.verdicts import born
 from graphdebug.diagnosis.numbers.zeros import ZeroWatch
 from graphdebug.diagnosis.shapes.broadcast import BroadcastWatch
 from graphdebug.diagnosis.shapes.fold import FoldWatch
@@ -75,13 +76,13 @@ class Scan:
         return self
 
     def _of_steps(self) -> list[Finding]:
-        runaway = numbers.runaway(self._evidence, self.losses)
-        return [*([runaway] if runaway is not None else []), *self.gradients.findings()]
+        away = runaway(self._evidence, self.losses)
+        return [*([away] if away is not None else []), *self.gradients.findings()]
 
     def value(self, failure: Failure | None = None) -> Finding | None:
         """Return the finding for the NaN or Inf that did harm first."""
         verdict = self.nonfinite.verdict
-        return numbers.born(self._evidence, verdict, self.losses, failure) if verdict is not None else None
+        return born(self._evidence, verdict, self.losses, failure) if verdict is not None else None
 
     def findings(self, failure: Failure | None = None) -> list[Finding]:
         """Return what the watches found, the most certain first."""

@@ -13,8 +13,8 @@ from statistics import median
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning import untrained
+from graphdebug.diagnosis.learning.optimizer import optimizer_line
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
-from graphdebug.diagnosis.numbers.verdicts import optimizer_line
 from graphdebug.model.event import Gradient, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 

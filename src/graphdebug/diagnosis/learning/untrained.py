@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.optimizer import optimizer_line
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
-from graphdebug.diagnosis.numbers.verdicts import optimizer_line
 from graphdebug.diagnosis.refused.misuse import CUTS
 from graphdebug.diagnosis.words import listing, place
 from graphdebug.model.event import Declaration, Gradient, Node, Site

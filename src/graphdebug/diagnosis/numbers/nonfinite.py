@@ -9,7 +9,7 @@ from graphdebug.diagnosis.numbers.causes import OVERFLOWING
 from graphdebug.model.event import Gradient, Node, Operand, TensorFact
 from graphdebug.model.patterns import matches
 
-__all__ = ["Birth", "NonfiniteWatch"]
+__all__ = ["Birth", "NonfiniteWatch", "has_nan", "inexact"]
 
 _PASSING = frozenset({"reshape", "permute", "split", "copy", "control"})
 _MEANT = frozenset({"fill", "where", "random", "placeholder"})
@@ -105,7 +105,7 @@ class NonfiniteWatch:
         if not any(fact.finite is False for fact in node.outputs):
             if any(fact.finite is True for fact in node.outputs):
                 self._hide(node, births, taken)
-            elif _is_float(node.outputs):  # not looked at: it may still be bad
+            elif any(map(inexact, node.outputs)):  # not looked at: it may still be bad
                 self._pass_on(node, births, taken)
             return
         self._spread(node, births, taken)
@@ -114,11 +114,11 @@ class NonfiniteWatch:
         """The node's output is not finite: a birth, or passed on."""
         for one in taken:
             self._open.discard(one.producer or -1)
-        has_nan = _has_nan(node)
-        births = self._births_of(node, births, taken, has_nan)
+        nan = has_nan(node.outputs)
+        births = self._births_of(node, births, taken, nan)
         self._bad[node.seq] = births
         self._open.add(node.seq)
-        if has_nan:
+        if nan:
             self._nan.add(node.seq)
         for birth in births:
             if node.phase == "optimizer":
@@ -126,20 +126,18 @@ class NonfiniteWatch:
             elif node.family == "loss":
                 birth.harms.add("loss")
 
-    def _births_of(
-        self, node: Node, births: list[Birth], taken: Sequence[Operand], has_nan: bool
-    ) -> list[Birth]:
+    def _births_of(self, node: Node, births: list[Birth], taken: Sequence[Operand], nan: bool) -> list[Birth]:
         """Return the births that the node's output goes back to: new ones, or those of its inputs."""
         if not births:
             data = next(iter(taken), None)
-            meant = not has_nan and (node.family in _MEANT if data is None else _masks(data.fact))
+            meant = not nan and (node.family in _MEANT if data is None else _masks(data.fact))
             allowed = matches(node, self._allow)
-            births = [Birth(node, meant or (allowed and not has_nan), allowed, data)]
-        elif has_nan and all(b.meant for b in births) and not any(one.producer in self._nan for one in taken):
+            births = [Birth(node, meant or (allowed and not nan), allowed, data)]
+        elif nan and all(b.meant for b in births) and not any(one.producer in self._nan for one in taken):
             births = [Birth(node, False, matches(node, self._allow))]
         else:
-            for birth in births if has_nan else ():
-                if birth.became_nan is None and not _has_nan(birth.node):
+            for birth in births if nan else ():
+                if birth.became_nan is None and not has_nan(birth.node.outputs):
                     birth.became_nan = node
             return births
         self._births += births
@@ -185,9 +183,11 @@ def _masks(fact: TensorFact) -> bool:
     return fact.stats is not None and fact.stats.neg_inf > 0 and not fact.stats.nan and not fact.stats.pos_inf
 
 
-def _is_float(outputs: Sequence[TensorFact]) -> bool:
-    return any("float" in fact.dtype or "complex" in fact.dtype for fact in outputs)
+def inexact(fact: TensorFact) -> bool:
+    """Whether a tensor has elements that can be NaN or infinite."""
+    return "float" in fact.dtype or "complex" in fact.dtype
 
 
-def _has_nan(node: Node) -> bool:
-    return any(fact.finite is False and (fact.stats is None or fact.stats.nan > 0) for fact in node.outputs)
+def has_nan(outputs: Sequence[TensorFact]) -> bool:
+    """Whether one of some tensors holds NaN, or something not finite of which no more is known."""
+    return any(fact.finite is False and (fact.stats is None or fact.stats.nan > 0) for fact in outputs)

@@ -1,14 +1,14 @@
-"""Numbers: the finding for a value that left the finite numbers, and for a loss that runs away."""
+"""Verdicts: the finding for a value that left the finite numbers."""
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.divergence import diverged, divergence
+from graphdebug.diagnosis.learning.optimizer import asks_for_a_step, optimizer_line
 from graphdebug.diagnosis.numbers.causes import (
     OVERFLOWING,
     came_out,
@@ -17,14 +17,14 @@ from graphdebug.diagnosis.numbers.causes import (
     reason,
     risk,
     ways_out,
-)
+)  # fmt: skip
 from graphdebug.diagnosis.numbers.losses import LossWatch
-from graphdebug.diagnosis.numbers.nonfinite import Birth
-from graphdebug.diagnosis.words import node_name, place, shape_words
-from graphdebug.model.event import Failure, Node, Operand, Site, TensorFact
+from graphdebug.diagnosis.numbers.nonfinite import Birth, has_nan, inexact
+from graphdebug.diagnosis.words import listing, node_name, place, shape_words
+from graphdebug.model.event import Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["born", "compile_line", "optimizer_line", "runaway"]
+__all__ = ["born"]
 
 
 _SCALED = "the gradients of the scaled loss do not fit"
@@ -38,10 +38,6 @@ _CHAIN = 20
 """Nodes not looked at that are followed up to weights."""
 _IN_DATA = ["look for NaN in the data (missing values, a division in the preprocessing)"]
 _OWN_EPS = ("give the optimizer an eps above 0: gradients that are always 0 make its divisor 0",)
-_FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
-"""The call that trains a compiled model; the first group is the model."""
-_STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(")
-"""The call that makes an optimizer step, in the words of all frameworks; the first group is the optimizer."""
 
 
 def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure | None = None) -> Finding:
@@ -54,8 +50,8 @@ def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure |
     if birth.data is not None:
         return _in_data(evidence, birth, birth.data, failure)
     line = optimizer_line(evidence, node.step) if forward is None and node.phase != "backward" else None
-    if line is not None and _diverged(node, losses):
-        return _divergence(evidence, birth, node, line, losses, failure)
+    if line is not None and diverged(node, losses):
+        return divergence(evidence, node, line, losses, _story(birth), failure)
     return _at(evidence, birth, node, forward, line, failure)
 
 
@@ -65,7 +61,7 @@ def _at(
 ) -> Finding:  # fmt: skip
     source = forward or node
     candidates = made_by(source, f"the {source.function}")
-    within = line is not None and node.phase == "optimizer" and _steps(evidence, node)
+    within = line is not None and node.phase == "optimizer" and asks_for_a_step(evidence, node)
     if within and line is not None:
         candidates = [Candidate(line, "declaration", "makes the optimizer"), *candidates]
     for operand in source.inputs:
@@ -93,10 +89,7 @@ def _at(
     elif pipeline:
         body = [f"  the data hold {gave}: {source.function} gave it from the input pipeline"]
     else:
-        meant = any(one.fact.finite is False for one in source.inputs)  # an infinity that stands for a mask
-        body.append(
-            f"  {source.function} gave {gave}, of {'infinities that are meant' if meant else 'finite inputs'}"
-        )
+        body.append(f"  {source.function} gave {gave}, {_of_what(source)}")
         body.append("  " + (reason(source) or _combined(birth, source)))
     if within:
         body.append("  it is in the step of the optimizer itself")
@@ -150,94 +143,6 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
         when=f"{node.phase}, step {node.step}", body=[*body, *_story(birth)], tries=tries,
         operands=(data,), evidence=(node.seq,),
     )  # fmt: skip
-
-
-def _divergence(
-    evidence: Evidence, birth: Birth, node: Node, line: Site, losses: LossWatch, failure: Failure | None
-) -> Finding:
-    fact = node.outputs[0]
-    went = "overflowed" if only_grows(node) or node.function in ("pow", "exp") else "was not finite"
-    body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
-    return evidence.finding(
-        "divergence", what=f"training diverged until {node.function} {went}",
-        candidates=[Candidate(line, "step", "the step size"), *made_by(node, "what overflowed")],
-        confidence=0.75, failed=failure.site if failure is not None else node.site,
-        when=f"step {node.step}", body=[text for text in body if text.strip()] + _story(birth),
-        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1", "clip gradients"],
-        operands=node.inputs, evidence=(node.seq,),
-    )  # fmt: skip
-
-
-def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
-    """Return the finding for a loss that grew a thousandfold without ever leaving the finite numbers."""
-    found = losses.runaway()
-    if found is None:
-        return _stuck(evidence, losses)
-    line = optimizer_line(evidence, found[1][-1][0])
-    if line is None:
-        return None
-    site, series = found
-    return evidence.finding(
-        "divergence", what=f"the loss grew from {series[0][1]:.3g} to {series[-1][1]:.3g}",
-        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
-        confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
-        body=[f"  {losses.story()}"], tries=["a smaller learning rate (a tenth)", "scale inputs and targets"],
-    )  # fmt: skip
-
-
-def _stuck(evidence: Evidence, losses: LossWatch) -> Finding | None:
-    """Return the finding for a first step so large that the network gave one and the same ever after."""
-    found = losses.stuck()
-    line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
-    if found is None or line is None:
-        return None
-    site, series = found
-    most = max(abs(value) for _, value in series)
-    return evidence.finding(
-        "divergence", what=f"the loss leapt from {series[0][1]:.3g} to {most:.3g} and then never changed",
-        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
-        confidence=0.7, failed=site, when=f"to step {series[-1][0]}; nothing failed",
-        body=[f"  it is {series[-1][1]:.6g} in each of the last steps: the units that learn are dead"],
-        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1",
-               "record with the level stats to see the dead units"],
-    )  # fmt: skip
-
-
-def optimizer_line(evidence: Evidence, step: int) -> Site | None:
-    """Return the line that made the optimizer: its assignment in the source, else where it steps."""
-    for node in evidence.last_of_phase("optimizer", step):
-        if node.site is None:
-            continue
-        called = _STEPPING.search(evidence.source.line(node.site))
-        compiled = compile_line(evidence, node.site)
-        if compiled is not None:
-            return compiled
-        if called is None:
-            return node.site
-        made = evidence.source.assignment(called[1], node.site)
-        frames = [*reversed(node.callers), node.site]
-        passed = called[1].isidentifier() and made is None
-        born = evidence.provenance.arguments.born(ast.Name(called[1]), frames) if passed else None
-        return made or born or node.site
-    return None
-
-
-def compile_line(evidence: Evidence, site: Site | None) -> Site | None:
-    """Return the line that compiled the model which the line at `site` fits, with its loss and optimizer."""
-    fitting = _FITTING.search(evidence.source.line(site)) if site is not None else None
-    if fitting is None or site is None:
-        return None
-    return evidence.source.method_call(fitting[1], "compile", site)
-
-
-def _diverged(node: Node, losses: LossWatch) -> bool:
-    """Whether values grew until an op that only overflows overflowed, over steps."""
-    overflow = node.function in OVERFLOWING and not reason(node).endswith("is NaN")
-    exponent = node.attributes.get("exponent")
-    if node.function == "pow":  # squares of what has grown
-        infinite = came_out(node.outputs[0]).startswith("inf")
-        overflow = only_grows(node) or (infinite and (not isinstance(exponent, int | float) or exponent > 1))
-    return node.step >= 1 and (losses.growing() or (overflow and node.step >= 2))
 
 
 def _unseen(evidence: Evidence, node: Node) -> Node:
@@ -297,17 +202,23 @@ def _taken_weights(evidence: Evidence, node: Node) -> set[str] | None:
     weights -= {""}
     if node.family == "copy":
         return weights if len(weights) == 1 else None
-    return weights if weights and any(_is_nan(fact) for fact in node.outputs) else None
+    return weights if weights and has_nan(node.outputs) else None
 
 
-def _is_nan(fact: TensorFact) -> bool:
-    return fact.finite is False and fact.stats is not None and fact.stats.nan > 0
+def _of_what(node: Node) -> str:
+    """Say what a node gave its result of, and which of its inputs were not looked at."""
+    blind = [_word(one, node) for one in node.inputs if one.fact.finite is None and inexact(one.fact)]
+    unseen = f"{listing(blind)} {'was' if len(blind) == 1 else 'were'} not looked at"
+    if any(one.fact.finite is False for one in node.inputs):  # it stands for a mask
+        return "of infinities that are meant" + (f"; {unseen}" if blind else "")
+    if len(blind) == len(node.inputs) and blind:
+        return f"and {unseen}"
+    return "of finite inputs" + (f"; {unseen}" if blind else "")
 
 
-def _steps(evidence: Evidence, node: Node) -> bool:
-    """Whether the user's line of a node only asks an optimizer for its step."""
-    line = evidence.source.line(node.site)
-    return ".minimize(" in line or _STEPPING.search(line) is not None or _FITTING.search(line) is not None
+def _word(operand: Operand, node: Node) -> str:
+    """Return what to call an input of `node`."""
+    return operand.expression or operand.name or (operand.role if len(node.inputs) > 1 else "") or "its input"
 
 
 def _inputs(evidence: Evidence, node: Node) -> list[str]:

@@ -1,0 +1,88 @@
+"""Divergence: values that grew step after step until they overflowed, and losses that only run away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.optimizer import optimizer_line
+from graphdebug.diagnosis.numbers.causes import OVERFLOWING, came_out, only_grows, reason
+from graphdebug.diagnosis.numbers.losses import LossWatch
+from graphdebug.model.event import Failure, Node, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["diverged", "divergence", "runaway"]
+
+
+def divergence(
+    evidence: Evidence, node: Node, line: Site, losses: LossWatch, story: Sequence[str],
+    failure: Failure | None,
+) -> Finding:  # fmt: skip
+    """Return the finding for values that grew over the steps until `node` overflowed.
+
+    Args:
+        evidence: what is known of the run.
+        node: what overflowed.
+        line: the line that made the optimizer.
+        losses: the losses over the steps.
+        story: what became of the value.
+        failure: the exception that ended the run, if one did.
+
+    """
+    fact = node.outputs[0]
+    went = "overflowed" if only_grows(node) or node.function in ("pow", "exp") else "was not finite"
+    body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
+    return evidence.finding(
+        "divergence", what=f"training diverged until {node.function} {went}",
+        candidates=[Candidate(line, "step", "the step size"), *made_by(node, "what overflowed")],
+        confidence=0.75, failed=failure.site if failure is not None else node.site,
+        when=f"step {node.step}", body=[text for text in body if text.strip()] + [*story],
+        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1", "clip gradients"],
+        operands=node.inputs, evidence=(node.seq,),
+    )  # fmt: skip
+
+
+def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
+    """Return the finding for a loss that grew a thousandfold without ever leaving the finite numbers."""
+    found = losses.runaway()
+    if found is None:
+        return _stuck(evidence, losses)
+    line = optimizer_line(evidence, found[1][-1][0])
+    if line is None:
+        return None
+    site, series = found
+    return evidence.finding(
+        "divergence", what=f"the loss grew from {series[0][1]:.3g} to {series[-1][1]:.3g}",
+        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
+        body=[f"  {losses.story()}"], tries=["a smaller learning rate (a tenth)", "scale inputs and targets"],
+    )  # fmt: skip
+
+
+def _stuck(evidence: Evidence, losses: LossWatch) -> Finding | None:
+    """Return the finding for a first step so large that the network gave one and the same ever after."""
+    found = losses.stuck()
+    line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
+    if found is None or line is None:
+        return None
+    site, series = found
+    most = max(abs(value) for _, value in series)
+    return evidence.finding(
+        "divergence", what=f"the loss leapt from {series[0][1]:.3g} to {most:.3g} and then never changed",
+        candidates=[Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        confidence=0.7, failed=site, when=f"to step {series[-1][0]}; nothing failed",
+        body=[f"  it is {series[-1][1]:.6g} in each of the last steps: the units that learn are dead"],
+        tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1",
+               "record with the level stats to see the dead units"],
+    )  # fmt: skip
+
+
+def diverged(node: Node, losses: LossWatch) -> bool:
+    """Whether values grew until an op that only overflows overflowed, over steps."""
+    overflow = node.function in OVERFLOWING and not reason(node).endswith("is NaN")
+    exponent = node.attributes.get("exponent")
+    if node.function == "pow":  # squares of what has grown
+        infinite = came_out(node.outputs[0]).startswith("inf")
+        overflow = only_grows(node) or (infinite and (not isinstance(exponent, int | float) or exponent > 1))
+    return node.step >= 1 and (losses.growing() or (overflow and node.step >= 2))
