@@ -81,7 +81,7 @@ def gradients_of_another_optimizer_cleared():
 def gradients_that_vanish():
     torch.manual_seed(1)
     layers = [part for _ in range(9) for part in (nn.Linear(8, 8), nn.Sigmoid())]  # <- fault
-    net = nn.Sequential(*layers, nn.Linear(8, 3))
+    net = nn.Sequential(*layers, nn.Linear(8, 3))  # <- fault
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
     _classified(net, x, y, optimizer, 6)
@@ -218,19 +218,6 @@ def clipped_before_backward():
         optimizer.step()
 
 
-def history_summed_up():
-    torch.manual_seed(0)
-    net = nn.Linear(8, 3)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
-    total = 0
-    for _ in range(6):
-        loss = F.cross_entropy(net(x), y)
-        _descend(optimizer, loss)
-        total += loss  # <- fault
-    return total
-
-
 def left_in_evaluation():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 3))
@@ -238,11 +225,6 @@ def left_in_evaluation():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
     _classified(net, x, y, optimizer, 6)
-
-
-def gradient_of_another_shape():
-    net = nn.Linear(8, 3)
-    net.weight.grad = torch.zeros(8, 3)  # <- fault
 
 
 def norm_of_one_sample():
@@ -261,3 +243,29 @@ def bytes_as_they_are():
     x = torch.randint(0, 256, (32, 1, 8, 8)).float()  # <- fault
     y = torch.randint(0, 3, (32,))
     _classified(net, x, y, optimizer, 20)
+
+
+def clipped_while_scaled():
+    torch.manual_seed(0)
+    net = nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu")
+    x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
+    for _ in range(4):
+        optimizer.zero_grad()
+        scaler.scale(F.cross_entropy(net(x), y)).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)  # <- fault
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def evaluated_and_never_trained_again():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
+    for _ in range(5):
+        _descend(optimizer, F.cross_entropy(net(x), y))
+        net.eval()  # <- fault: no train() after it
+        with torch.no_grad():
+            F.cross_entropy(net(x), y)

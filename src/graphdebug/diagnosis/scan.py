@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.divergence import runaway
 from graphdebug.diagnosis.learning.gradients import GradientWatch
+from graphdebug.diagnosis.learning.handling import HandlingWatch
+from graphdebug.diagnosis.learning.modes import ModeWatch
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.integers import IntegerWatch
 from graphdebug.diagnosis.numbers.losses import LossWatch
@@ -20,6 +22,9 @@ from graphdebug.model.event import Event, Failure, Gradient, Node
 from graphdebug.model.finding import Finding
 
 __all__ = ["Scan"]
+
+_OF_GROWTH = ("exploding_gradient", "update_too_large")
+"""Findings that say once more what a loss that runs away says."""
 
 
 class Scan:
@@ -41,13 +46,15 @@ class Scan:
         self.broadcasts = BroadcastWatch(evidence)
         self.axes = AxisWatch(evidence)
         self.gradients = GradientWatch(evidence)
+        self.handling = HandlingWatch(evidence)
+        self.modes = ModeWatch(evidence)
         self.integers = IntegerWatch(evidence)
         self.probabilities = ProbabilityWatch(evidence)
         self.zeros = ZeroWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
         silent = (self.folds, self.broadcasts, self.axes, self.integers, self.probabilities, self.zeros)
         self._silent = silent
-        for watch in (*silent, self.losses, self.gradients):
+        for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):
             for family in watch.families:
                 self._by_family.setdefault(family, []).append(watch.see)
 
@@ -71,13 +78,15 @@ class Scan:
                 gradient = self._evidence.provenance.looked_at(event)
                 self.nonfinite.gradient(gradient)
                 self.gradients.gradient(gradient)
+                self.handling.gradient(gradient)
         self.nonfinite.end_step()
         self.gradients.end_step()
         return self
 
     def _of_steps(self) -> list[Finding]:
         away = runaway(self._evidence, self.losses)
-        return [*([away] if away is not None else []), *self.gradients.findings()]
+        found = [*self.handling.findings(), *self.modes.findings(), *self.gradients.findings()]
+        return [away, *(one for one in found if one.kind not in _OF_GROWTH)] if away is not None else found
 
     def value(self, failure: Failure | None = None) -> Finding | None:
         """Return the finding for the NaN or Inf that did harm first."""

@@ -173,6 +173,15 @@ class SourceText:
         last = self._last_call(name, method, site)
         return Site(file=site.file, line=last.lineno) if last is not None else None
 
+    def calls(self, method: str, file: str) -> list[Site]:
+        """Return the lines of a file that call ``something.method()``."""
+        tree = self.tree(file)
+        return [
+            Site(file=file, line=node.lineno)
+            for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
+        ]
+
     def _last_call(self, name: str, method: str, site: Site) -> ast.Call | None:
         tree = self.tree(site.file)
         found = [
@@ -191,11 +200,12 @@ class SourceText:
                 continue
             if node.iter.lineno != site.line:
                 continue
+            for call in ast.walk(node.iter):
+                if isinstance(call, ast.Call) and _makes_batches(call):
+                    return Site(file=site.file, line=call.lineno)
             for name in ast.walk(node.iter):
                 made, value = self.assigned(name.id, site) if isinstance(name, ast.Name) else (None, None)
-                if isinstance(value, ast.Call) and any(one.arg == "batch_size" for one in value.keywords):
-                    return made
-                if isinstance(value, ast.Call) and "Loader" in ast.unparse(value.func):
+                if isinstance(value, ast.Call) and _makes_batches(value):
                     return made
         return None
 
@@ -293,6 +303,10 @@ def _takes_gradients_off(node: ast.Assign | ast.Expr) -> bool:
         return False
     given = call.args[0]
     return call.func.attr == "requires_grad_" and isinstance(given, ast.Constant) and given.value is False
+
+
+def _makes_batches(call: ast.Call) -> bool:
+    return any(one.arg == "batch_size" for one in call.keywords) or "Loader" in ast.unparse(call.func)
 
 
 def _target_of_several(target: ast.expr, value: ast.expr, position: int, count: int) -> str:

@@ -263,7 +263,8 @@ class Gradient(Event, frozen=True, gc=False, tag="gradient"):
     site: Site | None = None
     stage: str = ""
     """Empty: as backward left it. With ranks also, as the optimizer was given it: ``combined`` over the
-    ranks, or this rank's ``shard`` of it."""
+    ranks, or this rank's ``shard`` of it. ``given``: with its statistics, as the optimizer was given it in some
+    of the steps of a recording at level health."""
 
 
 class Failure(Event, frozen=True, gc=False, tag="failure"):

@@ -18,7 +18,7 @@ from graphdebug.backends.torch.failing.failures import failure_of
 from graphdebug.backends.torch.failing.quoted import at_quoted_line, restore_message
 from graphdebug.backends.torch.threads import Threads
 from graphdebug.backends.torch.tracing import Tracing
-from graphdebug.backends.torch.training.distributed import RankGradients
+from graphdebug.backends.torch.training.given import GivenGradients
 from graphdebug.backends.torch.training.gradients import Gradients
 from graphdebug.backends.torch.training.optimizers import Optimizers
 from graphdebug.backends.torch.training.steps import Steps
@@ -41,7 +41,7 @@ class Part(Protocol):
 
 
 PARTS: tuple[Callable[[EagerRecorder], Part], ...] = (
-    Steps, RankGradients, Compiled, Optimizers, Gradients, Breakpoints, Threads, Anomaly,
+    Steps, GivenGradients, Compiled, Optimizers, Gradients, Breakpoints, Threads, Anomaly,
     Tracing,
 )  # fmt: skip
 """Called in order when a recording attaches, each with the recorder; detached in reverse."""

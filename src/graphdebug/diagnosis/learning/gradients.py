@@ -13,6 +13,8 @@ from statistics import median
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning import untrained
+from graphdebug.diagnosis.learning.dead import blocked
+from graphdebug.diagnosis.learning.idle import idle
 from graphdebug.diagnosis.learning.optimizer import optimizer_line
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
 from graphdebug.model.event import Gradient, Node, Operand, Site
@@ -49,6 +51,9 @@ class GradientWatch:
 
     def gradient(self, gradient: Gradient) -> None:
         """Look at one parameter's gradient."""
+        if gradient.stage == "given":  # again, with its size
+            self._sized(gradient)
+            return
         if not gradient.name:
             if not self._nameless or self._nameless[-1].step != gradient.step:
                 self._nameless = [*self._nameless[-LEAST_STEPS:], gradient]
@@ -60,11 +65,16 @@ class GradientWatch:
             track = Track(prod(size or 1 for size in shape), len(shape), fact.dtype, gradient)
             self._tracks[gradient.name] = track
         track.steps += 1
-        if fact.stats is not None and fact.stats.l2 is not None and fact.finite is not False:
-            norm = float(fact.stats.l2)
-            track.norms.append(norm)
-            del track.norms[2:-_KEPT]
-            self._squares += norm * norm
+        self._sized(gradient)
+
+    def _sized(self, gradient: Gradient) -> None:
+        fact, track = gradient.fact, self._tracks.get(gradient.name)
+        if track is None or fact.stats is None or fact.stats.l2 is None or fact.finite is False:
+            return
+        norm = float(fact.stats.l2)
+        track.norms.append(norm)
+        del track.norms[2:-_KEPT]
+        self._squares += norm * norm
 
     def see(self, node: Node) -> None:
         """Look at one node: an update or a read of a parameter, or a unit that may be dead."""
@@ -134,7 +144,11 @@ class GradientWatch:
         """Return what the steps show, missing gradients first."""
         ways = (self._exploding, self._dead_units, self._vanishing, self._too_large, self._lost)
         found = [one for way in ways if (one := way()) is not None]
-        return [*untrained.findings(self._evidence, self._tracks, self._nameless), *found]
+        return [
+            *untrained.findings(self._evidence, self._tracks, self._nameless),
+            *idle(self._evidence),
+            *found,
+        ]
 
     def _exploding(self) -> Finding | None:
         if len(self._norms) < 2 * LEAST_STEPS:
@@ -177,7 +191,7 @@ class GradientWatch:
     def _dead_units(self) -> Finding | None:
         dead = [(site, node) for site, (node, times) in self._dead.items() if times >= LEAST_STEPS]
         if not dead:
-            return None
+            return blocked(self._evidence, self._tracks, self._optimizer())
         site, node = dead[0]
         before = self._evidence.provenance.node(node.inputs[0].producer) if node.inputs else None
         declared = self._declared(f"{before.module}.weight") if before is not None and before.module else []

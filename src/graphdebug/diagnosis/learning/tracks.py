@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from statistics import median
 
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import listing
 from graphdebug.model.event import Declaration, Gradient, Operand
 from graphdebug.model.finding import Candidate
 
-__all__ = ["LEAST_STEPS", "Track", "declared_by", "optimizers"]
+__all__ = ["LEAST_STEPS", "Track", "declared_by", "optimizers", "some"]
 
 LEAST_STEPS = 3
 """Steps a gradient must behave so before anything is said of it."""
@@ -54,3 +56,9 @@ def declared_by(evidence: Evidence, name: str) -> list[Candidate]:
     if found is None or found.site is None:
         return []
     return [Candidate(found.site, "declaration", f"declares {name}", name)]
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - 4
+    return listing([*names[:4], f"{more} more"] if more > 1 else list(names))

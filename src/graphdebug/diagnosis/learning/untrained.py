@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.optimizer import optimizer_line
-from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
+from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers, some
 from graphdebug.diagnosis.refused.misuse import CUTS
-from graphdebug.diagnosis.words import listing, place
+from graphdebug.diagnosis.words import place
 from graphdebug.model.event import Declaration, Gradient, Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -176,7 +176,7 @@ def _untrained(
 ) -> Finding:  # fmt: skip
     step = [Candidate(line, "step", "the optimizer lacks it") for line in _optimizer(evidence)]
     return evidence.finding(
-        "untrained_parameter", what=f"{_some(names)} got gradients, but no optimizer has them",
+        "untrained_parameter", what=f"{some(names)} got gradients, but no optimizer has them",
         candidates=[*lines, *step], confidence=0.8, when="nothing failed", body=body, tries=tries,
         evidence=(tracks[names[0]].first.seq,),
     )  # fmt: skip
@@ -193,7 +193,7 @@ def _missing(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Findin
     steps = max(track.steps for track in tracks.values())
     step = [Candidate(line, "step", "the optimizer has it") for line in _optimizer(evidence)]
     return evidence.finding(
-        "missing_gradient", what=f"{_some(missing)} never got a gradient in {steps} steps",
+        "missing_gradient", what=f"{some(missing)} never got a gradient in {steps} steps",
         candidates=[*named, *step],
         confidence=0.6, when="nothing failed",
         body=[f"  {len(missing)} of the {len(set(given))} parameters it is to train have no gradient",
@@ -227,11 +227,6 @@ def _cut_behind(evidence: Evidence, missing: Sequence[str]) -> list[Candidate]:
             if line is not None:
                 return [Candidate(line, "expression", "no graph is recorded")]
     return []
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - 4
-    return listing([*names[:4], f"{more} more"] if more > 1 else list(names))
 
 
 def _is_loose(evidence: Evidence, name: str) -> bool:

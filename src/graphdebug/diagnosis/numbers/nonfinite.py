@@ -84,7 +84,7 @@ class NonfiniteWatch:
                 for birth in self._bad.get(seq, ()):
                     if not birth.meant or seq in self._nan:
                         birth.harms.add("end")
-            suspects = [one for one in self._births if not one.allowed]
+            suspects = [one for one in self._births if not (one.allowed or _masked(one))]
             harmful = [one for one in suspects if one.harms and not self._scaler_skips(one)]
             self.skipped += bool(self._scaled and not harmful and any(one.harms for one in suspects))
             self.verdict = min(harmful, key=lambda one: one.node.seq, default=None)
@@ -172,6 +172,14 @@ class NonfiniteWatch:
         node = birth.node
         scaled = node.phase == "backward" or (node.function == "mul" and node.outputs[0].shape == ())
         return self._scaled and scaled and "weights" not in birth.harms
+
+
+def _masked(birth: Birth) -> bool:
+    """Whether a loss itself was not finite, for some elements, and a mask took them out at once."""
+    hider = birth.hidden_by
+    return (
+        birth.harms == {"loss"} and hider is not None and hider.family == "where" and hider.phase == "forward"
+    )
 
 
 def _floats_bad(node: Node) -> bool:

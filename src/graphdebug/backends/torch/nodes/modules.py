@@ -92,6 +92,14 @@ class Modules:
         found = self._variable(value, frame)
         return found[0] if found else ""
 
+    def holder(self, value: Any, attribute: str, frame: FrameType | None) -> str:
+        """Return the name of the user's variable whose `attribute` is `value`, outwards from `frame`."""
+        for one in self._stack.user_frames(frame):
+            for name, held in locals_of(one).items():
+                if getattr(held, "__dict__", {}).get(attribute) is value:
+                    return name
+        return ""
+
     def prune(self) -> None:
         """Forget modules that are gone, and with them their parameters."""
         tables: tuple[dict[int, Any], ...] = (self._tensors, self.paths)

@@ -1,0 +1,125 @@
+"""Dead units: an activation that passes no gradient on: the gradients are 0 before it and not behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from graphdebug.diagnosis.account import told_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, some
+from graphdebug.diagnosis.words import place
+from graphdebug.model.event import Node, Site
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["blocked"]
+
+_CUTTING = ("relu", "relu6", "threshold", "clamp", "hardtanh", "hardsigmoid")
+"""Functions whose derivative is 0 over a range."""
+_SATURATING = ("sigmoid", "tanh", "softmax")
+"""Functions whose derivative rounds to 0 far from 0."""
+_FARTHEST = 40
+"""Nodes that are followed from a layer to its activation, and from there to the next layer."""
+_FILLING = ("fill", "random", "assign", "copy")
+
+
+def blocked(evidence: Evidence, tracks: Mapping[str, Track], optimizer: Site | None) -> Finding | None:
+    """Return the finding for an activation behind which parameters learn, and before which none does.
+
+    The gradient of all that comes before is exactly 0, step after step; that of the next layer is not, so the
+    loss asks for a change there. Where all gradients are 0 from the first step on, none behind is needed.
+    """
+    measured = {name: one for name, one in tracks.items() if len(one.norms) >= LEAST_STEPS}
+    still = [name for name, one in measured.items() if not any(one.norms[-LEAST_STEPS:])]
+    if not still:
+        return None
+    never = len(still) == len(measured) and not any(measured[name].norms[0] for name in still)
+    for name in sorted(still, key=lambda one: -(measured[one].first.node or 0)):
+        first = measured[name].first
+        used = evidence.provenance.node(first.node)
+        if used is None:
+            continue
+        nodes = [one for one in evidence.run.step(used.step).nodes if one.phase == "forward"]
+        gate = next(_behind(evidence, nodes, used, (*_CUTTING, *_SATURATING)), None)
+        if gate is None:
+            continue
+        taking = next(_behind(evidence, nodes, gate, ()), None)
+        following = _parameters(evidence, taking) if taking is not None else []
+        alive = any(one in measured and measured[one].norms[-1] > 0 for one in following)
+        judged = any(one.family in ("loss", "softmax") and one.seq > gate.seq for one in nodes)
+        if alive or (never and not following and judged):
+            return _finding(evidence, measured[name], name, still, gate, optimizer)
+    return None
+
+
+def _behind(evidence: Evidence, nodes: Sequence[Node], start: Node, wanted: Sequence[str]) -> Iterator[Node]:
+    """Yield the first node after `start` that is one of `wanted`; of the nodes that take another layer's
+    parameters, the first one, where nothing is wanted. A wanted node behind another layer is not looked for.
+    """
+    reached = {start.seq}
+    own = {one.rpartition(".")[0] for one in _parameters(evidence, start)}
+    for node in [one for one in nodes if one.seq > start.seq][: _FARTHEST * 10]:
+        if not any(one.producer in reached for one in node.inputs):
+            continue
+        taken = _parameters(evidence, node)
+        if not wanted and taken:
+            yield node
+            return
+        layers = {one.rpartition(".")[0] for one in taken}
+        if node.function in wanted:
+            yield node
+            return
+        if layers and own and not layers <= own:
+            return
+        own = own or layers
+        reached.add(node.seq)
+        if len(reached) > _FARTHEST:
+            return
+
+
+def _parameters(evidence: Evidence, node: Node) -> list[str]:
+    """Return the names of the parameters that a node takes."""
+    taken = [evidence.provenance.stored(one) for one in node.inputs]
+    return [one.name for one in taken if one is not None and one.origin in ("parameter", "variable")]
+
+
+def _finding(
+    evidence: Evidence, track: Track, name: str, still: Sequence[str], gate: Node, optimizer: Site | None
+) -> Finding:  # fmt: skip
+    killed = track.norms[0] > 0
+    saturated = gate.function in _SATURATING
+    step = [Candidate(optimizer, "step", "the step size")] if optimizer is not None else []
+    declared = declared_by(evidence, name)
+    lines = [*_filled(evidence, track, name), *told_by(evidence, gate, f"the {gate.function}"), *declared]
+    how = "is saturated" if saturated else "gives one constant"
+    body = [
+        f"  the gradients of {some(still)} are exactly 0",
+        f"  behind {gate.function}, {place(gate.site)}, they are not: it {how} for every sample",
+        f"  they were not 0 in step {track.first.step}: a step of the optimizer brought it there" if killed
+        else "  they were 0 from the first step on",
+    ]  # fmt: skip
+    ways = ["initial values scaled to the width", "look at the scale of its input"]
+    if killed:
+        ways = ["a smaller learning rate (a tenth)", *([] if saturated else ["leaky ReLU"])]
+    return evidence.finding(
+        "dead_units", what=f"no gradient passes this {gate.function}, step after step",
+        candidates=[*step, *lines] if killed else [*lines, *step], confidence=0.75,
+        failed=gate.site if killed else None, when="nothing failed",
+        body=body, tries=ways,
+        evidence=(gate.seq, track.first.seq),
+    )  # fmt: skip
+
+
+def _filled(evidence: Evidence, track: Track, name: str) -> list[Candidate]:
+    """Return the line that gave the layer's parameters their values, where it is not the layer's own."""
+    layer = name.rpartition(".")[0]
+    used = evidence.provenance.node(track.first.node)
+    declared = {(one.site.file, one.site.line) for one in declared_by(evidence, name)}
+    nodes = evidence.run.step(used.step).nodes if used is not None and layer else ()
+    for node in nodes:
+        for one in node.inputs if node.phase == "forward" and node.module == layer else ():
+            made = evidence.provenance.node(one.producer) if one.name.startswith(f"{layer}.") else None
+            if made is None or made.family not in _FILLING or made.site is None or made.phase != "forward":
+                continue
+            if (made.site.file, made.site.line) not in declared:
+                return [Candidate(made.site, "expression", f"gives {one.name} its values", one.name)]
+    return []
