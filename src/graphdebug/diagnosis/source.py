@@ -173,12 +173,13 @@ class SourceText:
         last = self._last_call(name, method, site)
         return Site(file=site.file, line=last.lineno) if last is not None else None
 
-    def calls(self, method: str, file: str) -> list[Site]:
-        """Return the lines of a file that call ``something.method()``."""
-        tree = self.tree(file)
+    def calls(self, method: str, site: Site) -> list[Site]:
+        """Return the lines that call ``something.method()`` in the function or module that `site` is in."""
+        tree = self.tree(site.file)
+        scope = _scopes_around(tree, site.line)[0] if tree is not None else None
         return [
-            Site(file=file, line=node.lineno)
-            for node in (ast.walk(tree) if tree is not None else ())
+            Site(file=site.file, line=node.lineno)
+            for node in (_own_statements(scope) if scope is not None else ())
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
         ]
 

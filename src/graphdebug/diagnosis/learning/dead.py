@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from graphdebug.diagnosis.account import told_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.scales import unscaled
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, some
 from graphdebug.diagnosis.words import place
 from graphdebug.model.event import Node, Site
@@ -88,6 +89,7 @@ def _finding(
     killed = track.norms[0] > 0
     saturated = gate.function in _SATURATING
     step = [Candidate(optimizer, "step", "the step size")] if optimizer is not None else []
+    step = [*unscaled(evidence), *step]
     declared = declared_by(evidence, name)
     lines = [*_filled(evidence, track, name), *told_by(evidence, gate, f"the {gate.function}"), *declared]
     how = "is saturated" if saturated else "gives one constant"

@@ -58,8 +58,9 @@ class ModeWatch:
         site = forward.site if forward is not None else None
         if site is None:
             return []
-        called = self._evidence.source.calls("eval", site.file)
-        lines = [Candidate(one, "expression", "sets it to evaluate") for one in called]
+        frames = [site, *(forward.callers if forward is not None else ())]
+        called = (self._evidence.source.calls("eval", one) for one in frames)
+        lines = [Candidate(one, "expression", "sets it to evaluate") for one in next(filter(None, called), [])]
         what = "it was trained by the batch's statistics before" if turned else "its dropouts let all pass, too"
         return [
             self._evidence.finding(
