@@ -1,4 +1,4 @@
-"""Values and learning that go wrong are named at the default level; programs near such faults are not accused."""
+"""Values and learning gone wrong are named at the default level; programs near such faults are not accused."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ try:
 except ImportError:  # not compiled on this machine: TensorFlow's own ops measure
     kernel = None
 
-__all__ = ["CODES", "ROOM", "SMALL", "Pack", "Place", "all_finite", "kernel"]
+__all__ = ["CODES", "ROOM", "SMALL", "VALUED", "Pack", "Place", "all_finite", "kernel"]
 
 CODES = {
     "float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int64": 4, "int32": 5, "int16": 6, "int8": 7,
@@ -33,6 +33,8 @@ CODES = {
 """The kernel's numbers for the element types it reads."""
 SMALL = 4096
 """Elements up to which a tensor is copied into a pack with others."""
+VALUED = 256
+"""Elements of a gradient whose statistics are taken at level health; of other tensors, those of one element."""
 ROOM = 128_000_000
 """Bytes of large tensors that are kept until the end of a run at most."""
 
@@ -51,6 +53,8 @@ class Pack:
     position: int
     """In the probes' fetches."""
     places: list[Place]
+    valued: bool = False
+    """Whether statistics are taken at level health, too: of losses and of small gradients."""
 
     def all_finite(self, fetched: Any) -> bool:
         """Whether no element is NaN or infinite."""
@@ -73,10 +77,11 @@ class Pack:
             devices: of the nodes.
 
         """
+        seen: Level = "stats" if self.valued and level == "health" else level
         sizes = np.cumsum([0, *(int(np.prod(shapes[place])) for place in self.places)])
         flat = np.asarray(fetched).reshape(-1)
         return {
-            place: self._fact(flat[start:end].reshape(shapes[place]), level, devices[place[0]])
+            place: self._fact(flat[start:end].reshape(shapes[place]), seen, devices[place[0]])
             for place, (start, end) in zip(self.places, pairwise(sizes.tolist()), strict=True)
         }
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from graphdebug.diagnosis.account import told_by
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.learning.scales import unscaled
+from graphdebug.diagnosis.learning.optimizer import step_size
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, some
 from graphdebug.diagnosis.words import place
-from graphdebug.model.event import Node, Site
+from graphdebug.model.event import Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["blocked"]
@@ -31,20 +31,14 @@ def blocked(evidence: Evidence, tracks: Mapping[str, Track], optimizer: Site | N
     """
     measured = {name: one for name, one in tracks.items() if len(one.norms) >= LEAST_STEPS}
     still = [name for name, one in measured.items() if not any(one.norms[-LEAST_STEPS:])]
-    if not still:
-        return None
     never = len(still) == len(measured) and not any(measured[name].norms[0] for name in still)
-    for name in sorted(still, key=lambda one: -(measured[one].first.node or 0)):
-        first = measured[name].first
-        used = evidence.provenance.node(first.node)
-        if used is None:
-            continue
+    uses = [(name, used) for name in still if (used := _use(evidence, name, measured[name])) is not None]
+    for name, used in sorted(uses, key=lambda pair: -pair[1].seq):
         nodes = [one for one in evidence.run.step(used.step).nodes if one.phase == "forward"]
-        gate = next(_behind(evidence, nodes, used, (*_CUTTING, *_SATURATING)), None)
+        gate = _gate(evidence, nodes, used, name)
         if gate is None:
             continue
-        taking = next(_behind(evidence, nodes, gate, ()), None)
-        following = _parameters(evidence, taking) if taking is not None else []
+        following = _following(evidence, nodes, gate)
         alive = any(one in measured and measured[one].norms[-1] > 0 for one in following)
         judged = any(one.family in ("loss", "softmax") and one.seq > gate.seq for one in nodes)
         if alive or (never and not following and judged):
@@ -52,35 +46,52 @@ def blocked(evidence: Evidence, tracks: Mapping[str, Track], optimizer: Site | N
     return None
 
 
-def _behind(evidence: Evidence, nodes: Sequence[Node], start: Node, wanted: Sequence[str]) -> Iterator[Node]:
-    """Yield the first node after `start` that is one of `wanted`; of the nodes that take another layer's
-    parameters, the first one, where nothing is wanted. A wanted node behind another layer is not looked for.
-    """
+def _use(evidence: Evidence, name: str, track: Track) -> Node | None:
+    """Return the forward node that uses a parameter."""
+    known = evidence.provenance.node(track.first.node)
+    if known is not None:
+        return known
+    nodes = evidence.run.step(track.first.step).nodes
+    taking = (one for one in nodes if one.phase == "forward" and not one.mutates)
+    return next((one for one in taking if any(operand.name == name for operand in one.inputs)), None)
+
+
+def _gate(evidence: Evidence, nodes: Sequence[Node], start: Node, name: str) -> Node | None:
+    """Return the first activation behind a parameter's use, if it comes before the next layer's weights."""
+    for node in _onward(nodes, start):
+        if node.function in (*_CUTTING, *_SATURATING):
+            return node
+        if any(one.name != name and len(one.fact.shape or ()) > 1 for one in _parameters(evidence, node)):
+            return None
+    return None
+
+
+def _following(evidence: Evidence, nodes: Sequence[Node], gate: Node) -> list[str]:
+    """Return the names of the weights and biases of the first layer behind an activation."""
+    found: list[str] = []
+    for node in _onward(nodes, gate):
+        taken = [one.name for one in _parameters(evidence, node)]
+        if found and (not taken or node.function not in ("add", "bias_add")):
+            break
+        found += taken
+    return found
+
+
+def _onward(nodes: Sequence[Node], start: Node) -> Iterator[Node]:
+    """Yield the nodes that take what `start` gave, those that take what these gave, and so on."""
     reached = {start.seq}
-    own = {one.rpartition(".")[0] for one in _parameters(evidence, start)}
-    for node in [one for one in nodes if one.seq > start.seq][: _FARTHEST * 10]:
-        if not any(one.producer in reached for one in node.inputs):
-            continue
-        taken = _parameters(evidence, node)
-        if not wanted and taken:
+    for node in nodes:
+        if node.seq > start.seq and any(one.producer in reached for one in node.inputs):
+            reached.add(node.seq)
             yield node
-            return
-        layers = {one.rpartition(".")[0] for one in taken}
-        if node.function in wanted:
-            yield node
-            return
-        if layers and own and not layers <= own:
-            return
-        own = own or layers
-        reached.add(node.seq)
         if len(reached) > _FARTHEST:
             return
 
 
-def _parameters(evidence: Evidence, node: Node) -> list[str]:
-    """Return the names of the parameters that a node takes."""
-    taken = [evidence.provenance.stored(one) for one in node.inputs]
-    return [one.name for one in taken if one is not None and one.origin in ("parameter", "variable")]
+def _parameters(evidence: Evidence, node: Node) -> list[Operand]:
+    """Return the parameters that a node takes."""
+    taken = (evidence.provenance.stored(one) for one in node.inputs)
+    return [one for one in taken if one is not None and one.origin in ("parameter", "variable")]
 
 
 def _finding(
@@ -88,8 +99,7 @@ def _finding(
 ) -> Finding:  # fmt: skip
     killed = track.norms[0] > 0
     saturated = gate.function in _SATURATING
-    step = [Candidate(optimizer, "step", "the step size")] if optimizer is not None else []
-    step = [*unscaled(evidence), *step]
+    step = step_size(evidence, optimizer)
     declared = declared_by(evidence, name)
     lines = [*_filled(evidence, track, name), *told_by(evidence, gate, f"the {gate.function}"), *declared]
     how = "is saturated" if saturated else "gives one constant"
@@ -114,7 +124,7 @@ def _finding(
 def _filled(evidence: Evidence, track: Track, name: str) -> list[Candidate]:
     """Return the line that gave the layer's parameters their values, where it is not the layer's own."""
     layer = name.rpartition(".")[0]
-    used = evidence.provenance.node(track.first.node)
+    used = _use(evidence, name, track)
     declared = {(one.site.file, one.site.line) for one in declared_by(evidence, name)}
     nodes = evidence.run.step(used.step).nodes if used is not None and layer else ()
     for node in nodes:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.learning.optimizer import optimizer_line
-from graphdebug.diagnosis.learning.scales import unscaled
+from graphdebug.diagnosis.learning.optimizer import optimizer_line, step_size
 from graphdebug.diagnosis.numbers.causes import OVERFLOWING, came_out, only_grows, reason
 from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.model.event import Failure, Node, Site
@@ -36,7 +35,7 @@ def divergence(
     body = [f"  {came_out(fact)}: the values have grown too large for {fact.dtype}", f"  {losses.story()}"]
     return evidence.finding(
         "divergence", what=f"training diverged until {node.function} {went}",
-        candidates=[*unscaled(evidence), Candidate(line, "step", "the step size"), *made_by(node, "what overflowed")],
+        candidates=[*step_size(evidence, line), *made_by(node, "what overflowed")],
         confidence=0.75, failed=failure.site if failure is not None else node.site,
         when=f"step {node.step}", body=[text for text in body if text.strip()] + [*story],
         tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1", "clip gradients"],
@@ -55,7 +54,7 @@ def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
     site, series = found
     return evidence.finding(
         "divergence", what=f"the loss grew from {series[0][1]:.3g} to {series[-1][1]:.3g}",
-        candidates=[*unscaled(evidence), Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        candidates=[*step_size(evidence, line), Candidate(site, "expression", "the loss")],
         confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
         body=[f"  {losses.story()}"], tries=["a smaller learning rate (a tenth)", "scale inputs and targets"],
     )  # fmt: skip
@@ -71,7 +70,7 @@ def _stuck(evidence: Evidence, losses: LossWatch) -> Finding | None:
     most = max(abs(value) for _, value in series)
     return evidence.finding(
         "divergence", what=f"the loss leapt from {series[0][1]:.3g} to {most:.3g} and then never changed",
-        candidates=[*unscaled(evidence), Candidate(line, "step", "the step size"), Candidate(site, "expression", "the loss")],
+        candidates=[*step_size(evidence, line), Candidate(site, "expression", "the loss")],
         confidence=0.7, failed=site, when=f"to step {series[-1][0]}; nothing failed",
         body=[f"  it is {series[-1][1]:.6g} in each of the last steps: the units that learn are dead"],
         tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1",

@@ -15,7 +15,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning import untrained
 from graphdebug.diagnosis.learning.dead import blocked
 from graphdebug.diagnosis.learning.idle import idle
-from graphdebug.diagnosis.learning.optimizer import optimizer_line
+from graphdebug.diagnosis.learning.optimizer import optimizer_line, step_size
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
 from graphdebug.model.event import Gradient, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -162,7 +162,7 @@ class GradientWatch:
         )
         return self._evidence.finding(
             "exploding_gradient", what=f"gradients grew {last / before:.2g}-fold over {self._steps} steps",
-            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.65,
+            candidates=[*step_size(self._evidence, line), *self._declared(worst)], confidence=0.65,
             when="nothing failed",
             body=[f"  norm of all gradients: {before:.3g} in the first steps, {last:.3g} in the last",
                   f"  the largest is that of {worst}: {self._tracks[worst].norms[-1]:.3g}"],
@@ -199,7 +199,7 @@ class GradientWatch:
         return self._evidence.finding(
             "dead_units", what=f"every output of this {node.function} is 0, step after step",
             candidates=[Candidate(site, "expression", f"the {node.function}"), *declared,
-                        *([Candidate(line, "step", "the step size")] if line else [])],
+                        *step_size(self._evidence, line)],
             confidence=0.7, when=f"to step {node.step}; nothing failed",
             body=["  no gradient passes it: nothing before it learns any more"],
             tries=["a smaller learning rate", "leaky ReLU", "look at the bias and scale of the layer before"],
@@ -214,7 +214,7 @@ class GradientWatch:
         worst = max(ratios, key=lambda name: ratios[name])
         return self._evidence.finding(
             "update_too_large", what="each update is as large as the weights it changes",
-            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.6,
+            candidates=[*step_size(self._evidence, line), *self._declared(worst)], confidence=0.6,
             when="nothing failed", body=[f"  {worst}: update / weights = {ratios[worst]:.2g}, not about 1e-3"],
             tries=["a smaller learning rate"], evidence=(self._tracks[worst].first.seq,),
         )  # fmt: skip
@@ -229,7 +229,7 @@ class GradientWatch:
         dtype = self._tracks[worst].dtype
         return self._evidence.finding(
             "update_too_small", what=f"updates are below the spacing of {dtype}: the weights do not change",
-            candidates=[Candidate(line, "step", "the step size"), *self._declared(worst)], confidence=0.6,
+            candidates=[*step_size(self._evidence, line), *self._declared(worst)], confidence=0.6,
             when="nothing failed",
             body=[f"  {worst}: update / weights = {lost[worst]:.2g}; below {_LOST[dtype]:.2g} it is lost"],
             tries=["a larger learning rate", "weights in float32"], evidence=(self._tracks[worst].first.seq,),

@@ -6,14 +6,49 @@ import ast
 import re
 
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.scales import unscaled
 from graphdebug.model.event import Node, Site
+from graphdebug.model.finding import Candidate
 
-__all__ = ["asks_for_a_step", "compile_line", "optimizer_line"]
+__all__ = ["asks_for_a_step", "compile_line", "optimizer_line", "step_size"]
 
+_RATES = ("lr", "learning_rate")
+_NAMES = ("lr", "learning_rate", "rate", "step_size", "alpha", "eta", "learningrate")
+"""What programs call a learning rate that they hand over by its place."""
 _FITTING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|train_on_batch)\(")
 """The call that trains a compiled model; the first group is the model."""
 _STEPPING = re.compile(r"([A-Za-z_][\w.]*)\.(?:step|apply_gradients|minimize|apply)\(")
 """The call that makes an optimizer step, in the words of all frameworks; the first group is the optimizer."""
+
+
+def step_size(evidence: Evidence, line: Site | None) -> list[Candidate]:
+    """Return what decides how large steps are: data that no one scaled, the learning rate, the optimizer.
+
+    Args:
+        evidence: what is known of the run.
+        line: the line that made the optimizer.
+
+    """
+    if line is None:
+        return unscaled(evidence)
+    rate = _rate_line(evidence, line)
+    lines = [Candidate(rate, "step", "sets the learning rate")] if rate is not None else []
+    return [*unscaled(evidence), *lines, Candidate(line, "step", "the step size")]
+
+
+def _rate_line(evidence: Evidence, line: Site) -> Site | None:
+    """Return the line that gives a number to the name which the optimizer takes as its learning rate."""
+    tree = evidence.source.tree(line.file)
+    calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)] if tree is not None else []
+    for call in [one for one in calls if one.lineno <= line.line <= (one.end_lineno or one.lineno)]:
+        given = [one.value for one in call.keywords if one.arg in _RATES] or call.args
+        for value in given:
+            if isinstance(value, ast.Name):
+                made, number = evidence.source.assigned(value.id, line)
+                constant = isinstance(number, ast.Constant) and isinstance(number.value, int | float)
+                if made is not None and constant and (value.id.lower() in _NAMES or given is not call.args):
+                    return made
+    return None
 
 
 def optimizer_line(evidence: Evidence, step: int) -> Site | None:

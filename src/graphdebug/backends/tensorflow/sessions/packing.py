@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from graphdebug.backends.tensorflow.facts import dtype_word
-from graphdebug.backends.tensorflow.packs import CODES, ROOM, SMALL, Pack, Place, kernel
+from graphdebug.backends.tensorflow.packs import CODES, ROOM, SMALL, VALUED, Pack, Place, kernel
 from graphdebug.backends.tensorflow.sessions.plan import PlanNode
 from graphdebug.backends.tensorflow.sessions.probed import Measured, Probed, inferred
 from graphdebug.backends.tensorflow.sessions.probes import COUNTS, FLOATS, build_count, build_probe, width
@@ -79,17 +79,18 @@ def _add_packs(probed: Probed, places: Places, shapes: Mapping[str, Sequence[Sha
     """Fetch small tensors joined by dtype, the others as they are."""
     import tensorflow as tf
 
-    by_dtype: dict[str, list[tuple[PlanNode, int, Any]]] = {}
+    alike: dict[tuple[str, bool], list[tuple[PlanNode, int, Any]]] = {}
     for node, output, tensor in places:
-        dtype = dtype_word(tensor.dtype)
-        if (_elements(shapes, node, output) or 0) <= SMALL:
-            by_dtype.setdefault(dtype, []).append((node, output, tensor))
+        dtype, elements = dtype_word(tensor.dtype), _elements(shapes, node, output) or 0
+        valued = probed.level == "health" and 0 < elements <= (VALUED if node.phase == "backward" else 1)
+        if elements <= SMALL:
+            alike.setdefault((dtype, valued), []).append((node, output, tensor))
         else:
             probed.packs.append(Pack(dtype, len(probed.fetches), [(node.index, output)]))
             probed.fetches.append(tensor)
-    for dtype, several in by_dtype.items():
+    for (dtype, valued), several in alike.items():
         flat = [once(tensor, "flat", lambda tensor: tf.reshape(tensor, [-1])) for _, _, tensor in several]
-        pack = Pack(dtype, len(probed.fetches), [(node.index, output) for node, output, _ in several])
+        pack = Pack(dtype, len(probed.fetches), [(node.index, output) for node, output, _ in several], valued)
         probed.packs.append(pack)
         probed.fetches.append(joined(flat))
 

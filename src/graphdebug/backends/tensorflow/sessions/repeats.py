@@ -43,28 +43,29 @@ class Repeat:
         self._probed = probed
         self._shapes = shapes
         self._sums = probed.level == "stats"
-        self._counts = [probed.counts(pack, shapes) for pack in probed.packs] if self._sums else []
+        self._counts = [probed.counts(p, shapes) if self._sums or p.valued else b"" for p in probed.packs]
         self._numbers = b"" if self._sums else _bytes(probed, fetched, before)
         self._lean = {place: _lean(fact) for place, fact in facts.items()}
-        order = [(one.node, one.output) for one in (*probed.measured, *probed.before)]
-        order += [place for pack in probed.packs for place in pack.places]
-        texts = [(position, facts[place]) for position, place in enumerate(order)] if self._sums else ()
+        order = [(one.node, one.output) for one in (*probed.measured, *probed.before)] if self._sums else []
+        order += [place for pack in probed.packs if self._sums or pack.valued for place in pack.places]
+        texts = [(position, facts[place]) for position, place in enumerate(order)]
         measured = {id(fact): position for position, fact in texts if fact.stats is not None}
         self.pattern = Pattern(events, measured, places=len(texts))
 
     def texts(self, fetched: Sequence[Any], before: Any) -> Sequence[bytes] | None:
         """Return the statistics of another run of the plan; None if it is not like this one."""
-        packs = self._probed.packs
-        if not self._sums:
-            alike = self._numbers == _bytes(self._probed, fetched, before) and all(
-                pack.all_finite(fetched[pack.position]) for pack in packs
-            )
-            return () if alike else None
+        packs, measuring = self._probed.packs, (self._probed.measured, self._probed.before)
+        if not self._sums and self._numbers != _bytes(self._probed, fetched, before):
+            return None
         found: list[bytes] = []
-        for measured, numbers in ((self._probed.measured, fetched[:1]), (self._probed.before, [before])):
-            if measured and not self._decoded(measured, numbers[0], found):
+        for measured, numbers in zip(measuring, (fetched[:1], [before]), strict=True):
+            if self._sums and measured and not self._decoded(measured, numbers[0], found):
                 return None
         for pack, counts in zip(packs, self._counts, strict=True):
+            if not counts:
+                if not pack.all_finite(fetched[pack.position]):
+                    return None
+                continue
             some = pack.texts(fetched[pack.position], counts)
             if some is None:
                 return None

@@ -64,7 +64,7 @@ class Again:
         self._outer = list(dict.fromkeys(seqs))
         self._same = [seqs.index(seq) for seq in seqs]
         self._ints = call.ints.tobytes()
-        places = [slot for slots in plan.slots for slot in _places(slots)] if level == "stats" else []
+        places = [slot for slots in plan.slots for slot in _places(slots, level)]
         facts = [run.facts[index][output] for index, output in places]
         if any(fact.finite is False or fact.stats is None for fact in facts):
             raise ValueError("a tensor is not finite or empty")
@@ -153,8 +153,11 @@ class Again:
 _NOTHING = TensorFact(None, "")
 
 
-def _places(slots: Slots) -> list[tuple[int, int]]:
-    return [*slots.floats, *((index, output) for index, output, _ in slots.elements)]
+def _places(slots: Slots, level: Level) -> list[tuple[int, int]]:
+    return [
+        *(slots.floats if level == "stats" else ()),
+        *((index, output) for index, output, _ in slots.elements),
+    ]
 
 
 def _alike(one: Made, other: Made) -> bool:

@@ -13,7 +13,7 @@ from tensorflow.python.framework import tensor_util
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.facts import static_fact
 from graphdebug.backends.tensorflow.packs import SMALL as FEW
-from graphdebug.backends.tensorflow.packs import kernel
+from graphdebug.backends.tensorflow.packs import VALUED, kernel
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.two.copying import LOOKED_INTO, SINGLE, SMALL, Copy
 from graphdebug.backends.tensorflow.two.handles import variable_name
@@ -244,7 +244,7 @@ class _Planner:
                 continue
             if dtype in LOOKED_INTO:
                 size = tensor.shape.num_elements()
-                if self._level == "stats" and size and size <= FEW and dtype in SINGLE and kernel is not None:
+                if size and size <= self._few(entry) and dtype in SINGLE and kernel is not None:
                     copy.elements(reference, dtype, node.device)
                     slots.elements.append((index, output, size))
                     continue
@@ -253,6 +253,14 @@ class _Planner:
             if self._level == "values" and tensor.shape.is_fully_defined() and dtype != tf.string:
                 size = copy.sample(reference, dtype, tensor.shape.num_elements(), node.device)
                 slots.values.append((index, output, size))
+
+    def _few(self, entry: Entry) -> int:
+        """Return up to how many elements of its outputs come out; at level health those of losses and of small
+        gradients, so that it shows how they go.
+        """
+        if self._level == "health":
+            return VALUED if entry.phase == "backward" else 1
+        return FEW if self._level == "stats" else 0
 
     def _control(self, op: Any, graph: Any, node: Any, entry: Entry, copy: Copy | None, slots: Slots) -> None:
         loop = op.type in _LOOPS

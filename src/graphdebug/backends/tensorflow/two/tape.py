@@ -185,6 +185,5 @@ class _Tape:
     def _emit(self, grad: Any, *, name: str = "", node: int | None = None, output: int = 0) -> None:
         sink = self._observer.sink
         made: Made = self._observer.made(grad)
-        self._observer.emit(
-            Gradient(sink.next_seq(), sink.step, made.fact, name, node, output, producer=made.seq)
-        )
+        fact = self._observer.sized(grad, made.fact) if name else made.fact
+        self._observer.emit(Gradient(sink.next_seq(), sink.step, fact, name, node, output, producer=made.seq))
