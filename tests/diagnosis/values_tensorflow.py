@@ -136,32 +136,31 @@ def layer_that_a_tape_forgets():
     for _ in range(4):
         with tf.GradientTape() as tape:
             loss = _cross_entropy(y, head(body(x)))
-        variables = body.trainable_variables + gate.trainable_variables + head.trainable_variables
+        variables = body.trainable_variables + gate.trainable_variables + head.trainable_variables  # <- fault
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
 
-class _Forgetful(keras.Model):
+class Forgetful(keras.Model):
     def __init__(self):
         super().__init__()
         self.body = keras.layers.Dense(16, "relu")
         self.gate = keras.layers.Dense(16)  # <- fault
         self.head = keras.layers.Dense(3)
 
-    def build(self, shape):
-        self.gate.build(shape)
-
     def call(self, x):
-        return self.head(self.body(x))
+        hidden = self.body(x)
+        self.gate(x)
+        return self.head(hidden)
 
 
 def layer_that_call_forgets():
     x, y = _data()
-    model = _Forgetful()
+    model = Forgetful()
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(x, y, epochs=4, batch_size=32, verbose=0)
 
 
-class _OwnStep(keras.Model):
+class OwnStep(keras.Model):
     def __init__(self):
         super().__init__()
         self.body = keras.layers.Dense(16, "relu")
@@ -181,7 +180,7 @@ class _OwnStep(keras.Model):
 
 def gradient_stopped_in_a_train_step():
     x, y = _data()
-    model = _OwnStep()
+    model = OwnStep()
     model.compile("sgd")
     model.fit(x, y, epochs=4, batch_size=32, verbose=0)
 

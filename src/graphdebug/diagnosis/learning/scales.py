@@ -12,8 +12,6 @@ __all__ = ["unscaled"]
 _LAYERS = ("linear", "matmul", "conv")
 _CARRYING = ("reshape", "permute", "copy", "cast", "index", "split", "cat")
 _BYTES = ("uint8", "int8")
-_LARGE = 100
-"""Whole numbers that reach so far are no classes."""
 _LOOKED_AT = 3000
 """Nodes from the start among which the first layers are looked for."""
 
@@ -31,17 +29,14 @@ def unscaled(evidence: Evidence) -> list[Candidate]:
                 break
             source = made.inputs[0]
             before = evidence.provenance.node(source.producer)
-            if made.family == "cast" and (source.fact.dtype in _BYTES or (before and _reaches(before))):
+            if made.family == "cast" and (source.fact.dtype in _BYTES or (before and _of_bytes(before))):
                 return made_by(made, "takes bytes as they are, up to 255")
             made = before
         return []
     return []
 
 
-def _reaches(node: Node) -> bool:
-    """Whether a node makes whole numbers that reach far beyond a class or a flag."""
-    high = node.attributes.get("high")
-    stats = node.outputs[0].stats if node.outputs else None
-    highest = stats.max if stats is not None and stats.max is not None else high
+def _of_bytes(node: Node) -> bool:
+    """Whether a node makes whole numbers with the range of a byte."""
     whole = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint"))
-    return whole and isinstance(highest, int | float) and highest >= _LARGE
+    return whole and node.attributes.get("high") in (255, 256)

@@ -10,13 +10,14 @@ from graphdebug.diagnosis.learning.optimizer import optimizer_line
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers, some
 from graphdebug.diagnosis.refused.misuse import CUTS
 from graphdebug.diagnosis.words import place
-from graphdebug.model.event import Declaration, Gradient, Node, Site
+from graphdebug.model.event import Declaration, Gradient, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["findings"]
 
 _UNRECORDED = ("no_grad", "inference_mode", "stop_recording")
 """Words of the blocks and decorators in which no graph is recorded."""
+_TRAINED = ("parameter", "variable")
 Tracks = Mapping[str, Track]
 
 
@@ -38,7 +39,8 @@ def findings(evidence: Evidence, tracks: Tracks, nameless: Sequence[Gradient] = 
     given = given or _trainable(evidence)
     left = [name for name, track in tracks.items() if name not in given and track.steps >= LEAST_STEPS]
     if not given:
-        return ()
+        told = _missing(evidence, tracks, _told(evidence, "missing")), _unasked(evidence, tracks)
+        return [found for found in told if found is not None]
     if not any(name in tracks for name in given):
         cut = _cut(evidence, tracks, given)
         if cut is not None:
@@ -47,6 +49,38 @@ def findings(evidence: Evidence, tracks: Tracks, nameless: Sequence[Gradient] = 
     head = None if doubled is not None else _head(evidence, tracks, left, given)
     ways = (_loose(evidence, tracks, left), doubled, head, _missing(evidence, tracks, given))
     return [found for found in ways if found is not None]
+
+
+def _told(evidence: Evidence, what: str) -> list[str]:
+    """Return the variables whose gradients were ``missing`` or ``unasked`` where gradients were asked for."""
+    told = (one for one in evidence.run.notices if one.topic == "some_gradients")
+    return list(dict.fromkeys(str(name) for one in told for name in one.detail.get(what, ()) if name))
+
+
+def _unasked(evidence: Evidence, tracks: Tracks) -> Finding | None:
+    """The layer whose output meets the labels is followed, but no one ever asks for its gradient."""
+    left = [name for name in _told(evidence, "unasked") if name not in tracks]
+    names = _head_of(evidence, left, list(tracks))
+    if not names:
+        return None
+    lines = _asked_at(evidence, "unasked", names[0])
+    return evidence.finding(
+        "untrained_parameter", what=f"no gradient of {some(names)} is ever asked for",
+        candidates=[*lines, *declared_by(evidence, names[0])], confidence=0.8, when="nothing failed",
+        body=["  its output is what the loss compares with the labels; the layers before it are trained"],
+        tries=["ask for the gradients of its variables too", "trainable = False if it is to stay as it is"],
+    )  # fmt: skip
+
+
+def _asked_at(evidence: Evidence, what: str, name: str) -> list[Candidate]:
+    """Return the line that listed the variables whose gradients were asked for, and the one that asked."""
+    notices = [one for one in evidence.run.notices if one.topic == "some_gradients"]
+    site = next((one.site for one in notices if name in one.detail.get(what, ())), None)
+    given = Operand(TensorFact(None, ""), role="b")
+    made = evidence.provenance.arguments.made_at(given, (site,), "gradient") if site is not None else None
+    why = "lists it" if what == "missing" else "leaves it out"
+    lines = [Candidate(made, "declaration", why)] if made is not None else []
+    return [*lines, *([Candidate(site, "caller", "asks for gradients")] if site is not None else [])]
 
 
 def _trainable(evidence: Evidence) -> list[str]:
@@ -119,7 +153,19 @@ def _loose(evidence: Evidence, tracks: Tracks, left: Sequence[str]) -> Finding |
 
 
 def _head(evidence: Evidence, tracks: Tracks, left: Sequence[str], given: Sequence[str]) -> Finding | None:
-    """The layer whose output meets the labels is no optimizer's, while layers before it are trained.
+    """The layer whose output meets the labels is no optimizer's, while layers before it are trained."""
+    names = _head_of(evidence, left, given)
+    if not names:
+        return None
+    lines = [Candidate(one, "step", "the optimizer lacks it") for one in _optimizer(evidence)]
+    lines += declared_by(evidence, names[0])
+    body = ["  its output is what the loss compares with the labels; the layers before it are trained"]
+    return _untrained(evidence, tracks, names, lines, body, ["give the optimizer its parameters too"])
+
+
+def _head_of(evidence: Evidence, left: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return the weights that are `left` of the layer whose output meets the labels, if layers before it are
+    among the `given`.
 
     A network that judges what another makes is not to be trained either: it is told by the labels, which
     are computed too, or by its running more than once a step.
@@ -128,27 +174,27 @@ def _head(evidence: Evidence, tracks: Tracks, left: Sequence[str], given: Sequen
     forward = [one for one in nodes if one.phase == "forward"]
     for loss in (one for one in forward if one.family == "loss" and len(one.inputs) > 1):
         guess, labels = ([_weights(evidence, node) for node, _ in evidence.provenance.way(one)[1]]
-                         for one in loss.inputs[:2])  # fmt: skip
+                         for one in _guess_first(loss))  # fmt: skip
         on_way = [names for names in guess if names]
         if any(labels) or len(on_way) < 2 or not set(on_way[-1]) <= set(left):
             continue
         once = sum(set(_weights(evidence, one)) >= set(on_way[-1]) for one in forward) == 1
         if once and any(name in given for names in on_way[:-1] for name in names):
-            line = list(_optimizer(evidence))
-            lines = [Candidate(one, "step", "the optimizer lacks it") for one in line]
-            lines += declared_by(evidence, on_way[-1][0])
-            body = ["  its output is what the loss compares with the labels; the layers before it are trained"]
-            return _untrained(
-                evidence, tracks, on_way[-1], lines, body, ["give the optimizer its parameters too"]
-            )
-    return None
+            return on_way[-1]
+    return []
+
+
+def _guess_first(loss: Node) -> Sequence[Operand]:
+    """Return what a loss is given: the prediction, then the labels."""
+    first, second = loss.inputs[:2]
+    return (second, first) if first.role == "labels" or second.role == "logits" else (first, second)
 
 
 def _weights(evidence: Evidence, node: Node) -> list[str]:
     """Return the names of the weights that a product or convolution takes."""
     taken = [evidence.provenance.stored(one) for one in node.inputs]
     wanted = node.family in ("linear", "matmul", "conv")
-    return [one.name for one in taken if one is not None and one.origin == "parameter"] if wanted else []
+    return [one.name for one in taken if one is not None and one.origin in _TRAINED] if wanted else []
 
 
 def _doubled(evidence: Evidence, tracks: Tracks, left: Sequence[str]) -> Finding | None:
@@ -186,6 +232,8 @@ def _missing(evidence: Evidence, tracks: Tracks, given: Sequence[str]) -> Findin
     """Parameters that an optimizer was given and that never got a gradient, while others did."""
     missing = [name for name in dict.fromkeys(given) if name not in tracks]
     named = [line for name in missing for line in declared_by(evidence, name)]
+    if missing and not named:
+        named = _asked_at(evidence, "missing", missing[0])
     if not named:
         return None
     cut = _cut_behind(evidence, missing)

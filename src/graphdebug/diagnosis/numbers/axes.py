@@ -142,12 +142,14 @@ class AxisWatch:
         word = "softmax" if known is not None else before.function
         gave = f"{word} gave probabilities" if squashed else f"{word} gave scores"
         lines = [*told_by(self._evidence, before, f"the {word}"), *made_by(node, f"the {node.function}")]
+        if not squashed:
+            lines = [*told_by(self._evidence, node, f"the {node.function}"), *made_by(before, f"the {word}")]
         sign = [f"  it is {lowest:.3g}: no log-probabilities make it negative"] if lowest < 0 else []
         self._keep(
             self._evidence.finding(
                 "not_probabilities",
                 what=f"{node.function} takes log-probabilities; {gave}",
-                candidates=lines if squashed else lines[::-1],
+                candidates=lines,
                 failed=node.site,
                 confidence=0.75,
                 when=f"{node.phase}, step {node.step}; nothing failed",

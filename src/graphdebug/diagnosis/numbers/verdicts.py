@@ -18,6 +18,7 @@ from graphdebug.diagnosis.numbers.causes import (
     risk,
     ways_out,
 )  # fmt: skip
+from graphdebug.diagnosis.numbers.entries import entered, piped
 from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.diagnosis.numbers.nonfinite import Birth, has_nan, inexact
 from graphdebug.diagnosis.words import listing, node_name, place, shape_words
@@ -49,6 +50,9 @@ def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure |
     forward = evidence.provenance.node(node.forward) if node.phase == "backward" else None
     if birth.data is not None:
         return _in_data(evidence, birth, birth.data, failure)
+    given = _came_in(evidence, node) if not losses.growing() else None
+    if given is not None:
+        return _in_pipeline(evidence, birth, node, *given)
     line = optimizer_line(evidence, node.step) if forward is None and node.phase != "backward" else None
     if line is not None and diverged(node, losses):
         return divergence(evidence, node, line, losses, _story(birth), failure)
@@ -87,6 +91,9 @@ def _at(
         cause = f"float16 ends at 65504: {_SCALED}" if scaled else derivative(function)
         body += [f"  its gradient: {gave}, of finite gradients and values", f"  {cause}"]
     elif pipeline:
+        bad_at = next((i for i, fact in enumerate(node.outputs) if fact.finite is False), 0)
+        frames = [one for one in (node.site, *node.callers, node.run_site) if one is not None]
+        candidates = [*piped(evidence.source, frames, bad_at), *candidates]
         body = [f"  the data hold {gave}: {source.function} gave it from the input pipeline"]
     else:
         body.append(f"  {source.function} gave {gave}, {_of_what(source)}")
@@ -124,15 +131,22 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
     """The value was not finite before any recorded node had touched it."""
     node = birth.node
     frames = [*reversed(node.callers), node.site] if node.site is not None else [*reversed(node.callers)]
+    frames = [node.run_site] if data.origin == "feed" and node.run_site is not None else frames
     provenance = evidence.provenance
     if data.name or data.expression or data.producer is not None:
         site = provenance.root_site(data, frames)
     else:
         site = provenance.arguments.made_at(data, frames, node.function) or node.site
+    lines = entered(evidence.source, site)
     if data.origin == "feed" and node.run_site is not None:
+        fed = site if site is not None and evidence.source.line(site) and site != node.run_site else None
+        declared = provenance.site(data)
+        lines = (
+            [*lines, Candidate(fed, "input", "gives the value that is fed")] if fed != declared and fed else []
+        )
         site = node.run_site
     what = f"{data.origin} {data.name}".strip()
-    candidates = [Candidate(site, "input", f"the {what}", data.name)] if site is not None else []
+    candidates = [*lines, *([Candidate(site, "input", f"the {what}", data.name)] if site is not None else [])]
     body = [f"  {what} {shape_words(data.fact.shape)}: {came_out(data.fact)} before any op took it"]
     tries = _IN_DATA
     if provenance.stored(data) is not None:
@@ -166,6 +180,49 @@ def _unseen(evidence: Evidence, node: Node) -> Node:
             if risk(before) > risk(best):
                 best = before
     return best
+
+
+def _came_in(evidence: Evidence, node: Node) -> tuple[Node, set[int]] | None:
+    """Return the pipeline that NaN must have come in from, and which of its arrays, where nothing between it
+    and `node` was looked at, and nothing there makes NaN of finite numbers.
+    """
+    bad = next((fact.stats for fact in node.outputs if fact.finite is False), None)
+    if bad is None or not bad.nan or bad.pos_inf or bad.neg_inf or node.phase != "forward":
+        return None
+    waiting, seen, found = [node], {node.seq}, dict[int, set[int]]()
+    while waiting and len(seen) < _CHAIN * 5:
+        current = waiting.pop()
+        if current.family not in _CARRYING and not only_grows(current) and current.function != "bias_add":
+            return None
+        for one in current.inputs:
+            before = evidence.provenance.node(one.producer)
+            if before is None or one.fact.finite is True or not inexact(one.fact):
+                continue
+            if before.inputs and {given.fact.dtype for given in before.inputs} <= _HANDLES:
+                found.setdefault(before.seq, set()).add(one.output)
+            elif before.seq not in seen:
+                seen.add(before.seq)
+                waiting.append(before)
+    if len(found) != 1:
+        return None
+    seq, outputs = found.popitem()
+    source = evidence.provenance.node(seq)
+    return (source, outputs) if source is not None else None
+
+
+def _in_pipeline(evidence: Evidence, birth: Birth, node: Node, source: Node, outputs: set[int]) -> Finding:
+    """What a pipeline gave was not looked at, and must have been NaN."""
+    frames = [one for one in (source.site, *source.callers, source.run_site) if one is not None]
+    lines = [one for index in sorted(outputs) for one in piped(evidence.source, frames, index)]
+    gave = came_out(next(fact for fact in node.outputs if fact.finite is False))
+    return evidence.finding(
+        "nonfinite", what="the data must hold NaN as the pipeline gives them",
+        candidates=[*lines, *made_by(source), *made_by(node, f"NaN shows in this {node.function}")],
+        confidence=0.7, failed=node.site, when=f"{node.phase}, step {node.step}",
+        body=[f"  {node.function} gave {gave}; it makes no NaN of finite numbers, nor does what is before it",
+              f"  what {source.function} gave was not looked at, nor what came of it up to there", *_story(birth)],
+        tries=_IN_DATA, operands=node.inputs, evidence=(node.seq, source.seq),
+    )  # fmt: skip
 
 
 def _update(evidence: Evidence, node: Node) -> Node | None:

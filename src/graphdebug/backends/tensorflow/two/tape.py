@@ -20,6 +20,7 @@ from graphdebug.model.event import Gradient, Notice
 __all__ = ["watch_tape"]
 
 T = TypeVar("T")
+_MOST_NOTED = 100
 
 
 def watch_tape(observer: Observer) -> Callable[[], None]:
@@ -62,6 +63,8 @@ class _Tape:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._ledger = observer.ledger
+        self._noted: set[tuple[str, ...]] = set()
+        """Variables without a gradient, and those not asked for, that were told already."""
 
     def gradients(
         self, tape: Any, target: Any, sources: Any, output_gradients: Any = None, sources_raw: Any = None,
@@ -80,6 +83,7 @@ class _Tape:
         if executing_eagerly():
             self._observer.backward_ended()
         self._quietly("recording gradients", lambda: self._of_variables(sources_raw or sources, found))
+        self._quietly("noting missing gradients", lambda: self._incomplete(tape, sources_raw or sources, found))
         if found and all(one is None for one in found):
             self._quietly("noting a cut graph", lambda: self._unreached(target, sources_raw or sources))
         return found
@@ -97,6 +101,26 @@ class _Tape:
         site = observer.sink.sites.resolve(frame) if frame is not None else None
         text = "a gradient was asked for and is None for every source"
         observer.emit(Notice(observer.sink.next_seq(), "no_gradient", text, site, detail))
+
+    def _incomplete(self, tape: Any, sources: Any, found: Any) -> None:
+        """Some variables got a gradient: say once which did not, and which the tape followed for nothing."""
+        if self._observer.options.gradients == "none" or not found or all(one is None for one in found):
+            return
+        pairs = [(one, grad) for one, grad in zip(sources, found, strict=False) if hasattr(one, "handle")]
+        missing = [variable_name(one) for one, grad in pairs if grad is None]
+        asked = {variable_name(one) for one, _ in pairs}
+        followed = tape.watched_variables() if pairs and hasattr(tape, "watched_variables") else ()
+        unasked = [name for one in followed if (name := variable_name(one)) not in asked]
+        key = (*missing, "", *unasked)
+        if len(key) == 1 or key in self._noted or len(self._noted) > _MOST_NOTED:
+            return
+        self._noted.add(key)
+        sink = self._observer.sink
+        frame = sink.sites.position(sys._getframe())
+        site = sink.sites.resolve(frame) if frame is not None else None
+        detail = {"missing": missing, "unasked": unasked, "asked": len(pairs)}
+        text = "gradients of some variables are None, or were not asked for"
+        self._observer.emit(Notice(sink.next_seq(), "some_gradients", text, site, detail))
 
     def gradient_function(
         self, op_name: str, attrs: Any, count: int, inputs: Any, outputs: Any, out_grads: Any, skip: Any,

@@ -229,7 +229,13 @@ def _cast(call: Call) -> dict[str, Any]:
 def _fill(call: Call) -> dict[str, Any]:
     return {
         word: plain(call.values[name])
-        for word, name in (("target", "size"), ("value", "fill_value"), ("value", "value"), ("stop", "end"), ("high", "high"))
+        for word, name in (
+            ("target", "size"),
+            ("value", "fill_value"),
+            ("value", "value"),
+            ("stop", "end"),
+            ("high", "high"),
+        )
         if name in call.values
     }
 
