@@ -230,12 +230,10 @@ def gradient_not_finite_in_a_loop():
     def step():
         with tf.GradientTape() as tape:
             state = w * 1.0
-            for _ in tf.range(3):
-                state = tf.sqrt(state - 1.0 + 1.0 - state * 0.0)
-                state = tf.sqrt(tf.abs(state * 0.0))  # <- fault
+            for _ in tf.range(1):
+                state = tf.sqrt(tf.nn.relu(state - 1.0))  # <- fault: 0 for the second
             loss = tf.reduce_sum(state)
-        grad = tape.gradient(loss, w)
-        w.assign_sub(0.1 * grad)
+        w.assign_sub(0.1 * tape.gradient(loss, w))
         return loss
 
     step()

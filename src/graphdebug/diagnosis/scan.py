@@ -18,13 +18,16 @@ from graphdebug.diagnosis.numbers.verdicts import born
 from graphdebug.diagnosis.numbers.zeros import ZeroWatch
 from graphdebug.diagnosis.shapes.broadcast import BroadcastWatch
 from graphdebug.diagnosis.shapes.fold import FoldWatch
-from graphdebug.model.event import Event, Failure, Gradient, Node
+from graphdebug.model.event import Event, Failure, Gradient, Node, Site
 from graphdebug.model.finding import Finding
 
 __all__ = ["Scan"]
 
 _OF_GROWTH = ("exploding_gradient", "update_too_large")
 """Findings that say once more what a loss that runs away says."""
+
+_OF_EFFECT = ("dead_units", "vanishing_gradient")
+"""Findings that may be the effect of another fault of the same line."""
 
 
 class Scan:
@@ -100,5 +103,13 @@ class Scan:
         for watch in self._silent:
             found += watch.findings()
         if self.nonfinite.verdict is None:
-            found += self._of_steps()
+            lines = {one.site for one in found}
+            told = [one for one in self._of_steps() if one.kind not in _OF_EFFECT or not _shares(one, lines)]
+            found += told
         return sorted(found, key=lambda one: -one.confidence)
+
+
+def _shares(finding: Finding, lines: set[Site | None]) -> bool:
+    """Whether a finding is about one of these lines."""
+    known = {(one.file, one.line) for one in lines if one is not None}
+    return any((one.site.file, one.site.line) in known for one in finding.candidates)

@@ -64,12 +64,19 @@ def _unasked(evidence: Evidence, tracks: Tracks) -> Finding | None:
     if not names:
         return None
     lines = _asked_at(evidence, "unasked", names[0])
+    if any(_freezes(evidence, one.site) for one in (*lines, *declared_by(evidence, names[0]))):
+        return None
     return evidence.finding(
         "untrained_parameter", what=f"no gradient of {some(names)} is ever asked for",
         candidates=[*lines, *declared_by(evidence, names[0])], confidence=0.8, when="nothing failed",
         body=["  its output is what the loss compares with the labels; the layers before it are trained"],
         tries=["ask for the gradients of its variables too", "trainable = False if it is to stay as it is"],
     )  # fmt: skip
+
+
+def _freezes(evidence: Evidence, site: Site) -> bool:
+    """Whether the program has a line that keeps layers as they are: which ones, the events do not say."""
+    return any("trainable" in line and "False" in line for line in evidence.run.source_lines(site.file))
 
 
 def _asked_at(evidence: Evidence, what: str, name: str) -> list[Candidate]:

@@ -220,7 +220,8 @@ def _in_pipeline(evidence: Evidence, birth: Birth, node: Node, source: Node, out
         candidates=[*lines, *made_by(source), *made_by(node, f"NaN shows in this {node.function}")],
         confidence=0.7, failed=node.site, when=f"{node.phase}, step {node.step}",
         body=[f"  {node.function} gave {gave}; it makes no NaN of finite numbers, nor does what is before it",
-              f"  what {source.function} gave was not looked at, nor what came of it up to there", *_story(birth)],
+              f"  what {source.function} gave was not looked at, nor what came of it up to there",
+              *_story(birth)],
         tries=_IN_DATA, operands=node.inputs, evidence=(node.seq, source.seq),
     )  # fmt: skip
 

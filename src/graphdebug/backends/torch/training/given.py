@@ -19,7 +19,9 @@ __all__ = ["GivenGradients"]
 _SIZED = 8
 """Steps from the first whose gradients are measured at level health; later ones at powers of two."""
 _IDLE = 3
-"""Steps in a row with a learning rate of 0 after which a notice says so."""
+"""Steps in a row with next to no learning rate after which a notice says so."""
+_NOTHING = 1e-7
+"""Part of the largest learning rate below which steps are lost in the spacing of float32."""
 
 
 class GivenGradients:
@@ -34,8 +36,8 @@ class GivenGradients:
         level = recorder.options.level
         self._look = looker(level)
         self._measure = looker("stats") if level == "health" else None
-        self._idle: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        """Steps in a row that an optimizer made with a learning rate of 0."""
+        self._rates: weakref.WeakKeyDictionary[Any, tuple[float, int]] = weakref.WeakKeyDictionary()
+        """Of each optimizer, its largest learning rate, and the steps in a row with next to none of it."""
         self._handle = register_optimizer_step_pre_hook(self._before)
 
     def drain(self) -> None:
@@ -79,23 +81,25 @@ class GivenGradients:
         return events
 
     def _watch_rate(self, optimizer: Any) -> None:
-        """Say so once where an optimizer goes on with a learning rate of 0."""
-        for group in optimizer.param_groups:
-            rate = group.get("lr")
-            if type(rate) not in (int, float) or rate != 0:
-                self._idle.pop(optimizer, None)
-                return
-        idle = self._idle[optimizer] = self._idle.get(optimizer, 0) + 1
+        """Say so once where an optimizer goes on with a learning rate of next to nothing."""
+        rates = [group.get("lr") for group in optimizer.param_groups]
+        if any(type(rate) not in (int, float) for rate in rates):
+            return
+        rate = max(rates)
+        most, idle = self._rates.get(optimizer, (rate, 0))
+        idle = idle + 1 if rate <= _NOTHING * most else 0
+        self._rates[optimizer] = max(most, rate), idle
         if idle == _IDLE:
             recorder = self._recorder
             sink, frame = recorder.sink, sys._getframe(2)
             name = recorder.modules.variable_name(optimizer, frame) or "optimizer"
             schedule = recorder.modules.holder(optimizer, "optimizer", frame)
-            text = f"{name} makes its steps with a learning rate of 0"
+            text = f"{name} makes its steps with a learning rate of {rate:.3g}"
             site, callers = recorder.stack.read(frame)[0].sites()
             frames = [{"file": one.file, "line": one.line} for one in (site, *callers) if one is not None]
             first = sink.step - _IDLE + 1
-            detail = {"optimizer": name, "schedule": schedule, "first_step": first, "frames": frames}
+            detail = {"optimizer": name, "schedule": schedule, "first_step": first, "frames": frames,
+                      "rate": rate, "most": most}  # fmt: skip
             sink.emit([Notice(sink.next_seq(), "idle_optimizer", text, site, detail)])
 
 
