@@ -36,7 +36,7 @@ def idle(evidence: Evidence) -> Sequence[Finding]:
             "idle_optimizer", what=f"{name} makes its steps with a learning rate of {rate:.3g}",
             candidates=[*lines, Candidate(site, "step", "the step")], confidence=0.8, failed=site,
             when=f"from step {first}; nothing failed",
-            body=[f"  it was {most:.3g} before; {last - first + 1} of {last + 1} steps changed next to nothing"],
+            body=[f"  it was {most:.3g}; {last - first + 1} of {last + 1} steps changed next to nothing"],
             tries=["step the schedule once an epoch, or let it end above 0", "end training with it"],
             evidence=(notice.seq,),
         )

@@ -227,8 +227,16 @@ def _is_many(failure: Failure) -> bool:
 def _no_gradient(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
     """Walk back from the loss to the node where the graph was cut."""
     loss = next(iter(failure.operands), None)
-    if loss is None:
-        return [], []
+    before_tape = failure.detail.get("before_tape")
+    if isinstance(before_tape, dict):
+        body = ["  it was computed before the tape was opened: the tape does not know how"]
+        return [Candidate(Site(**before_tape), "origin", "is not on the tape")], body
+    return _cut_at(evidence, failure, loss) if loss is not None else ([], [])
+
+
+def _cut_at(
+    evidence: Evidence, failure: Failure, loss: Operand
+) -> tuple[list[Candidate], list[str]]:  # fmt: skip
     if _is_many(failure):
         body = [f"  backward starts from a scalar; this tensor is {shape_words(loss.fact.shape)}"]
         return call(failure, "the call of backward"), body

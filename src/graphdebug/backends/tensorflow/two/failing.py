@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from msgspec import to_builtins
 from msgspec.structs import replace
 from tensorflow.python.eager import core
 
@@ -123,6 +124,7 @@ class Failing:
         named = word(call.op) if call.op else None
         if "No gradients provided" in str(error):
             call = self._cut_off(call)
+        early = self._observer.before_tape if "No gradients provided" in str(error) else None
         message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
         reading = read_message(message)
         inner = self._python_frames(message) if reading.category != "variable_exists" else []  # another's stack
@@ -138,7 +140,8 @@ class Failing:
         return Failure(
             seq, self._sink.step,
             f"tensorflow.errors.{kind}" if is_op_error else kind, message,
-            category="memory" if kind == "ResourceExhaustedError" else category, detail=reading.detail,
+            category="memory" if kind == "ResourceExhaustedError" else category,
+            detail=reading.detail if early is None else {"before_tape": to_builtins(early)},
             framework="tensorflow", mode=call.mode, phase=call.phase, op=call.op,
             function=call.loss or _called(inner, named),
             family="loss" if call.loss else named.family if named else "other",
@@ -167,6 +170,8 @@ class Failing:
         """Whether TensorFlow or Keras raised `error`, or a library that they called with it."""
         if isinstance(error, tf.errors.OpError):
             return True
+        if self._observer.unreached is not None and "No gradients provided" in str(error):
+            return True  # Keras takes its own frames out
         files = [frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]
         users = [at for at, file in enumerate(files) if self._sink.sites.is_user(file)]
         called = files[users[-1] + 1 :][:1] if users else []

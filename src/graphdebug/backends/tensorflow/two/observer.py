@@ -22,7 +22,7 @@ from graphdebug.backends.tensorflow.packs import CODES, kernel
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made
 from graphdebug.backends.tensorflow.two.links import Links
 from graphdebug.model.batch import Batch
-from graphdebug.model.event import Event, Family, Level, Phase, Stats, TensorFact, number
+from graphdebug.model.event import Event, Family, Level, Phase, Site, Stats, TensorFact, number
 from graphdebug.options import Options
 
 __all__ = ["ALIASES", "Observer"]
@@ -70,6 +70,8 @@ class Observer:
         self.links = Links(self.ledger, sink)
         self.unreached: weakref.ref[Any] | None = None
         """The target of the last gradients, if none of what they were asked for was reached."""
+        self.before_tape: Site | None = None
+        """The line that computed that target before the tape was opened, in a function being traced."""
         self.tape_began = 0
         """The number that was due when the last tape was opened: nodes before it are not on the tape."""
         self._differentiated = self._updated = False

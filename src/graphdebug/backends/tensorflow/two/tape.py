@@ -5,23 +5,26 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import backprop, imperative_grad
 from tensorflow.python.eager.context import executing_eagerly
+from tensorflow.python.framework import ops
 from tensorflow.python.framework.ops import EagerTensor
 
 from graphdebug.backends.tensorflow.converted import is_converted, original_line
+from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
-from graphdebug.model.event import Gradient, Notice
+from graphdebug.model.event import Gradient, Notice, Site
 
 __all__ = ["watch_tape"]
 
 T = TypeVar("T")
 _MOST_NOTED = 100
+_MOST_WALKED = 20_000
 
 
 def watch_tape(observer: Observer) -> Callable[[], None]:
@@ -38,6 +41,12 @@ def watch_tape(observer: Observer) -> Callable[[], None]:
     def opened(self: Any) -> None:
         if executing_eagerly():
             observer.tape_opened()
+        else:
+            graph = ops.get_default_graph()
+            around = sys._getframe(2).f_code.co_name.removeprefix(
+                "tf__"
+            )  # as AutoGraph calls what it converted
+            tape.opened = Opened(weakref.ref(graph), graph.version, around)
         push(self)
 
     backprop.GradientTape._push_tape = opened
@@ -56,6 +65,16 @@ def _hide(function: Any, file: str) -> None:
     function.__code__ = function.__code__.replace(co_filename=file)
 
 
+class Opened(NamedTuple):
+    """Where a tape was opened in a function being traced."""
+
+    graph: weakref.ref[Any]
+    built: int
+    """How many ops the graph had then."""
+    function: str
+    """The user's function around it."""
+
+
 class _Tape:
     """Follows gradients from the target back to the sources."""
 
@@ -64,6 +83,8 @@ class _Tape:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._ledger = observer.ledger
+        self.opened: Opened | None = None
+        """Where a tape was opened last in a function being traced."""
         self._noted: set[tuple[str, ...]] = set()
         """Variables without a gradient, and those not asked for, that were told already."""
 
@@ -93,6 +114,7 @@ class _Tape:
         """No source got a gradient: keep the target for the error that follows, and say so if none does."""
         observer = self._observer
         observer.unreached = weakref.ref(target[0])
+        observer.before_tape = None if executing_eagerly() else self._before_tape(target[0])
         made = self._ledger.made.get(getattr(target[0], "_id", -1))
         if not executing_eagerly() or made is None or made.seq is None:
             return
@@ -102,6 +124,32 @@ class _Tape:
         site = observer.sink.sites.resolve(frame) if frame is not None else None
         text = "a gradient was asked for and is None for every source"
         observer.emit(Notice(observer.sink.next_seq(), "no_gradient", text, site, detail))
+
+    def _before_tape(self, target: Any) -> Site | None:
+        """Return the line of the last op on the way to `target` that takes what variables gave, where it was
+        built before the tape was opened.
+        """
+        opened = self.opened
+        graph: Any = opened.graph() if opened is not None else None
+        if opened is None or graph is None or getattr(target, "graph", None) is not graph:
+            return None
+        count = opened.built
+        order = {op.name: index for index, op in enumerate(graph.get_operations())}
+        waiting, seen, early = [target.op], set[str](), list[Any]()
+        while waiting and len(seen) < _MOST_WALKED:
+            op = waiting.pop()
+            if op.name in seen:
+                continue
+            seen.add(op.name)
+            if order.get(op.name, count) < count and op.inputs:
+                early.append(op)
+            waiting += [one.op for one in op.inputs]
+        early.sort(key=lambda op: -order[op.name])
+        reads = any("ReadVariable" in op.type for op in early)
+        sites = (build_sites(op, self._observer.sink.sites) for op in early if "ReadVariable" not in op.type)
+        found = next((some for some in sites if some), ()) if reads else ()
+        here = (one for one in found if one.function.rpartition(".")[2] == opened.function)
+        return next(here, next(iter(found), None))
 
     def _incomplete(self, tape: Any, sources: Any, found: Any) -> None:
         """Some variables got a gradient: say once which did not, and which the tape followed for nothing."""
