@@ -274,23 +274,6 @@ def bytes_divided_whole_in_a_session():
             session.run(loss, {image: np.arange(240).reshape(2, 120) % 250})
 
 
-def sum_beyond_int32_in_a_function():
-    @tf.function
-    def total(a):
-        return tf.cast(tf.reduce_sum(a * a), tf.float32)  # <- fault
-
-    total(tf.constant([60_000, 70_000], tf.int32))
-
-
-def sum_beyond_int32_in_a_session():
-    with tf.Graph().as_default():
-        a = tf1.placeholder(tf.int32, [None])
-        square = a * a  # <- fault
-        loss = tf.cast(tf.reduce_sum(square), tf.float32)
-        with tf1.Session() as session:
-            session.run(loss, {a: np.array([60_000, 70_000])})
-
-
 def data_with_missing_values_in_fit():
     x, _ = _data(4)
     x[7, 2] = np.nan  # <- fault

@@ -101,7 +101,12 @@ def _finding(
     saturated = gate.function in _SATURATING
     step = step_size(evidence, optimizer)
     declared = declared_by(evidence, name)
-    lines = [*_filled(evidence, track, name), *told_by(evidence, gate, f"the {gate.function}"), *declared]
+    lines = [
+        *_filled(evidence, track, name),
+        *_begun(evidence, still),
+        *told_by(evidence, gate, f"the {gate.function}"),
+        *declared,
+    ]
     how = "is saturated" if saturated else "gives one constant"
     body = [
         f"  the gradients of {some(still)} are exactly 0",
@@ -119,6 +124,21 @@ def _finding(
         body=body, tries=ways,
         evidence=(gate.seq, track.first.seq),
     )  # fmt: skip
+
+
+def _begun(evidence: Evidence, names: Sequence[str]) -> list[Candidate]:
+    """Return the line of a parameter that was declared to begin with one number far from 0."""
+    for name in names:
+        declared = evidence.provenance.declared(name)
+        value = declared.attributes.get("initial") if declared is not None else None
+        if (
+            isinstance(value, int | float)
+            and abs(value) > 1
+            and declared is not None
+            and declared.site is not None
+        ):
+            return [Candidate(declared.site, "declaration", f"lets {name} begin at {value:g}", name)]
+    return []
 
 
 def _filled(evidence: Evidence, track: Track, name: str) -> list[Candidate]:

@@ -134,7 +134,8 @@ class _Tape:
         if opened is None or graph is None or getattr(target, "graph", None) is not graph:
             return None
         count = opened.built
-        order = {op.name: index for index, op in enumerate(graph.get_operations())}
+        built: Any = graph
+        order = {op.name: index for index, op in enumerate(built.get_operations())}
         waiting, seen, early = [target.op], set[str](), list[Any]()
         while waiting and len(seen) < _MOST_WALKED:
             op = waiting.pop()
