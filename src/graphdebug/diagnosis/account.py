@@ -132,9 +132,19 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     if found is None:
         return own
     place, passed = found
+    if passed and place not in around and _shared(evidence, declared, size):
+        passed = False  # the constant has a name, and others use it rightly
     setter = [Candidate(place, "declaration", f"sets the {size}", declared.name)]
     instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in around[:1]]
     return [*setter, *own, *instance] if passed else [*own, *setter]
+
+
+def _shared(evidence: Evidence, declared: Declaration, size: int | None) -> bool:
+    """Whether two other layers or more were declared with `size`, too."""
+    owner = declared.name.rpartition(".")[0]
+    others = [one for one in evidence.provenance.declarations() if one.name not in (declared.name, owner)]
+    said = {one.name for one in others if any(type(v) is int and v == size for v in one.attributes.values())}
+    return len({name for name in said if not name.startswith(f"{declared.name}.")}) > 1
 
 
 def loss_made(evidence: Evidence, site: Site | None) -> list[Candidate]:

@@ -94,7 +94,7 @@ def iterated(tree: ast.Module, name: str, line: int) -> ast.expr | None:
             calls = [part for part in ast.walk(one.iter) if isinstance(part, ast.Call)]
             if any(called(part) == "range" for part in calls):  # it counts
                 return None
-            called = {id(part.func) for part in calls}
-            names = [n for n in ast.walk(one.iter) if isinstance(n, ast.Name) and id(n) not in called]
+            functions = {id(part.func) for part in calls}
+            names = [n for n in ast.walk(one.iter) if isinstance(n, ast.Name) and id(n) not in functions]
             return ast.Name(names[0].id) if len({part.id for part in names}) == 1 else None
     return None

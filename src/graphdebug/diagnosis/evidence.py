@@ -82,15 +82,17 @@ class Evidence:
         worked before; None where it never did, or always on the same way.
         """
         failing = [*failure.frames] or ([failure.site] if failure.site is not None else [])
-        for node in self.before(failure.seq, failure.step) if failure.module and failing else ():
-            if node.module != failure.module or node.phase != "forward" or not _did(node, failure):
-                continue
-            if node.site is None or failure.site is None or node.mode != failure.mode:
-                return None
-            went = [*reversed(node.callers), node.site]
-            return next(
-                (now for was, now in zip(went, failing, strict=False) if not _same_call(was, now)), None
-            )
+        good = self.good_layer(failure)
+        if good is None or good.site is None or good.mode != failure.mode:
+            return None
+        went = [*reversed(good.callers), good.site]
+        return next((now for was, now in zip(went, failing, strict=False) if not _same_call(was, now)), None)
+
+    def good_layer(self, failure: Failure) -> Node | None:
+        """Return the last node that did, wherever it was called, what the failing layer did, and succeeded."""
+        for node in self.before(failure.seq, failure.step) if failure.module else ():
+            if node.module == failure.module and node.phase == "forward" and _did(node, failure):
+                return node
         return None
 
     def finding(

@@ -41,7 +41,7 @@ CLUES: dict[str, Clue] = {
     "agreed": Clue(-1.2, "other layers, labels or steps agree with it"),
     "other_data": Clue(2.0, "the same call took other data before: what came in is what changed"),
     "other_call": Clue(2.0, "the same layer took what another call of it gave"),
-    "worked": Clue(-1.2, "it worked before, as it stands, with other data"),
+    "worked": Clue(-1.0, "it worked before, as it stands, with other data"),
     # What the line did.
     "moved_axis": Clue(2.0, "it put the size that is wanted on another axis"),
     "changed_size": Clue(1.6, "it made the difference: before it, the sizes were alike"),

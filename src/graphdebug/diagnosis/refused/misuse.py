@@ -97,6 +97,7 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
         body.append(f"  only the batch differs: it was declared for {wanted[0]} samples, {given[0]} came")
         tries = ["declare the batch as unknown (None)", f"feed {wanted[0]} samples"]
     ran = call(failure, "the run that feeds it")
+    fewer = wanted is not None and given is not None and len(given) < len(wanted) and wanted[:1] == (None,)
     unflattened = (
         None not in (*(wanted or (None,))[1:], *(given or (None,))[1:])
         and (wanted or ())[1:] != (given or ())[1:]
@@ -106,10 +107,14 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
         body.append("  each sample has as many elements as it takes, in another shape")
         tries = [f"reshape it to {shape_words(wanted)} before it is fed", *tries[1:]]
     worked = evidence.good_call(failure) is not None and not batch_only
+    lacks = unflattened or fewer
     first = [
-        *held(declaration, "declares_size", *(["worked"] if worked else ["agreed"] if unflattened else [])),
-        *held(fed, "other_data" if worked else "lacks_step" if unflattened else "began"),
-        *held(ran, "refused"),
+        *held(declaration, "declares_size", *(["worked"] if worked else ["agreed"] if lacks else [])),
+        *held(
+            fed,
+            "other_data" if worked else "lacks_step" if unflattened else "made_operand" if fewer else "began",
+        ),
+        *held(ran, "refused", *(["made_operand"] if fewer and not worked else [])),
     ]
     return evidence.finding(
         "feed_shape", what=f"{name or 'a placeholder'} was fed another shape than it was declared with",

@@ -82,7 +82,7 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
         return next((one for one in operands if one.role == "index"), operands[-1])
     hollow = next((one for one in operands if read(one.fact) == "meta"), None)
     if hollow is not None and not _all_hollow(
-        evidence
+        evidence, failure
     ):  # without elements: nothing can be moved to where it is
         return hollow
     data = [one for one in operands if evidence.provenance.stored(one) is None]
@@ -104,10 +104,13 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
     return (default or lonely)[-1]
 
 
-def _all_hollow(evidence: Evidence) -> bool:
-    """Whether all that was declared has no elements: then that is how the program is meant to run."""
-    facts = [fact for one in evidence.provenance.declarations() for fact in one.tensors.values()]
-    return bool(facts) and all(fact.device == "meta" for fact in facts)
+def _all_hollow(evidence: Evidence, failure: Failure) -> bool:
+    """Whether layers were run without elements before: then that is how the program is meant to run."""
+    return any(
+        node.family in ("linear", "matmul", "conv") and node.execution != "raised" and node.outputs
+        and node.outputs[0].device == "meta"
+        for node in evidence.before(failure.seq, failure.step)
+    )  # fmt: skip
 
 
 def _outvoted_weight(

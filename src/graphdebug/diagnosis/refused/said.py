@@ -140,7 +140,8 @@ def carried(evidence: Evidence, failure: Failure) -> Account | None:
         lines = [*held(call(failure, "the loop"), "said"), *held(origin, "made_operand")]
         return Account(lines, body, tries, confidence=0.75)
     lines = [
-        *held([*last_layer(evidence, last), *origin], "changed_size"),
+        *held(last_layer(evidence, last), "changed_size"),
+        *held(origin, "made_operand", "beside"),
         *held(call(failure, "the loop"), "refused"),
     ]
     return Account(lines, body, ["make the body give what it was given"], confidence=0.75)

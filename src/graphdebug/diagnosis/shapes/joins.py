@@ -132,13 +132,28 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
         *held(operand_origin(evidence, single, failure, "one number a sample") if single else [], "lacks_step"),
         *held(loads, "lacks_step"),
         *held(first, "odd_one"),
-        *held(call(failure), "refused", *(["declares_size"] if here else [])),
+        *held(
+            call(failure),
+            "refused",
+            *(["declares_size"] if here else []),
+            *(["repairs"] if _along_another(failure) else []),
+        ),
         *held(_changed_by([by.node for _, by in setters], failure), "made_operand"),
         *held(made, "began"),
         *held([*layer, *other], "began", "beside"),
     ]
     body += [f"{node_name(node)}, on the very line, made it so" for node in here[:1]]
     return Account(lines, body, [], confidence=0.6)
+
+
+def _along_another(failure: Failure) -> bool:
+    """Whether tensors that can't be joined along the axis that the call says can be along another one."""
+    shapes = [one.fact.shape for one in failure.operands if one.fact.shape]
+    joined = failure.attributes.get("axis")
+    if failure.family != "cat" or failure.function == "stack" or len({len(shape) for shape in shapes}) != 1:
+        return False
+    unlike = [axis for axis in range(len(shapes[0])) if len({shape[axis] for shape in shapes}) > 1]
+    return isinstance(joined, int) and len(unlike) == 1 and unlike[0] != joined % len(shapes[0])
 
 
 def _one_a_sample(vector: Operand, other: Operand) -> bool:
@@ -155,8 +170,8 @@ def _on_line(node: Node, failure: Failure) -> bool:
 
 
 def _changed_by(nodes: Sequence[Node | None], failure: Failure) -> list[Candidate]:
-    """Return the lines of nodes that gave a size as they were told: reshapes, slices, what fills and draws."""
-    told = ("reshape", "index", "split", "fill", "random", "upsample")
+    """Return the lines of nodes that gave a size as they were told: reshapes, slices, upsampling."""
+    told = ("reshape", "index", "split", "upsample")
     return [
         line for node in nodes if node is not None and node.family in told and not _on_line(node, failure)
         for line in made_by(node)

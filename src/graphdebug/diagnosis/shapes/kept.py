@@ -18,9 +18,15 @@ def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     """Account for a prediction with more axes than its target: what brought them, or kept them."""
     guess, target = _given(evidence, failure, guess), _given(evidence, failure, target)
     a, b = guess.fact.shape or (), target.fact.shape or ()
-    if not 2 <= len(b) < len(a) or a[0] != b[0] or a[-1] != b[-1]:
+    numbers = (
+        failure.function in ("cross_entropy", "sparse_cross_entropy", "nll_loss") and "int" in target.fact.dtype
+    )
+    if numbers and len(b) == 1 and len(a) == 4 and a[0] == b[0]:  # class numbers against a map of scores
+        lines = _never_flattened(evidence)
+    elif not 2 <= len(b) < len(a) or a[0] != b[0] or a[-1] != b[-1]:
         return None
-    lines = _brought(evidence, guess) or _never_flattened(evidence)
+    else:
+        lines = _brought(evidence, guess) or _never_flattened(evidence)
     if not lines:
         return None
     extra = shape_words(a[1 : len(a) - len(b) + 1])

@@ -68,7 +68,10 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
         body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
         extra = b[-1] == 1
-        lines = [*held(entry, "odd_one" if extra else "began"), *held(call(failure), "lacks_step")]
+        lines = [
+            *held(entry, "odd_one" if extra else "began"),
+            *held(call(failure), "refused" if extra else "lacks_step"),
+        ]
         return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
     left = _left_over(evidence, guess, target)
     if left:
@@ -194,7 +197,7 @@ def _one_channel(evidence: Evidence, failure: Failure, target: Operand, guess: S
         f"prediction {shape_words(guess)} against target {shape_words(shape)}: class numbers have no axis 1"
     ]
     tries = ["take axis 1 off the target: squeeze(1)"]
-    lines = [*held(entry, "odd_one"), *held(call(failure), "lacks_step")]
+    lines = [*held(entry, "odd_one"), *held(call(failure), "refused")]
     return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 

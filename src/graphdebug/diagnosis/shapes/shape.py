@@ -64,7 +64,8 @@ def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
     candidates = account.candidates
     if other is not None:
         gave = Candidate(other, "caller", "gives it what an earlier call did not")
-        candidates = [*(_worked(one, failure) for one in candidates), *held([gave], "other_call")]
+        clue = "made_operand" if _made_by_layers(evidence, failure, other) else "other_call"
+        candidates = [*(_worked(one, failure) for one in candidates), *held([gave], clue)]
         body.insert(len(called), "the same layer took what another call gave it")
     return evidence.finding(
         account.kind or "shape_mismatch",
@@ -73,6 +74,25 @@ def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
         body=[line for line in body if line], tries=account.tries, operands=failure.operands,
         evidence=(failure.seq,), fits=account.fits,
     )  # fmt: skip
+
+
+def _made_by_layers(evidence: Evidence, failure: Failure, call: Site) -> bool:
+    """Whether layers made what the failing call was given, as it is, and the earlier call was given data so."""
+    good = evidence.good_layer(failure)
+    data = [one for one in failure.operands if evidence.provenance.stored(one) is None]
+    before = [one for one in good.inputs if evidence.provenance.stored(one) is None] if good is not None else []
+    if not data or not before:
+        return False
+    _, links = evidence.provenance.way(data[0])
+    before_call = [
+        node for node, _ in links
+        if call.line not in [one.line for one in (node.site, *node.callers) if one is not None]
+    ]  # fmt: skip
+    layers = any(evidence.provenance.stored(one) is not None for node in before_call for one in node.inputs)
+    _, steps = evidence.provenance.way(before[0])
+    own = [node for node, _ in steps if node.site is not None and node.site.line == call.line]
+    at_call = any(node.family != "index" and not node.module for node in own)
+    return layers and not at_call
 
 
 def _worked(line: Candidate, failure: Failure) -> Candidate:

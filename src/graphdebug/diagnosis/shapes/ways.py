@@ -45,7 +45,9 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         if declared is not None and declared.site is not None and padded:  # there its size was chosen
             entry = [Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
             up, down = [], [*entry, *down]
-        lines = [*held(up, "changed_size"), *held(call(failure), "refused", *(["changed_size"] if up else [])),
+        misses = any(node.attributes.get("transposed") for node in grown[-1:])  # its output_padding can be set
+        lines = [*held(up, "changed_size" if misses else "made_operand"),
+                 *held(call(failure), "refused", *(["made_operand"] if up else [])),
                  *held(down, "made_operand" if up else "changed_size"), *held(entry, "began")]  # fmt: skip
         return Account(
             lines, body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,
@@ -61,17 +63,29 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
     node, through = changed[-1]
     before, after = node.inputs[through].fact.shape, node.outputs[0].shape
     body.append(f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} changed it")
-    # One of the ways does nothing, the other was told to change the size: it lacks what the first one has.
-    grows = any(n.family == "upsample" or n.attributes.get("transposed") for way in own for n, _ in way)
-    missing = not (own[0] and own[1]) and not unpadded and not grows
+    idle = not (own[0] and own[1]) and not unpadded
+    missing = idle and _calls_in_vain(evidence, failure, [*own[0], *own[1]])
     lines = [
-        *held([*_layer_of(evidence, node), *made_by(node)], "changed_size"),
+        *_changed(evidence, node),
         *held(call(failure), "lacks_step" if missing else "refused"),
     ]
     return Account(
         lines, body,
         ["make both ways keep this size (padding, stride, width)"], confidence=0.7,
     )  # fmt: skip
+
+
+def _changed(evidence: Evidence, node: Node) -> list[Candidate]:
+    """Return the lines to which a changed size is due: of a layer its declaration, which the call only runs."""
+    layer = _layer_of(evidence, node) or _weight_of(evidence, node)
+    return [*held(layer, "changed_size"), *held(made_by(node), "passes_on" if layer else "changed_size")]
+
+
+def _calls_in_vain(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> bool:
+    """Whether the failing line calls a layer that did nothing: it lacks the other's step."""
+    ran = any(node.site is not None and failure.site is not None and node.site.line == failure.site.line
+              for node, _ in links)  # fmt: skip
+    return not ran and evidence.source.called(failure.site).startswith("self.")
 
 
 def shrunk(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, axis: int) -> Account | None:
@@ -82,10 +96,9 @@ def shrunk(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
         took = [node for node, through in links if _shrinks((node, through), axis)]
         if len(took) != 1 or wanted is None or size_on(root, axis) != wanted:
             continue
-        layer = _layer_of(evidence, took[0]) or _weight_of(evidence, took[0])
         left = size_on(one, axis)
         body = [f"it began with {wanted} and has {left} on axis {axis}: {node_name(took[0])} does not pad"]
-        lines = [*held([*layer, *made_by(took[0])], "changed_size"), *held(call(failure), "refused")]
+        lines = [*_changed(evidence, took[0]), *held(call(failure), "refused")]
         return Account(lines, body, ["pad it (same)"], confidence=0.7)
     return None
 

@@ -207,7 +207,7 @@ def _other_size(evidence: Evidence, failure: Failure, met: Meeting) -> Account |
     lines = [
         *held(repaired, "repairs"),
         *held(declared, "declares_size", *(["worked"] if good is not None else [])),
-        *held(flattened, "made_operand", "passes_on"),
+        *held(flattened, "made_operand", "beside"),
         *held(given, "other_data" if good is not None else "began"),
         *held(call(failure, "the call"), "refused", "passes_on"),
     ]
