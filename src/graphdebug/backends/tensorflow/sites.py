@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphdebug.backends.tensorflow.converted import is_converted, original_line
+from graphdebug.backends.tensorflow.messages import python_frames
 from graphdebug.model.event import Site
 from graphdebug.model.site import SiteFinder
 
-__all__ = ["build_sites"]
+__all__ = ["build_sites", "called_python"]
 
 
 def build_sites(op: Any, finder: SiteFinder, limit: int = 8) -> Sequence[Site]:
@@ -36,3 +37,14 @@ def build_sites(op: Any, finder: SiteFinder, limit: int = 8) -> Sequence[Site]:
         if place is not None and finder.is_user(place[0]):
             found.append(finder.at(*place))
     return tuple(found)
+
+
+def called_python(message: str, finder: SiteFinder) -> list[Site]:
+    """Return the user's frames, innermost first, of a Python function of theirs that failed in an op.
+
+    Args:
+        message: what the runtime says of the failing op.
+        finder: tells the user's files from others.
+
+    """
+    return [finder.at(*one) for one in reversed(python_frames(message)) if finder.is_user(one[0])]

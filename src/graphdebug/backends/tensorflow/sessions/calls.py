@@ -22,7 +22,16 @@ CALLS = frozenset(
     ]
 )
 _READS = frozenset(
-    ["VarHandleOp", "ReadVariableOp", "Placeholder", "ResourceGather", "Assert", "CheckNumerics", "Print"]
+    [
+        "VarHandleOp",
+        "ReadVariableOp",
+        "VariableShape",
+        "Placeholder",
+        "ResourceGather",
+        "Assert",
+        "CheckNumerics",
+        "Print",
+    ]
 )
 
 

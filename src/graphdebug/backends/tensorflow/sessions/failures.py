@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from tensorflow.python.framework import tensor_util
-from tensorflow.python.framework.errors_impl import OpError
+from tensorflow.python.framework.errors_impl import OpError, UnimplementedError
 
 from graphdebug.backends.protocol import Elements, Sink
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
-from graphdebug.backends.tensorflow.messages import node_name, read_message, shapes_in
-from graphdebug.backends.tensorflow.sessions.bodies import BodyError
+from graphdebug.backends.tensorflow.messages import node_name, python_frames, read_message, shapes_in
+from graphdebug.backends.tensorflow.sessions.bodies import Bodies, BodyError
 from graphdebug.backends.tensorflow.sessions.calls import function_ops, is_call, is_pure
 from graphdebug.backends.tensorflow.sessions.misuse import explain_misuse
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts, add_nodes
@@ -24,8 +25,10 @@ from graphdebug.backends.tensorflow.sessions.pruned import infer_shapes, pruned_
 from graphdebug.backends.tensorflow.sessions.replays import obstacle_of, replayable
 from graphdebug.backends.tensorflow.sessions.runs import RunCall, Runs
 from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
+from graphdebug.backends.tensorflow.sessions.scratch import is_variant, sources_of
 from graphdebug.backends.tensorflow.sessions.staging import staged_records
 from graphdebug.backends.tensorflow.sessions.variables import variable_of
+from graphdebug.backends.tensorflow.sites import called_python
 from graphdebug.model.event import Failure, Notice, Operand, Shape, TensorFact
 from graphdebug.options import Options
 
@@ -38,13 +41,25 @@ _Arrays = dict[tuple[int, int], tuple[np.ndarray, str]]
 """Arrays with their tensors' dtypes, by node index and output."""
 
 
+class _Ended:
+    """A run that came to the end of its data: told only if the program does not catch it."""
+
+    def __init__(self, error: OpError, call: RunCall, runs: Runs, probed: Probed, name: str) -> None:
+        self.kind = type(error).__name__
+        self.message = str(error.message)
+        self.call = replace(call, frame=None, ran_at=runs.run_site(call))
+        self.runs = runs
+        self.probed = probed
+        self.name = name
+
+
 class Failures:
     """The exceptions of this recording that were not yet told."""
 
     def __init__(self, sink: Sink, options: Options) -> None:
         self._sink = sink
         self._options = options
-        self._pending: list[tuple[weakref.ref[BaseException], Failure]] = []
+        self._pending: list[tuple[weakref.ref[BaseException], Failure | _Ended]] = []
 
     def take(self, error: BaseException) -> Failure | None:
         """Return what is known of `error`, or of the one that TensorFlow replaced by it, once."""
@@ -53,14 +68,14 @@ class Failures:
             if any(ref() is one for one in chain):
                 del self._pending[position]
                 frames = self._sink.sites.of_traceback(error.__traceback__)
-                return _with_frames(failure, frames)
+                return _with_frames(self._told(failure), frames)
         return explain_misuse(error, self._sink)
 
     def flush(self) -> None:
         """Emit the failures of errors that the user has caught."""
         if not self._pending:
             return
-        told = [failure for _, failure in self._pending if not failure.error.endswith(_ENDS)]
+        told = [failure for _, failure in self._pending if isinstance(failure, Failure)]
         self._pending.clear()
         self._sink.emit(told)
 
@@ -71,9 +86,8 @@ class Failures:
         probed = prepared or runs.plain(call)
         name = error.op.name if error.op is not None else node_name(str(error.message))
         node = probed.plan.node(name)
-        if type(error).__name__ in _ENDS:
-            facts = RunFacts(probed, {}, runs.feed_facts(call), {})
-            self.keep(error, _failure(self._sink, error, runs, call, name, node, facts))
+        if type(error).__name__ in _ENDS and not python_frames(str(error.message)):
+            self._pending.append((weakref.ref(error), _Ended(error, call, runs, probed, name)))
             return
         inner = node is None or is_call(node.op)
         if node is None:
@@ -105,13 +119,9 @@ class Failures:
         if not is_pure(graph, node.op):
             text = f"{node.op.name} was not opened: what it calls changes state or is random"
             self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
-            inner = runs.bodies(graph).locate(node, name, [facts.operand(one) for one in node.inputs], writer)
-            if inner is None or is_call(inner.node.op):
-                return node, facts, writer
-            inner.node.sites = inner.node.sites or node.sites
-            return inner.node, inner.facts, writer.for_facts(inner.facts)
+            return _located(name, node, facts, writer, runs.bodies(graph))
         try:
-            values = _input_values(node, call, run)
+            values = _input_values(node, call, run, runs.bodies(graph))
             operands = [facts.operand(one) for one in node.inputs]
             runs.bodies(graph).open(node, values, operands, writer)
         except BodyError as found:
@@ -119,11 +129,28 @@ class Failures:
             return found.node, found.facts, writer.for_facts(found.facts)
         except OpError:
             pass
-        return node, facts, writer
+        return _located(name, node, facts, writer, runs.bodies(graph))
 
     def keep(self, error: BaseException, failure: Failure) -> None:
         """Hold a failure until its error leaves the block, or is seen to have been caught."""
         self._pending.append((weakref.ref(error), failure))
+
+    def _told(self, failure: Failure | _Ended) -> Failure:
+        """Return a failure; the nodes that led to an end that was not caught are written only now."""
+        if isinstance(failure, Failure):
+            return failure
+        probed, call, runs = failure.probed, failure.call, failure.runs
+        node = probed.plan.node(failure.name)
+        if node is None:
+            return _failure(self._sink, failure, runs, call, failure.name)
+        feeds = [ref.deref() for ref in call.feeds]
+        wanted = {op.name for op in selected_ops([node.op], feeds)} - {node.op.name}
+        facts = RunFacts(_traced(probed, wanted, {}, self._options.level), {}, runs.feed_facts(call), {})
+        writer = runs.writer(call, facts)
+        add_nodes(writer, facts, ())
+        seq = writer.add(node, "raised")
+        self._sink.emit(writer.events)
+        return _failure(self._sink, failure, runs, call, failure.name, node, facts, seq)
 
     def _replay(
         self, run: Callable[..., Any], call: RunCall, plan: Plan, node: PlanNode, wanted: set[str],
@@ -176,16 +203,36 @@ def _caller(plan: Plan, name: str) -> PlanNode | None:
     return None
 
 
-def _input_values(node: PlanNode, call: RunCall, run: Callable[..., Any]) -> list[Any]:
-    """Fetch the values of a call's inputs as they were in the run that failed."""
+def _located(
+    name: str, node: PlanNode, facts: RunFacts, writer: NodeWriter, bodies: Bodies
+) -> tuple[PlanNode, RunFacts, NodeWriter]:
+    """Return the op inside what `node` calls that the runtime calls `name`, without running anything."""
+    inner = bodies.locate(node, name, [facts.operand(one) for one in node.inputs], writer)
+    if inner is None or is_call(inner.node.op):
+        return node, facts, writer
+    inner.node.sites = inner.node.sites or node.sites
+    return inner.node, inner.facts, writer.for_facts(inner.facts)
+
+
+def _input_values(node: PlanNode, call: RunCall, run: Callable[..., Any], bodies: Bodies) -> list[Any]:
+    """Return the values of a call's inputs as they were in the run that failed.
+
+    Raises:
+        OpError: they can't be had: one is a list of tensors that another loop made.
+
+    """
     fed = {id(ref.deref()): value for ref, value in call.feeds.items()}
+    lists = {id(one): sources_of(one) or [] for one in node.op.inputs if is_variant(one)}
+    needed = [one for one in node.op.inputs if id(one) not in lists]
+    needed += [one for sources in lists.values() for one in sources]
+    if any(map(is_variant, needed)):
+        raise UnimplementedError(None, None, "a list of tensors is fetched")
+    needed = list({id(one): one for one in needed if id(one) not in fed}.values())
     with building(call.session.graph):
-        wanted = [
-            read_of(tensor) if tensor.op.type == "VarHandleOp" else tensor
-            for tensor in node.op.inputs if id(tensor) not in fed
-        ]  # fmt: skip
-    found = iter(run(call.session, None, [], wanted, call.feeds, None, None) if wanted else ())
-    return [fed[id(tensor)] if id(tensor) in fed else next(found) for tensor in node.op.inputs]
+        reads = [read_of(one) if one.op.type == "VarHandleOp" else one for one in needed]
+    found = run(call.session, None, [], reads, call.feeds, None, None) if reads else ()
+    known = fed | {id(one): value for one, value in zip(needed, found, strict=True)}
+    return [bodies.make(one, known) if id(one) in lists else known[id(one)] for one in node.op.inputs]
 
 
 def _culprit(
@@ -232,25 +279,30 @@ def _failure(
     elements: Sequence[Elements | None] = (),
 ) -> Failure:  # fmt: skip
     message = str(error.message or error)
+    inner = called_python(message, sink.sites)
+    if inner:
+        message = message.partition("\nTraceback (most recent call last)")[0].strip()
     reading = read_message(message)
-    kind = type(error).__name__
+    kind = getattr(error, "kind", type(error).__name__)
     run_site = runs.run_site(call)
     common: dict[str, Any] = {
-        "category": "memory" if kind == "ResourceExhaustedError" else reading.category,
+        "category": "memory" if kind == "ResourceExhaustedError" and not inner else reading.category,
         "detail": reading.detail,
         "framework": "tensorflow",
         "mode": "session",
         "name": name,
         "run_site": run_site,
         "node": seq,
+        "frames": tuple(reversed(inner)),
     }
     unfilled = _unfilled(call) if kind == "DeadlineExceededError" else []
     if unfilled:
         common |= {"category": "starved", "detail": {"unfilled": unfilled}}
     if node is None or facts is None:
         return Failure(
-            sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message, site=run_site, **common
-        )
+            sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message,
+            function=inner[0].function if inner else "", site=inner[0] if inner else run_site, **common,
+        )  # fmt: skip
     if node.family == "assign" and len(node.inputs) > 1 and node.inputs[1].tensor.op.type == "RestoreV2":
         said = dict(zip(("expected", "found"), map(list, shapes_in(message)[:2]), strict=False))
         common |= {"category": "checkpoint", "detail": {"variable": variable_of(node.op.inputs[0]), **said}}
@@ -266,10 +318,10 @@ def _failure(
         message,
         phase=node.phase,
         op=node.op.type,
-        function=node.function,
+        function=inner[0].function if inner and node.family == "other" else node.function,
         family=node.family,
         module=node.module,
-        site=node.site or run_site,
+        site=inner[0] if inner else node.site or run_site,
         operands=sink.save(number, _operands(node, facts, message), elements),
         attributes=node.attributes,
         **common,
@@ -333,4 +385,4 @@ def _may_be(known: Shape | None, said: Shape) -> bool:
 
 
 def _with_frames(failure: Failure, frames: tuple[Any, ...]) -> Failure:
-    return msgspec.structs.replace(failure, frames=frames)
+    return msgspec.structs.replace(failure, frames=(*frames, *failure.frames))

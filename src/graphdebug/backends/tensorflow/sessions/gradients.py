@@ -15,7 +15,7 @@ from graphdebug.model.site import SiteFinder
 if TYPE_CHECKING:
     from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanInput, PlanNode
 
-__all__ = ["assign_phases", "is_update", "plan_gradients"]
+__all__ = ["assign_phases", "differentiated", "is_update", "name_after", "plan_gradients"]
 
 _UPDATE = re.compile(r"(Resource)?(Sparse)?Apply[A-Z]")
 _GRADIENT_SCOPE = re.compile(r"(?:.*/)?gradients(?:_\d+)?/")
@@ -23,8 +23,8 @@ _GRADIENT_NAME = re.compile(r"(?:.*/)?gradients(?:_\d+)?/(.+)_grad/")
 
 
 def is_update(op: Any) -> bool:
-    """Whether `op` is an optimizer's update of one variable."""
-    return _UPDATE.match(op.type) is not None
+    """Whether `op` is an optimizer's update of one variable, or of some rows of it."""
+    return _UPDATE.match(op.type) is not None or ("/update_" in op.name and "Scatter" in op.type)
 
 
 def assign_phases(nodes: Sequence[PlanNode], index: dict[str, int], finder: SiteFinder) -> None:
@@ -74,9 +74,9 @@ def _forward_of(node: PlanNode, nodes: Sequence[PlanNode], index: dict[str, int]
     original = node.op._original_op
     if original is not None:
         return index.get(original.name)
-    named = _GRADIENT_NAME.match(node.op.name)
-    if named and named.group(1) in index:
-        return index[named.group(1)]
+    named = differentiated(node.op.name)
+    if named in index:
+        return index[named]
     kind = word(node.op.type).backward_of
     return next(_forward_by_inputs(node, kind, nodes), None) if kind else None
 
@@ -93,10 +93,19 @@ def _forward_by_inputs(node: PlanNode, kind: str, nodes: Sequence[PlanNode]) -> 
 
 
 def _name_after_forward(node: PlanNode, nodes: Sequence[PlanNode]) -> None:
-    if node.forward is None:
-        return
-    forward = nodes[node.forward]
+    if node.forward is not None:
+        name_after(node, nodes[node.forward])
+
+
+def name_after(node: PlanNode, forward: PlanNode) -> None:
+    """Give a backward node the words of its forward node."""
     node.function, node.family, node.module = f"{forward.function}_backward", forward.family, forward.module
+
+
+def differentiated(name: str) -> str:
+    """Return the name of the op whose gradient the op `name` is, as TensorFlow's names tell, or none."""
+    named = _GRADIENT_NAME.match(name)
+    return named.group(1) if named else ""
 
 
 def _name_after_unrun(node: PlanNode, original: Any, finder: SiteFinder) -> None:

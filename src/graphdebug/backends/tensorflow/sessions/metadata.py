@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.sessions.calls import CALLS
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.model.event import Event, Notice
 
-__all__ = ["partition_graphs", "verify"]
+__all__ = ["has_watches", "partition_graphs", "verify"]
 
 _OWN = "graphdebug"
 _PLUMBING = ("_Arg", "_Retval", "_Send", "_Recv", "_HostSend", "_HostRecv", "_FeedTensor", "_FetchTensor")
@@ -40,6 +41,15 @@ class _Asked:
         """Give the buffers back."""
         self._api.TF_DeleteBuffer(self.options)
         self._api.TF_DeleteBuffer(self.metadata)
+
+
+def has_watches(options: Any) -> bool:
+    """Whether the options of a run (a buffer of the C API) have TensorFlow's own debugger watch it."""
+    from tensorflow.core.protobuf import config_pb2
+    from tensorflow.python.client import pywrap_tf_session as api
+
+    asked = config_pb2.RunOptions.FromString(api.TF_GetBuffer(options))
+    return bool(asked.debug_options.debug_tensor_watch_opts)
 
 
 @contextmanager

@@ -155,8 +155,16 @@ class NodeWriter:
         inner.events = self.events
         return inner
 
-    def add(self, node: PlanNode, execution: Execution, prefix: str = "") -> int:
-        """Add one execution of `node`, of a function called by the node `prefix`; return its number."""
+    def add(self, node: PlanNode, execution: Execution, prefix: str = "", forward: int | None = None) -> int:
+        """Add one execution of `node`, and return its number.
+
+        Args:
+            node: what ran.
+            execution: how it was seen.
+            prefix: the node that called the function that it is in.
+            forward: the number of its forward node, where that is in another function.
+
+        """
         facts = self._facts
         inputs = tuple([facts.operand(one) for one in node.inputs])
         outputs = tuple([facts.fact(node, output) for output in range(len(node.static))])
@@ -179,7 +187,7 @@ class NodeWriter:
                 callers=tuple(sites[1:]),
                 inputs=inputs,
                 outputs=outputs,
-                forward=None if node.forward is None else facts.seqs.get(node.forward),
+                forward=forward if node.forward is None else facts.seqs.get(node.forward),
                 mutates=(0,) if node.family == "assign" and inputs else (),
                 attributes=node.attributes,
                 execution=execution,

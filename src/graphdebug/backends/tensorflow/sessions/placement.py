@@ -17,6 +17,7 @@ from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode
 from graphdebug.backends.tensorflow.sessions.probed import CallInput, Probed, in_frame
 from graphdebug.backends.tensorflow.sessions.probes import MEASURED, UNMEASURED_OPS
 from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
+from graphdebug.backends.tensorflow.sessions.scratch import is_variant, sources_of
 from graphdebug.backends.tensorflow.sessions.staging import add_staged
 from graphdebug.model.event import Level, Shape, TensorFact
 
@@ -88,6 +89,7 @@ def _put_probes(probed: Probed, places: Places, shapes: Mapping[str, Sequence[Sh
     """Make the fetches and targets that measure `places`, in place of those of an earlier trial."""
     probed.fetches, probed.targets, probed.reads = [], [], []
     probed.measured, probed.staged, probed.calls, probed.closed = [], [], {}, {}
+    probed.sources = {}
     probed.packs, probed.known_shapes, probed.shape_fetch = [], [], None
     shared = _sharing_updated_memory(probed.plan)
     outside = [place for place in places if not in_frame(place[0])]
@@ -169,7 +171,29 @@ def _add_calls(probed: Probed) -> None:
             elif not tensor.dtype._is_ref_dtype and tensor.dtype not in (tf.resource, tf.variant):
                 found.append(CallInput("fetch", len(probed.fetches), tensor))
                 probed.fetches.append(tensor)
+            elif not tensor.dtype._is_ref_dtype and _add_sources(probed, tensor, fed):
+                found.append(CallInput("made", 0, tensor))
         if len(found) == len(node.op.inputs):
             probed.calls[node.index] = found
         else:
             probed.closed[node.op.name] = "it is given something that can't be fetched"
+
+
+def _add_sources(probed: Probed, tensor: Any, fed: set[int]) -> bool:
+    """Fetch what a list of tensors is made of, or take what a call gave; False where that is not known."""
+    if probed.plan.index.get(tensor.op.name) in probed.calls:
+        return True
+    sources = sources_of(tensor)
+    if sources is None:
+        return False
+    for one in sources:
+        if is_variant(one):
+            maker = probed.plan.index.get(one.op.name)
+            if maker not in probed.calls:
+                return False
+        elif id(one) in fed:
+            probed.sources[id(one)] = CallInput("feed", 0, one)
+        elif id(one) not in probed.sources:
+            probed.sources[id(one)] = CallInput("fetch", len(probed.fetches), one)
+            probed.fetches.append(one)
+    return True

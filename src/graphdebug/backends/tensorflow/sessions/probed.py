@@ -23,9 +23,9 @@ __all__ = ["CallInput", "Measured", "Probed", "in_frame", "inferred", "shapes_ke
 class CallInput(NamedTuple):
     """Where the value of one input of a call is."""
 
-    where: Literal["feed", "fetch", "read"]
+    where: Literal["feed", "fetch", "read", "made"]
     position: int
-    """In the fetches or reads; 0 for a feed."""
+    """In the fetches or reads; else 0: it is fed, or a list of tensors that is made anew of its sources."""
     tensor: Any
 
 
@@ -72,6 +72,8 @@ class Probed:
     targets: list[Any] = field(default_factory=list)
     calls: dict[int, list[CallInput]] = field(default_factory=dict)
     """For each call of functions that can be opened, where the values of its inputs are."""
+    sources: dict[int, CallInput] = field(default_factory=dict)
+    """Where the numbers are that such lists are made of, by tensor id; of lists that calls gave, nothing."""
     closed: dict[str, str] = field(default_factory=dict)
     """Calls that can't be opened, by name, and why."""
     reads: list[Any] = field(default_factory=list)

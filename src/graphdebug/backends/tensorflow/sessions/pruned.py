@@ -9,7 +9,7 @@ from typing import Any
 from graphdebug.backends.tensorflow.facts import shape_of
 from graphdebug.model.event import Shape
 
-__all__ = ["infer_shapes", "optimised_nodes", "pruned_graph"]
+__all__ = ["infer_shapes", "optimised_nodes", "placeholder_name", "pruned_graph"]
 
 _DEVICE = "/job:localhost/replica:0/task:0/device:CPU:0"
 
@@ -31,7 +31,7 @@ def pruned_graph(graph: Any, ops: Sequence[Any], feeds: Mapping[Any, Shape | Non
     renamed: dict[str, str] = {}
     for ref, shape in feeds.items():
         tensor = ref.deref()
-        name = tensor.op.name if len(tensor.op.outputs) == 1 else f"{tensor.op.name}_fed_{tensor.value_index}"
+        name = placeholder_name(tensor)
         renamed[_input_name(tensor)] = name
         node = node_def_pb2.NodeDef(name=name, op="Placeholder")
         node.attr["dtype"].type = tensor.dtype.base_dtype.as_datatype_enum
@@ -47,6 +47,12 @@ def pruned_graph(graph: Any, ops: Sequence[Any], feeds: Mapping[Any, Shape | Non
         node.attr.pop("_class", None)
         definition.node.append(node)
     return definition
+
+
+def placeholder_name(tensor: Any) -> str:
+    """Return the name of the placeholder that stands in for a fed tensor."""
+    name = str(tensor.op.name)
+    return name if len(tensor.op.outputs) == 1 else f"{name}_fed_{tensor.value_index}"
 
 
 def optimised_nodes(definition: Any, roots: Sequence[str], config: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ _READS = frozenset(
     [
         "VarHandleOp",
         "ReadVariableOp",
+        "VariableShape",
         "VariableV2",
         "Variable",
         "Placeholder",

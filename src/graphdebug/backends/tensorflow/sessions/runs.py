@@ -7,7 +7,6 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from types import CodeType, FrameType
@@ -19,10 +18,11 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.packs import CODES, Place, kernel
 from graphdebug.backends.tensorflow.sessions import metadata as run_metadata
-from graphdebug.backends.tensorflow.sessions.bodies import Bodies, BodyError
+from graphdebug.backends.tensorflow.sessions.bodies import Bodies
 from graphdebug.backends.tensorflow.sessions.declarations import Declarations
 from graphdebug.backends.tensorflow.sessions.gradients import plan_gradients
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts, add_nodes
+from graphdebug.backends.tensorflow.sessions.opening import Opening
 from graphdebug.backends.tensorflow.sessions.placement import probe_plan
 from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode, make_plan
 from graphdebug.backends.tensorflow.sessions.probed import Measured, Probed, shapes_key
@@ -61,6 +61,8 @@ class RunCall:
     """Fed arrays by ``Tensor.ref()``."""
     frame: FrameType | None
     thread: int
+    ran_at: Site | None = None
+    """The user's line that ran it, where the frame is not kept."""
     reads: Sequence[Any] | None = None
     """Values of `Probed.reads` before the run, where they could be read."""
     before: Any = None
@@ -110,6 +112,7 @@ class _GraphCache:
     distrusted: dict[Any, set[Place]] = field(default_factory=dict)
     """Tensors of a plan whose shapes were not the inferred ones."""
     bodies: Bodies | None = None
+    told_of_watches: bool = False
 
 
 class Runs:
@@ -124,6 +127,8 @@ class Runs:
         self._lock = threading.RLock()
         self._graphs: weakref.WeakSet[Any] = weakref.WeakSet()
         self._partial: dict[Any, tuple[set[str], dict[Any, Any]]] = {}
+        self._in_parts: Any = None
+        """Handle of the partial runs that make up the step that is going on."""
 
     def forget(self) -> None:
         """Drop all plans."""
@@ -141,10 +146,13 @@ class Runs:
         cache = getattr(session.graph, _CACHE, None)
         return cache is not None and bool(cache.idle) and _roots(fetches, targets) in cache.idle
 
-    def prepare(self, call: RunCall) -> Probed | None:
+    def prepare(self, call: RunCall, options: Any = None) -> Probed | None:
         """Return what to run in place of `call`, or None to run it as it is."""
         if not self._sink.recording:
             return None
+        self._end_parts(None)
+        if options is not None and run_metadata.has_watches(options):
+            return self._unprobed(call)
         cache: _GraphCache | None = getattr(call.session.graph, _CACHE, None)
         route = (_roots(call.fetches, call.targets), tuple([id(ref.deref()) for ref in call.feeds]))
         probed = None if cache is None else cache.routes.get(route)
@@ -224,8 +232,7 @@ class Runs:
             measured |= probed.decode(probed.before, call.before, shapes)
         facts = RunFacts(probed, dict(measured), self.feed_facts(call), shapes)
         writer = self.writer(call, facts)
-        opener = self._opener(call, probed, facts, extra, writer)
-        add_nodes(writer, facts, staged_records(run, call.session, probed, self._level), opener)
+        self._add_nodes(run, call, facts, extra, writer)
         writer.add_gradients(plan_gradients(probed.plan, self._options.gradients))
         events = writer.events
         if shapes and events and probed.repeats and events[-1].seq - events[0].seq == len(events) - 1:
@@ -233,6 +240,20 @@ class Runs:
                 probed.alike.clear()
             probed.alike[call.kind] = Repeat(probed, shapes, events, measured, extra, call.before)
         return events
+
+    def _add_nodes(
+        self, run: Callable[..., Any], call: RunCall, facts: RunFacts, extra: Sequence[Any], writer: NodeWriter
+    ) -> None:
+        """Add all nodes of a finished run, those inside the functions that it called included."""
+        probed = facts.probed
+        staged = staged_records(run, call.session, probed, self._level)
+        if not probed.calls:
+            add_nodes(writer, facts, staged)
+            return
+        bodies = self.bodies(call.session.graph)
+        with bodies.lock:
+            opening = Opening(bodies, facts, writer, call.feeds, extra, call.reads)
+            add_nodes(writer, facts, staged, opening.open)
 
     def _checked(self, call: RunCall, probed: Probed, numbers: np.ndarray, shapes: Any) -> bool:
         """Whether the shapes of a run were the inferred ones; if not, the next run is probed otherwise."""
@@ -262,35 +283,20 @@ class Runs:
             cache.bodies = Bodies(graph, self._sink.sites, self._level)
         return cache.bodies
 
-    def _opener(
-        self, call: RunCall, probed: Probed, facts: RunFacts, fetched: Sequence[Any], writer: NodeWriter
-    ) -> Callable[[PlanNode], None]:
-        """Return what adds the nodes inside a call of functions before the call itself is added."""
-
-        def open_call(node: PlanNode) -> None:
-            places = probed.calls.get(node.index)
-            if places is None:
-                return
-            given = {"fetch": fetched, "read": call.reads}
-            values = []
-            for one in places:
-                source = [call.feeds[one.tensor.ref()]] if one.where == "feed" else given[one.where]
-                if source is None:
-                    return
-                values.append(source[one.position])
-            operands = [facts.operand(one) for one in node.inputs]
-            with suppress(BodyError):
-                self.bodies(call.session.graph).open(node, values, operands, writer)
-
-        return open_call
-
     def whole_of(self, handle: Any, call: RunCall) -> RunCall | None:
         """Return a `partial_run` with all that was fed on its handle so far; None if not recorded."""
         if not self._sink.recording:
             return None
+        self._end_parts(handle)
         _, feeds = self._partial.setdefault(handle, (set(), {}))
         feeds.update(call.feeds)
         return replace(call, feeds=dict(feeds))
+
+    def _end_parts(self, handle: Any) -> None:
+        """A run begins, of a handle or whole: the partial runs of another handle were a step."""
+        if self._in_parts is not None and self._in_parts != handle:
+            self._sink.advance_step()
+        self._in_parts = handle
 
     def record_partial(self, run: Callable[..., Any], handle: Any, call: RunCall) -> Sequence[Event]:
         """Write down what one `partial_run` added to the ones before it on the same handle.
@@ -329,6 +335,8 @@ class Runs:
 
     def run_site(self, call: RunCall) -> Site | None:
         """Return the user's line that ran `call`."""
+        if call.frame is None:
+            return call.ran_at
         position = self._sink.sites.position(call.frame)
         return None if position is None else self._sink.sites.resolve(position)
 
@@ -370,6 +378,17 @@ class Runs:
                 for name, why in found.closed.items()
             ])  # fmt: skip
         return found
+
+    def _unprobed(self, call: RunCall) -> Probed:
+        """Return the plan of a run that tfdbg watches: what it dumps and counts is to be the user's alone."""
+        plan = self._plan(call)
+        self._declarations.tell([node.op for node in plan.nodes], plan.feeds)
+        cache = self._cache(call.session.graph)
+        if not cache.told_of_watches:
+            cache.told_of_watches = True
+            text = "tfdbg watches runs of this graph: in these nothing is measured, and shapes are inferred"
+            self._sink.emit([Notice(self._sink.next_seq(), "blind", text)])
+        return Probed(plan, self._level, ["inferred"] * len(plan.nodes), self._selected(plan), {})
 
     def _cache(self, graph: Any) -> _GraphCache:
         self._graphs.add(graph)

@@ -127,7 +127,7 @@ class _Sessions:
         self._thread.inside = True
         try:
             self._failures.flush()
-            prepared = self._guard("preparing a session run", self._runs.prepare, call)
+            prepared = self._guard("preparing a session run", self._runs.prepare, call, options)
             try:
                 results = self._runs.execute(run, call, prepared, options, metadata)
             except errors_impl.OpError as error:

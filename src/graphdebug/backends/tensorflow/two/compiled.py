@@ -1,4 +1,4 @@
-"""Compiled: functions that XLA compiles, whose numbers are had by computing them once more, op by op."""
+"""Compiled: functions that can't be looked into, which are computed once more, op by op, for their numbers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Compiled"]
 
 
 class Compiled:
-    """One call of a function that XLA compiles: made before the call, asked after it.
+    """One call of a function that XLA compiles, or that is run as it is: made before the call, asked after it.
 
-    XLA's program can't be looked into without changing it. What it gave is looked at, and the variables that it
+    It can't be looked into without changing it. What it gave is looked at, and the variables that it
     wrote; if that is not finite, or at levels that ask for statistics, its ops run once more, eagerly, from the
     same arguments and from the variables as they were.
 
@@ -84,6 +84,11 @@ class Compiled:
             f"{self._plan.title} is compiled by XLA and gave numbers that are not finite: it was computed once "
             "more, op by op, from the same arguments; the last bits may differ from XLA's"
         )
+        if self._plan.draws:
+            text = (
+                f"{self._plan.title} gave numbers that are not finite: it was computed once more, op by op, "
+                "from the same arguments"
+            )
         if obstacle:
             text += f"; not all could be: {obstacle}"
         self._observer.emit(Notice(self._observer.sink.next_seq(), "replay", text))

@@ -94,7 +94,7 @@ class _Functions:
         began = self._sink.now()
         made = self._quietly("reading arguments", lambda: [self._observer.made(one) for one in inputs])
         compiled = None
-        if plan.compiled and self._observer.level != "shapes":
+        if plan.unseen and self._observer.level != "shapes":
             compiled = self._quietly(
                 "reading variables", lambda: self._apart(lambda: Compiled(self._observer, plan, inputs))
             )
@@ -272,13 +272,13 @@ class _Functions:
             state.busy = False
         self._plans[name] = plan
         whole = name.startswith(b"__inference")  # no tape will ask for its nodes
-        fixed = not plan.compiled and not any(plan.controls())
+        fixed = not plan.unseen and not any(plan.controls())
         plan.repeats = whole and fixed and self._observer.level != "values"
-        if plan.compiled:
-            self._tell_compiled(plan)
+        if plan.unseen:
+            self._tell_unseen(plan)
         return plan
 
-    def _tell_compiled(self, plan: Plan) -> None:
+    def _tell_unseen(self, plan: Plan) -> None:
         how = "if what it gives is not finite, it is computed once more op by op"
         if self._observer.level in ("stats", "values"):
             how = "their numbers come from computing it once more op by op"
@@ -288,6 +288,11 @@ class _Functions:
             f"{plan.title} is compiled by XLA (jit_compile=True) and can't be looked into: its ops are listed "
             f"with inferred shapes; {how}; jit_compile=False shows all that runs"
         )
+        if plan.draws:
+            text = (
+                f"{plan.title} was traced before the recording and draws random numbers by a seed: it is run "
+                f"as it is, to go on where it was, and its ops are listed with inferred shapes; {how}"
+            )
         site = next((entry.sites[0] for entry in plan.entries if entry.sites), None)
         self._observer.emit(Notice(self._sink.next_seq(), "blind", text, site))
 

@@ -1,4 +1,4 @@
-"""The names of variables, found by their handles: an eager op sees only the handle."""
+"""Variables, known by their handles: an eager op sees only the handle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 
-__all__ = ["name_of_handle", "variable_above", "variable_name"]
+from graphdebug.backends.tensorflow.facts import device_word, dtype_word
+from graphdebug.model.event import TensorFact
+
+__all__ = ["handle_fact", "name_of_handle", "variable_above", "variable_name"]
 
 _DEPTH = 24
 """Frames looked through for the variable: TensorFlow's and Keras's own frames between it and the op."""
@@ -50,6 +53,20 @@ def variable_above(frame: FrameType | None) -> Any:
 def variable_name(variable: Any) -> str:
     """Return the path of a Keras variable, a variable's name without its output number: ``dense/kernel``."""
     return str(getattr(variable, "path", None) or getattr(variable, "name", "")).partition(":")[0]
+
+
+def handle_fact(tensor: Any) -> TensorFact:
+    """Return what is known of the variable that a handle, an eager tensor, is of."""
+    data = getattr(tensor, "_handle_data", None)
+    if data is None or not data.is_set or not data.shape_and_type:
+        return TensorFact((), dtype_word(tensor._datatype_enum()), device_word(tensor.device))
+    inner = data.shape_and_type[0]
+    shape = (
+        None
+        if inner.shape.unknown_rank
+        else tuple(None if one.size < 0 else one.size for one in inner.shape.dim)
+    )
+    return TensorFact(shape, dtype_word(inner.dtype), device_word(tensor.device))
 
 
 def _owns(owner: Any, handle: Any) -> bool:

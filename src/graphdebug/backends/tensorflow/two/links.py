@@ -42,6 +42,7 @@ class Links:
         self._forward: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
         self._phases: weakref.WeakKeyDictionary[Any, dict[str, Phase]] = weakref.WeakKeyDictionary()
         self._gradients: weakref.WeakKeyDictionary[Any, list[TracedGradient]] = weakref.WeakKeyDictionary()
+        self._traced: weakref.WeakSet[Any] = weakref.WeakSet()
         self._last = 0
 
     def built(
@@ -52,6 +53,7 @@ class Links:
         if state.busy:
             return  # a function of ours
         self._last -= 1
+        self._traced.add(graph)
         kind = op_type.decode() if isinstance(op_type, bytes) else str(op_type)
         name = op_name.decode() if isinstance(op_name, bytes) else str(op_name)
         self._names[self._last] = name
@@ -84,6 +86,10 @@ class Links:
         if name is not None:
             found = self._gradients.setdefault(tensor.graph, [])
             found.append(TracedGradient("", tensor.name, name, output))
+
+    def traced(self, graph: Any) -> bool:
+        """Whether `graph` was traced while recording, or at least in part."""
+        return graph in self._traced
 
     def gradients(self, graph: Any) -> Sequence[TracedGradient]:
         """Return the gradients that `graph` computes."""

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import array_fact, device_word, dtype_word
 from graphdebug.backends.tensorflow.packs import CODES, kernel
+from graphdebug.backends.tensorflow.two.handles import handle_fact
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made
 from graphdebug.backends.tensorflow.two.links import Links
 from graphdebug.model.batch import Batch
@@ -233,7 +234,7 @@ class Observer:
     def _first_seen(self, tensor: Any) -> Made:
         if tensor._datatype_enum() in _UNSEEN:
             name = self.ledger.variables.get(tensor._id, "")
-            return Made(_handle_fact(tensor), "variable" if name else "unknown", name=name)
+            return Made(handle_fact(tensor), "variable" if name else "unknown", name=name)
         return Made(self.fact(tensor), "constant" if tensor._rank() == 0 else "argument")
 
     def _plain(self, key: Any, finite: bool | None) -> TensorFact:
@@ -277,19 +278,6 @@ def _fast_stats(flat: np.ndarray) -> Stats | None:
         zero=int(flat.size - np.count_nonzero(flat)), min=number(float(flat.min())),
         max=number(float(flat.max())), mean=number(mean), std=number(spread**0.5), l2=number(squares**0.5),
     )  # fmt: skip
-
-
-def _handle_fact(tensor: Any) -> TensorFact:
-    data = getattr(tensor, "_handle_data", None)
-    if data is None or not data.is_set or not data.shape_and_type:
-        return TensorFact((), dtype_word(tensor._datatype_enum()), device_word(tensor.device))
-    inner = data.shape_and_type[0]
-    shape = (
-        None
-        if inner.shape.unknown_rank
-        else tuple(None if one.size < 0 else one.size for one in inner.shape.dim)
-    )
-    return TensorFact(shape, dtype_word(inner.dtype), device_word(tensor.device))
 
 
 @lru_cache(maxsize=256)

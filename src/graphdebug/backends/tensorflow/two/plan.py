@@ -116,6 +116,9 @@ class Plan:
     """Whether it computes gradients and writes variables: a training step."""
     compiled: bool = False
     """Whether XLA compiles it: then nothing in it can be looked at."""
+    draws: bool = False
+    """Whether it draws random numbers by a seed and was traced before the recording: then it is run as it is,
+    since a copy of it would begin anew."""
     added: list[str] = field(default_factory=list)
     """Names of the functions made for this plan."""
     repeats: bool = False
@@ -123,6 +126,11 @@ class Plan:
     alike: list[Any] = field(default_factory=list)
     """Calls as patterns for those like them (`again.Again`)."""
     _expected: list[list[TensorFact]] | None = None
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing in it can be looked at."""
+        return self.compiled or self.draws
 
     @property
     def title(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,14 +16,15 @@ from graphdebug.backends.tensorflow.packs import SMALL as FEW
 from graphdebug.backends.tensorflow.packs import VALUED, kernel
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.two.copying import LOOKED_INTO, SINGLE, SMALL, Copy
-from graphdebug.backends.tensorflow.two.handles import variable_name
+from graphdebug.backends.tensorflow.two.handles import handle_fact, variable_name
 from graphdebug.backends.tensorflow.two.incoming import incoming_gradients
+from graphdebug.backends.tensorflow.two.leaves import variable_gradients
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
 from graphdebug.backends.tensorflow.two.optimized import Optimized
 from graphdebug.backends.tensorflow.two.plan import Control, Entry, Gradients, Plan, Ref, Slots
 from graphdebug.backends.tensorflow.two.scopes import layer_path
 from graphdebug.backends.tensorflow.vocabulary import word
-from graphdebug.model.event import Operand, Phase
+from graphdebug.model.event import Operand, Phase, Shape
 
 __all__ = ["plan_function", "read_graph"]
 
@@ -63,10 +64,11 @@ def plan_function(observer: Observer, context: Any, name: str, graph: Any, defin
 
     """
     compiled = bool(definition.attr["_XlaMustCompile"].b) if "_XlaMustCompile" in definition.attr else False
-    optimized = Optimized(graph, None if compiled else definition)
+    draws = not compiled and not observer.links.traced(graph) and _draws(graph)
+    optimized = Optimized(graph, None if compiled or draws else definition)
     for trials_left in range(_TRIALS - 1, -1, -1):
-        plan = Plan(name, compiled=compiled)
-        planner = _Planner(observer, context, plan, optimized, look=not compiled)
+        plan = Plan(name, compiled=compiled, draws=draws)
+        planner = _Planner(observer, context, plan, optimized, look=not plan.unseen)
         arguments = [Ref("argument", index) for index in range(len(graph.inputs))]
         plan.name, plan.outputs, kinds = planner.read(graph, definition, "", arguments)
         plan.extras = sum(kinds)
@@ -81,10 +83,33 @@ def plan_function(observer: Observer, context: Any, name: str, graph: Any, defin
         for entry in plan.entries:
             entry.phase = "backward"
     _settle(plan)
+    if observer.options.gradients != "none" and not observer.links.traced(graph):
+        plan.gradients.extend(variable_gradients(plan, _variables(observer, graph)))
     if observer.options.gradients == "all":
         for one in (plan, *(body for control in plan.controls() for body in control.bodies)):
             one.gradients.extend(incoming_gradients(one))
     return plan
+
+
+def _variables(observer: Observer, graph: Any) -> dict[int, tuple[str, Shape | None]]:
+    """Return name and shape of each variable that a function captures, by the number of its argument."""
+    numbers = {id(tensor): index for index, tensor in enumerate(graph.inputs)}
+    captured = [(numbers.get(id(inner)), outer) for outer, inner in graph.captures]
+    names = observer.ledger.variables
+    return {
+        at: (names[outer._id], handle_fact(outer).shape)
+        for at, outer in captured if at is not None and getattr(outer, "_id", None) in names
+    }  # fmt: skip
+
+
+def _draws(graph: Any) -> bool:
+    """Whether a function draws random numbers by a seed: how many it has drawn is a state of its own."""
+    functions = [getattr(one, "graph", None) for one in graph._functions.values()]
+    return any(
+        op.op_def.is_stateful and any(attr.name in ("seed", "seed2") and op.get_attr(attr.name)
+                                      for attr in op.op_def.attr)
+        for one in (graph, *functions) if one is not None for op in one.get_operations()
+    )  # fmt: skip
 
 
 def read_graph(observer: Observer, graph: Any) -> tuple[Plan, dict[str, Ref]]:
@@ -316,27 +341,30 @@ def _settle(plan: Plan) -> None:
     """Give backward ops the words of their forward ops, and see whether this is a training step."""
     _unmistake_sums(plan)
     by_name = {entry.name: entry for entry in plan.entries}
-    phases = {entry.phase for entry in plan.entries}
-    bodies = [
-        body for control in plan.controls() for body in control.bodies
-    ]  # a loss scaler updates in a branch
-    plan.updates = "backward" in phases and any(
-        entry.family == "assign" and entry.phase == "optimizer"
-        for one in (plan, *bodies)
-        for entry in one.entries
-    )
+    plan.updates = _updates(plan)
     for entry in plan.entries:
         if entry.phase != "backward":
             entry.forward = ""
             continue
         if entry.forward not in by_name:
-            entry.forward = _forward_by_suffix(plan, entry) or _forward_by_inputs(plan, entry) or entry.forward
+            entry.forward = (
+                _forward_by_suffix(plan, entry) or _forward_by_scope(entry, by_name)
+                or _forward_by_inputs(plan, entry) or entry.forward
+            )  # fmt: skip
         forward = by_name.get(entry.forward)
         if forward is not None:
             entry.module = forward.module
             entry.function = f"{forward.function.removesuffix('_backward')}_backward"
             entry.family = forward.family
         _settle_bodies(entry)
+
+
+def _updates(plan: Plan) -> bool:
+    """Whether it computes and applies gradients, be it in a branch or in a loop of several steps."""
+    bodies = [body for control in plan.controls() for body in control.bodies]
+    entries = [entry for one in (plan, *bodies) for entry in one.entries]
+    applied = any(entry.family == "assign" and entry.phase == "optimizer" for entry in entries)
+    return applied and any(entry.phase == "backward" for entry in entries)
 
 
 def _unmistake_sums(plan: Plan) -> None:
@@ -366,6 +394,13 @@ def _forward_by_suffix(plan: Plan, entry: Entry) -> str:
     """Find the forward op of a backward function's op: it is in another function that was called here."""
     fitting = (one.name for one in plan.entries if one.phase == "forward" and entry.forward)
     return next((name for name in fitting if name.endswith(f"/{entry.forward}")), "")
+
+
+def _forward_by_scope(entry: Entry, by_name: Mapping[str, Entry]) -> str:
+    """Return the forward op in whose scope the gradient op ``gradient_tape/add/Sum`` stands: ``add``."""
+    found = re.match(r"(.*?)gradient_tape/(.+)/[^/]+$", entry.name)
+    name = f"{found.group(1)}{found.group(2)}" if found else ""
+    return name if name in by_name and by_name[name].phase == "forward" else ""
 
 
 def _forward_by_inputs(plan: Plan, entry: Entry) -> str:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any
 
 from tensorflow.python.eager.polymorphic_function import tracing_compilation
 from tensorflow.python.util import tf_decorator
 
+from graphdebug.backends.tensorflow.two.kinds import changes
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.model.event import Notice
 from graphdebug.model.site import SiteFinder
 
 __all__ = ["user_code", "watch_tracing"]
 
+_OFTEN = 5
+"""Functions of the same code after which it is said that they are made again and again."""
+
 
 def watch_tracing(observer: Observer) -> Callable[[], None]:
     """Report each trace of a function that has been traced before; return the way back."""
     original = tracing_compilation._create_concrete_function
+    made: Counter[CodeType] = Counter()
 
     def _create_concrete_function(function_type: Any, type_context: Any, func_graph: Any, options: Any) -> Any:
         try:
-            _tell(observer, function_type, options)
+            _tell(observer, function_type, options, made)
         except Exception as error:
             observer.sink.tool_error("reading a retrace", error)
         return original(function_type, type_context, func_graph, options)
@@ -37,28 +43,45 @@ def watch_tracing(observer: Observer) -> Callable[[], None]:
     return restore
 
 
-def _tell(observer: Observer, function_type: Any, options: Any) -> None:
+def _tell(observer: Observer, function_type: Any, options: Any, made: Counter[CodeType]) -> None:
     cache = options.function_cache
     before = [one.function_type for one in cache._primary.values()] if cache is not None else []
-    if not before or not observer.sink.recording:
+    if not observer.sink.recording:
         return
-    changes = _changes(before[-1], function_type)
-    if not changes:
-        return  # TensorFlow traces a function that makes variables twice
     function = tf_decorator.unwrap(options.python_function)[1]
     code = user_code(function, observer.sink.sites)
-    site = None
-    if code is not None:
-        site = observer.sink.sites.at(code.co_filename, code.co_firstlineno, code.co_name)
-    what = "; ".join(f"{name} was {old}, now {new}" for name, old, new in changes)
     name = options.name or getattr(function, "__name__", "function")
+    told = _of_trace(name, before, function_type) if before else _of_making(name, code, made)
+    if told is not None:
+        site = None
+        if code is not None:
+            site = observer.sink.sites.at(code.co_filename, code.co_firstlineno, code.co_name)
+        text, detail = told
+        observer.emit(Notice(observer.sink.next_seq(), "retrace", text, site, detail))
+
+
+def _of_trace(name: str, before: Sequence[Any], function_type: Any) -> tuple[str, dict[str, Any]] | None:
+    """Say which argument a function is traced again for."""
+    changed = list(changes(before[-1], function_type))
+    if not changed:
+        return None  # TensorFlow traces a function that makes variables twice
+    what = "; ".join(f"{one.argument} was {one.before}, now {one.now}" for one in changed)
     text = f"{name} is traced again ({len(before) + 1} traces): {what}"
-    detail = {
-        "function": name,
-        "traces": len(before) + 1,
-        "changed": [{"argument": name, "before": old, "now": new} for name, old, new in changes],
-    }
-    observer.emit(Notice(observer.sink.next_seq(), "retrace", text, site, detail))
+    return text, {"function": name, "traces": len(before) + 1, "changed": [one._asdict() for one in changed]}
+
+
+def _of_making(name: str, code: CodeType | None, made: Counter[CodeType]) -> tuple[str, dict[str, Any]] | None:
+    """Say that functions of the same code are made again and again, each of which is traced anew."""
+    if code is None:
+        return None
+    made[code] += 1
+    if made[code] != _OFTEN:
+        return None
+    text = (
+        f"{name} has been made into {_OFTEN} functions, each traced anew: make it once, outside of the loop "
+        "or the function that calls it"
+    )
+    return text, {"function": name, "traces": _OFTEN, "changed": []}
 
 
 def user_code(function: Any, sites: SiteFinder) -> CodeType | None:
@@ -72,27 +95,3 @@ def user_code(function: Any, sites: SiteFinder) -> CodeType | None:
         if function is None:
             break
     return None
-
-
-def _changes(old: Any, new: Any) -> list[tuple[str, str, str]]:
-    """Return name, old and new kind of each argument that differs."""
-    found = []
-    for name, parameter in new.parameters.items():
-        before = old.parameters.get(name)
-        was = getattr(before, "type_constraint", None)
-        now = parameter.type_constraint
-        if before is None or was != now:
-            found.append((name, _words(was), _words(now)))
-    return found
-
-
-def _words(kind: Any) -> str:
-    """Return ``float32 8x28x28`` for a tensor, ``5`` for a plain value."""
-    if hasattr(kind, "shape") and hasattr(kind, "dtype"):
-        sizes = kind.shape.as_list() if kind.shape.rank is not None else None
-        if sizes is None:
-            return f"{kind.dtype.name} of any rank"
-        shape = "x".join("?" if size is None else str(size) for size in sizes)
-        return f"{kind.dtype.name} {shape or 'scalar'}"
-    value = getattr(kind, "value", getattr(kind, "_value", None))
-    return repr(value) if value is not None else str(kind)
