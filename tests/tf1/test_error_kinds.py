@@ -321,6 +321,31 @@ def test_an_error_in_python_that_an_op_calls_is_told_at_its_own_line(call, raise
     assert failure.category != "memory"
 
 
+@pytest.mark.parametrize("kind", ["one shot", "initializable"])
+@pytest.mark.parametrize("parallel", [None, 2])
+def test_an_op_that_fails_in_a_map_of_tf_data_is_told_at_its_line(kind, parallel):
+    def parse(row):
+        picked = tf.cast(row, tf.int32) * 3
+        return tf.gather([10.0, 20.0], picked)  # of two
+
+    def program(session):
+        rows = tf.data.Dataset.from_tensor_slices(np.ones((8, 3), "f")).map(parse, parallel).batch(2)
+        if kind == "one shot":
+            batches = tf1.data.make_one_shot_iterator(rows)
+        else:
+            batches = tf1.data.make_initializable_iterator(rows)
+            session.run(batches.initializer)
+        tf.gather([1.0], [0])  # of the same name, and innocent
+        total = tf.reduce_sum(batches.get_next())
+        session.run(total)
+
+    failure, _, report = failed(program)
+    assert (failure.category, failure.op) == ("index", "GatherV2")
+    assert line_of(failure.site) == "return tf.gather([10.0, 20.0], picked)  # of two", report
+    assert line_of(failure.run_site) == "session.run(total)"
+    assert [one.fact.shape for one in failure.operands[:2]] == [(2,), (3,)]
+
+
 def test_a_generator_that_fails_is_told_at_its_own_line():
     def rows():
         yield 1.0

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,20 +123,35 @@ class Bodies:
                 found.append(op)
         if len(found) != 1:
             return None
-        function = found[0].graph
-        plan = make_plan(function, (), found, function.inputs, self._finder)
-        count = len(plan.nodes)
-        probed = Probed(plan, self._level, ["inferred"] * count, [True] * count, {})
-        outer = {id(one): Operand(static_fact(one), name=one.op.name) for one in function.inputs}
+        function, outer = found[0].graph, {}
         if call.op.type not in CALLS or call.op.type.endswith("PartitionedCall"):
             own = function.name == functions_of(call.op)[0]
-            outer |= {id(one): it for one, it in zip(function.inputs, operands, strict=False) if own}
-        facts = RunFacts(probed, {}, {}, {}, outer)
+            outer = {id(one): it for one, it in zip(function.inputs, operands, strict=False) if own}
+        return self.tell(found[0], call.op.name, writer, outer)
+
+    def tell(
+        self, op: Any, prefix: str, writer: NodeWriter, outer: Mapping[int, Operand] = MappingProxyType({})
+    ) -> BodyError:
+        """Return an op of a function as one that failed, and add what led to it there, running nothing.
+
+        Args:
+            op: what failed.
+            prefix: name of what runs the function.
+            writer: of the nodes.
+            outer: what the function's arguments are, by the id of their tensors, where it is known.
+
+        """
+        function = op.graph
+        plan = make_plan(function, (), [op], function.inputs, self._finder)
+        count = len(plan.nodes)
+        probed = Probed(plan, self._level, ["inferred"] * count, [True] * count, {})
+        arguments = {id(one): Operand(static_fact(one), name=one.op.name) for one in function.inputs}
+        facts = RunFacts(probed, {}, {}, {}, {**arguments, **outer})
         inner = writer.for_facts(facts)
         for node in plan.nodes[:-1]:
             if not node.fed:
-                inner.add(node, "inferred", prefix=call.op.name)
-        return BodyError(plan.nodes[-1], facts, name)
+                inner.add(node, "inferred", prefix=prefix)
+        return BodyError(plan.nodes[-1], facts, str(op.name))
 
     def make(self, tensor: Any, values: Mapping[int, Any]) -> Any:
         """Return the handle of a list of tensors of the user's graph, made anew of `values` (by tensor id)."""

@@ -19,6 +19,7 @@ from graphdebug.backends.tensorflow.sessions.bodies import Bodies, BodyError
 from graphdebug.backends.tensorflow.sessions.calls import function_ops, is_call, is_pure
 from graphdebug.backends.tensorflow.sessions.misuse import explain_misuse
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts, add_nodes
+from graphdebug.backends.tensorflow.sessions.pipelines import failing_in_pipeline
 from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanInput, PlanNode, selected_ops
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.backends.tensorflow.sessions.pruned import infer_shapes, pruned_graph
@@ -85,6 +86,10 @@ class Failures:
         """Read a run that raised: emit the nodes that led to the failing one, and keep the failure."""
         probed = prepared or runs.plain(call)
         name = error.op.name if error.op is not None else node_name(str(error.message))
+        in_pipeline = failing_in_pipeline(call.session.graph, str(error.message))
+        if in_pipeline is not None:
+            self._of_pipeline(error, call, runs, probed, *in_pipeline)
+            return
         node = probed.plan.node(name)
         if type(error).__name__ in _ENDS and not python_frames(str(error.message)):
             self._pending.append((weakref.ref(error), _Ended(error, call, runs, probed, name)))
@@ -109,6 +114,16 @@ class Failures:
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
         self.keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq, elements))
+
+    def _of_pipeline(
+        self, error: Any, call: RunCall, runs: Runs, probed: Probed, op: Any, dataset: Any
+    ) -> None:
+        """Keep the failure of an op in a function of tf.data's, with what led to it there."""
+        writer = runs.writer(call, RunFacts(probed, {}, {}, {}))
+        found = runs.bodies(call.session.graph).tell(op, dataset.name, writer)
+        seq = writer.for_facts(found.facts).add(found.node, "raised", prefix=dataset.name)
+        self._sink.emit(writer.events)
+        self.keep(error, _failure(self._sink, error, runs, call, op.name, found.node, found.facts, seq))
 
     def _opened(
         self, name: str, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
