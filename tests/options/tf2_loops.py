@@ -49,7 +49,11 @@ def fit():
 
     def train(steps, spoil=as_it_is, before=nothing):
         x = np.concatenate(batches(steps, spoil, random))
-        told = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda step, _logs: before(step))
+
+        def begin(step, logs):
+            before(step)
+
+        told = keras.callbacks.LambdaCallback(on_train_batch_begin=begin)
         y = np.zeros((len(x), 1), "float32")
         model.fit(x, y, batch_size=16, epochs=1, shuffle=False, verbose=0, callbacks=[told])
 

@@ -15,6 +15,7 @@ from tensorflow.python.framework.errors_impl import OpError, UnimplementedError
 from graphdebug.backends.protocol import Elements, Sink
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
 from graphdebug.backends.tensorflow.messages import node_name, python_frames, read_message, shapes_in
+from graphdebug.backends.tensorflow.sessions.asked import RunCall
 from graphdebug.backends.tensorflow.sessions.bodies import Bodies, BodyError
 from graphdebug.backends.tensorflow.sessions.calls import function_ops, is_call, is_pure
 from graphdebug.backends.tensorflow.sessions.misuse import explain_misuse
@@ -24,7 +25,7 @@ from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanInput, PlanNo
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.backends.tensorflow.sessions.pruned import infer_shapes, pruned_graph
 from graphdebug.backends.tensorflow.sessions.replays import obstacle_of, replayable
-from graphdebug.backends.tensorflow.sessions.runs import RunCall, Runs
+from graphdebug.backends.tensorflow.sessions.runs import Runs
 from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
 from graphdebug.backends.tensorflow.sessions.scratch import is_variant, sources_of
 from graphdebug.backends.tensorflow.sessions.staging import staged_records
@@ -48,7 +49,7 @@ class _Ended:
     def __init__(self, error: OpError, call: RunCall, runs: Runs, probed: Probed, name: str) -> None:
         self.kind = type(error).__name__
         self.message = str(error.message)
-        self.call = replace(call, frame=None, ran_at=runs.run_site(call))
+        self.call = replace(call, frame=None, ran_at=runs.writing.run_site(call))
         self.runs = runs
         self.probed = probed
         self.name = name
@@ -84,7 +85,7 @@ class Failures:
         self, error: Any, call: RunCall, runs: Runs, run: Callable[..., Any], prepared: Probed | None
     ) -> None:
         """Read a run that raised: emit the nodes that led to the failing one, and keep the failure."""
-        probed = prepared or runs.plain(call)
+        probed = prepared or runs.plans.plain(call)
         name = error.op.name if error.op is not None else node_name(str(error.message))
         in_pipeline = failing_in_pipeline(call.session.graph, str(error.message))
         if in_pipeline is not None:
@@ -105,8 +106,8 @@ class Failures:
         level = self._options.level
         measured = {place: array_fact(array, level, dtype=dtype) for place, (array, dtype) in replayed.items()}
         traced = _traced(probed, wanted, measured, level)
-        facts = RunFacts(traced, measured, runs.feed_facts(call), shapes)
-        writer = runs.writer(call, facts)
+        facts = RunFacts(traced, measured, runs.writing.feed_facts(call), shapes)
+        writer = runs.writing.writer(call, facts)
         add_nodes(writer, facts, staged_records(run, call.session, probed, level))
         elements = [] if inner else [_elements(one, call, replayed) for one in node.inputs]
         if inner:
@@ -119,8 +120,8 @@ class Failures:
         self, error: Any, call: RunCall, runs: Runs, probed: Probed, op: Any, dataset: Any
     ) -> None:
         """Keep the failure of an op in a function of tf.data's, with what led to it there."""
-        writer = runs.writer(call, RunFacts(probed, {}, {}, {}))
-        found = runs.bodies(call.session.graph).tell(op, dataset.name, writer)
+        writer = runs.writing.writer(call, RunFacts(probed, {}, {}, {}))
+        found = runs.plans.bodies(call.session.graph).tell(op, dataset.name, writer)
         seq = writer.for_facts(found.facts).add(found.node, "raised", prefix=dataset.name)
         self._sink.emit(writer.events)
         self.keep(error, _failure(self._sink, error, runs, call, op.name, found.node, found.facts, seq))
@@ -134,17 +135,17 @@ class Failures:
         if not is_pure(graph, node.op):
             text = f"{node.op.name} was not opened: what it calls changes state or is random"
             self._sink.emit([Notice(self._sink.next_seq(), "replay", text)])
-            return _located(name, node, facts, writer, runs.bodies(graph))
+            return _located(name, node, facts, writer, runs.plans.bodies(graph))
         try:
-            values = _input_values(node, call, run, runs.bodies(graph))
+            values = _input_values(node, call, run, runs.plans.bodies(graph))
             operands = [facts.operand(one) for one in node.inputs]
-            runs.bodies(graph).open(node, values, operands, writer)
+            runs.plans.bodies(graph).open(node, values, operands, writer)
         except BodyError as found:
             found.node.sites = found.node.sites or node.sites
             return found.node, found.facts, writer.for_facts(found.facts)
         except OpError:
             pass
-        return _located(name, node, facts, writer, runs.bodies(graph))
+        return _located(name, node, facts, writer, runs.plans.bodies(graph))
 
     def keep(self, error: BaseException, failure: Failure) -> None:
         """Hold a failure until its error leaves the block, or is seen to have been caught."""
@@ -160,8 +161,10 @@ class Failures:
             return _failure(self._sink, failure, runs, call, failure.name)
         feeds = [ref.deref() for ref in call.feeds]
         wanted = {op.name for op in selected_ops([node.op], feeds)} - {node.op.name}
-        facts = RunFacts(_traced(probed, wanted, {}, self._options.level), {}, runs.feed_facts(call), {})
-        writer = runs.writer(call, facts)
+        facts = RunFacts(
+            _traced(probed, wanted, {}, self._options.level), {}, runs.writing.feed_facts(call), {}
+        )
+        writer = runs.writing.writer(call, facts)
         add_nodes(writer, facts, ())
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
@@ -299,7 +302,7 @@ def _failure(
         message = message.partition("\nTraceback (most recent call last)")[0].strip()
     reading = read_message(message)
     kind = getattr(error, "kind", type(error).__name__)
-    run_site = runs.run_site(call)
+    run_site = runs.writing.run_site(call)
     common: dict[str, Any] = {
         "category": "memory" if kind == "ResourceExhaustedError" and not inner else reading.category,
         "detail": reading.detail,

@@ -13,10 +13,11 @@ from graphdebug.backends.protocol import Attachment, Sink
 from graphdebug.backends.tensorflow.breakpoints import Breakpoint
 from graphdebug.backends.tensorflow.numerics import first_nonfinite, numerics_error, numerics_failure
 from graphdebug.backends.tensorflow.patches import Patches
+from graphdebug.backends.tensorflow.sessions.asked import RunCall, is_step
 from graphdebug.backends.tensorflow.sessions.failures import Failures
 from graphdebug.backends.tensorflow.sessions.launcher import hide_launcher
 from graphdebug.backends.tensorflow.sessions.misuse import watch_building
-from graphdebug.backends.tensorflow.sessions.runs import RunCall, Runs, is_step
+from graphdebug.backends.tensorflow.sessions.runs import Runs
 from graphdebug.model.event import Event, Failure
 from graphdebug.options import Options
 
@@ -68,7 +69,7 @@ class _Sessions:
         self._patches.undo()
         self._show_launcher()
         self._failures.flush()
-        self._runs.forget()
+        self._runs.plans.forget()
 
     def _patch(self) -> None:
         from tensorflow.python.client.session import BaseSession
@@ -163,7 +164,7 @@ class _Sessions:
         from tensorflow.python.framework import errors_impl
 
         self._thread.inside = True
-        whole = self._guard("reading a partial run", self._runs.whole_of, handle, call)
+        whole = self._guard("reading a partial run", self._runs.parts.whole_of, handle, call)
         try:
             try:
                 results = run(call.session, handle, call.targets, call.fetches, call.feeds, *rest)
@@ -174,7 +175,7 @@ class _Sessions:
                     )
                 raise
             if whole is not None:
-                events = self._guard("recording a partial run", self._runs.record_partial, run, handle, whole)
+                events = self._guard("recording a partial run", self._runs.parts.record, run, handle, whole)
                 if self._breakpoint.wanted:
                     self._breakpoint.stop(events or (), call.frame)
                 if self._check:
