@@ -14,7 +14,7 @@ from tensorflow.python.framework.errors_impl import OpError, UnimplementedError
 
 from graphdebug.backends.protocol import Elements, Sink
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
-from graphdebug.backends.tensorflow.messages import node_name, python_frames, read_message, shapes_in
+from graphdebug.backends.tensorflow.messages import node_name, python_frames
 from graphdebug.backends.tensorflow.sessions.asked import RunCall
 from graphdebug.backends.tensorflow.sessions.bodies import Bodies, BodyError
 from graphdebug.backends.tensorflow.sessions.calls import function_ops, is_call, is_pure
@@ -29,9 +29,8 @@ from graphdebug.backends.tensorflow.sessions.runs import Runs
 from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
 from graphdebug.backends.tensorflow.sessions.scratch import is_variant, sources_of
 from graphdebug.backends.tensorflow.sessions.staging import staged_records
-from graphdebug.backends.tensorflow.sessions.variables import variable_of
-from graphdebug.backends.tensorflow.sites import called_python
-from graphdebug.model.event import Failure, Notice, Operand, Shape, TensorFact
+from graphdebug.backends.tensorflow.sessions.telling import failure_of
+from graphdebug.model.event import Failure, Notice, Shape
 from graphdebug.options import Options
 
 __all__ = ["Failures"]
@@ -99,7 +98,7 @@ class Failures:
         if node is None:
             node = _caller(probed.plan, name)
         if node is None:
-            self.keep(error, _failure(self._sink, error, runs, call, name))
+            self.keep(error, failure_of(self._sink, error, runs.writing, call, name))
             return
         node, wanted, shapes = _culprit(probed.plan, node, call)
         replayed = self._replay(run, call, probed.plan, node, wanted, shapes)
@@ -114,7 +113,9 @@ class Failures:
             node, facts, writer = self._opened(name, node, facts, writer, call, runs, run)
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
-        self.keep(error, _failure(self._sink, error, runs, call, node.op.name, node, facts, seq, elements))
+        self.keep(
+            error, failure_of(self._sink, error, runs.writing, call, node.op.name, node, facts, seq, elements)
+        )
 
     def _of_pipeline(
         self, error: Any, call: RunCall, runs: Runs, probed: Probed, op: Any, dataset: Any
@@ -124,7 +125,9 @@ class Failures:
         found = runs.plans.bodies(call.session.graph).tell(op, dataset.name, writer)
         seq = writer.for_facts(found.facts).add(found.node, "raised", prefix=dataset.name)
         self._sink.emit(writer.events)
-        self.keep(error, _failure(self._sink, error, runs, call, op.name, found.node, found.facts, seq))
+        self.keep(
+            error, failure_of(self._sink, error, runs.writing, call, op.name, found.node, found.facts, seq)
+        )
 
     def _opened(
         self, name: str, node: PlanNode, facts: RunFacts, writer: NodeWriter, call: RunCall, runs: Runs,
@@ -158,7 +161,7 @@ class Failures:
         probed, call, runs = failure.probed, failure.call, failure.runs
         node = probed.plan.node(failure.name)
         if node is None:
-            return _failure(self._sink, failure, runs, call, failure.name)
+            return failure_of(self._sink, failure, runs.writing, call, failure.name)
         feeds = [ref.deref() for ref in call.feeds]
         wanted = {op.name for op in selected_ops([node.op], feeds)} - {node.op.name}
         facts = RunFacts(
@@ -168,7 +171,7 @@ class Failures:
         add_nodes(writer, facts, ())
         seq = writer.add(node, "raised")
         self._sink.emit(writer.events)
-        return _failure(self._sink, failure, runs, call, failure.name, node, facts, seq)
+        return failure_of(self._sink, failure, runs.writing, call, failure.name, node, facts, seq)
 
     def _replay(
         self, run: Callable[..., Any], call: RunCall, plan: Plan, node: PlanNode, wanted: set[str],
@@ -289,117 +292,6 @@ def _traced(probed: Probed, wanted: set[str], replayed: Mapping[tuple[int, int],
         [node.op.name in wanted for node in nodes],
         probed.known,
     )
-
-
-def _failure(
-    sink: Sink, error: Any, runs: Runs, call: RunCall, name: str,
-    node: PlanNode | None = None, facts: RunFacts | None = None, seq: int | None = None,
-    elements: Sequence[Elements | None] = (),
-) -> Failure:  # fmt: skip
-    message = str(error.message or error)
-    inner = called_python(message, sink.sites)
-    if inner:
-        message = message.partition("\nTraceback (most recent call last)")[0].strip()
-    reading = read_message(message)
-    kind = getattr(error, "kind", type(error).__name__)
-    run_site = runs.writing.run_site(call)
-    common: dict[str, Any] = {
-        "category": "memory" if kind == "ResourceExhaustedError" and not inner else reading.category,
-        "detail": reading.detail,
-        "framework": "tensorflow",
-        "mode": "session",
-        "name": name,
-        "run_site": run_site,
-        "node": seq,
-        "frames": tuple(reversed(inner)),
-    }
-    unfilled = _unfilled(call) if kind == "DeadlineExceededError" else []
-    if unfilled:
-        common |= {"category": "starved", "detail": {"unfilled": unfilled}}
-    if node is None or facts is None:
-        return Failure(
-            sink.next_seq(), sink.step, f"tensorflow.errors.{kind}", message,
-            function=inner[0].function if inner else "", site=inner[0] if inner else run_site, **common,
-        )  # fmt: skip
-    if node.family == "assign" and len(node.inputs) > 1 and node.inputs[1].tensor.op.type == "RestoreV2":
-        said = dict(zip(("expected", "found"), map(list, shapes_in(message)[:2]), strict=False))
-        common |= {"category": "checkpoint", "detail": {"variable": variable_of(node.op.inputs[0]), **said}}
-    elif common["category"] == "unfed":
-        common["detail"] |= _initialized_by(node, call)
-    if not getattr(node.op, "traceback", None):
-        common["detail"] |= {"lineless": _keeper(node)}
-    number = sink.next_seq()
-    return Failure(
-        number,
-        sink.step,
-        f"tensorflow.errors.{kind}",
-        message,
-        phase=node.phase,
-        op=node.op.type,
-        function=inner[0].function if inner and node.family == "other" else node.function,
-        family=node.family,
-        module=node.module,
-        site=inner[0] if inner else node.site or run_site,
-        operands=sink.save(number, _operands(node, facts, message), elements),
-        attributes=node.attributes,
-        **common,
-    )
-
-
-def _keeper(node: PlanNode) -> str:
-    """Return what holds a node that has no line of its own: its function, or the graph."""
-    name = getattr(node.op.graph, "name", "")
-    return f"function {name}" if name else "an imported graph"
-
-
-def _unfilled(call: RunCall) -> list[str]:
-    """Return the queues of the graph that have a runner, where no runner was started for the session."""
-    runners = call.session.graph.get_collection("queue_runners")
-    if any(getattr(one, "_runs_per_session", {}).get(call.session) for one in runners):
-        return []
-    return [str(one.queue.name) for one in runners if getattr(one, "queue", None) is not None]
-
-
-def _initialized_by(placeholder: PlanNode, call: RunCall) -> dict[str, str]:
-    """Return the variable whose initial value needs `placeholder`, where the run was one of initializers."""
-    graph, found, waiting = call.session.graph, {placeholder.op}, [placeholder.op]
-    owners = {one.initializer: one for one in graph.get_collection("variables") if hasattr(one, "initializer")}
-    while waiting:
-        for tensor in waiting.pop().outputs:
-            for op in tensor.consumers():
-                if op in owners:
-                    return {"initializes": str(owners[op].op.name)} if _runs(call, op) else {}
-                if op not in found:
-                    found.add(op)
-                    waiting.append(op)
-    return {}
-
-
-def _runs(call: RunCall, op: Any) -> bool:
-    """Whether `op` is a target of the run, or what one of them waits for."""
-    return any(target is op or op in target.control_inputs for target in call.targets)
-
-
-def _operands(node: PlanNode, facts: RunFacts, message: str) -> tuple[Operand, ...]:
-    """Return the operands; those not known in full, or of a loop, as the message has them."""
-    operands = tuple(facts.operand(one) for one in node.inputs)
-    said = shapes_in(message)
-    unsure = any(one.fact.shape is None or None in one.fact.shape for one in operands)
-    if not (node.loop or unsure) or len(said) != len(operands):
-        return operands
-    if not all(_may_be(one.fact.shape, shape) for one, shape in zip(operands, said, strict=True)):
-        return operands
-    return tuple(
-        one if one.fact.shape == shape else msgspec.structs.replace(one, fact=TensorFact(shape, one.fact.dtype))
-        for one, shape in zip(operands, said, strict=True)
-    )
-
-
-def _may_be(known: Shape | None, said: Shape) -> bool:
-    """Whether a tensor of the shape `known` may have had the shape that the message says."""
-    if known is None:
-        return True
-    return len(known) == len(said) and all(a is None or a == b for a, b in zip(known, said, strict=True))
 
 
 def _with_frames(failure: Failure, frames: tuple[Any, ...]) -> Failure:

@@ -14,10 +14,11 @@ from graphdebug.backends.tensorflow.packs import Place
 from graphdebug.backends.tensorflow.sessions.asked import RunCall, roots
 from graphdebug.backends.tensorflow.sessions.bodies import Bodies
 from graphdebug.backends.tensorflow.sessions.declarations import Declarations
+from graphdebug.backends.tensorflow.sessions.pipelines import tell_pipeline
 from graphdebug.backends.tensorflow.sessions.placement import probe_plan
 from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode, make_plan
 from graphdebug.backends.tensorflow.sessions.probed import Probed
-from graphdebug.model.event import Level, Notice
+from graphdebug.model.event import Level, Notice, Operand
 from graphdebug.options import Options
 
 __all__ = ["Plans"]
@@ -37,6 +38,8 @@ class _GraphCache:
     """Fetches and targets that need no node that the user wants to see, whatever is fed."""
     distrusted: dict[Any, set[Place]] = field(default_factory=dict)
     """Tensors of a plan whose shapes were not the inferred ones."""
+    pipelines: dict[str, Operand | None] = field(default_factory=dict)
+    """Datasets whose functions were listed, by the names of their iterators."""
     bodies: Bodies | None = None
     told_of_watches: bool = False
 
@@ -153,10 +156,28 @@ class Plans:
             found = plans[key] = probe_plan(
                 plan, self._level, self.selected(plan), call.feed_shapes, config, distrusted, call.is_local
             )
+            found.outer = self._pipelines(call.session.graph, plan)
             self._sink.emit([
                 Notice(self._sink.next_seq(), "blind", f"the inside of {name} was not recorded: {why}")
                 for name, why in found.closed.items()
             ])  # fmt: skip
+        return found
+
+    def _pipelines(self, graph: Any, plan: Plan) -> dict[int, Operand]:
+        """List the functions of the pipelines that a plan takes elements from, once; return their datasets."""
+        if self._options.modules or self._options.ops or self._options.phases:
+            return {}
+        told, found = self._cache(graph).pipelines, {}
+        for node in plan.nodes:
+            if node.op.type != "IteratorGetNext":
+                continue
+            handle = node.op.inputs[0]
+            if handle.name not in told:
+                told[handle.name] = None  # also if it can't be told
+                told[handle.name] = tell_pipeline(graph, handle, self._sink, self._level)
+            dataset = told[handle.name]
+            if dataset is not None:
+                found[id(handle)] = dataset
         return found
 
     def _cache(self, graph: Any) -> _GraphCache:

@@ -15,7 +15,7 @@ from graphdebug.backends.tensorflow.packs import Pack, Place
 from graphdebug.backends.tensorflow.sessions.plan import Execution, Plan, PlanNode
 from graphdebug.backends.tensorflow.sessions.probes import decode, decode_count
 from graphdebug.backends.tensorflow.sessions.pruned import infer_shapes, pruned_graph
-from graphdebug.model.event import Level, Shape, TensorFact
+from graphdebug.model.event import Level, Operand, Shape, TensorFact
 
 __all__ = ["CallInput", "Measured", "Probed", "in_frame", "inferred", "shapes_key"]
 
@@ -68,6 +68,8 @@ class Probed:
     """Tensors whose shapes were not the inferred ones."""
     local: bool = True
     """Whether all runs in main memory: then large tensors may be fetched."""
+    outer: dict[int, Operand] = field(default_factory=dict)
+    """What tensors are that no node of the plan made: the iterators of pipelines, by tensor id."""
     fetches: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     calls: dict[int, list[CallInput]] = field(default_factory=dict)

@@ -129,7 +129,7 @@ class Runs:
         measured = probed.read(extra, shapes)
         if call.before is not None:
             measured |= probed.decode(probed.before, call.before, shapes)
-        facts = RunFacts(probed, dict(measured), self.writing.feed_facts(call), shapes)
+        facts = RunFacts(probed, dict(measured), self.writing.feed_facts(call), shapes, probed.outer)
         writer = self.writing.writer(call, facts)
         self._add_nodes(run, call, facts, extra, writer)
         writer.add_gradients(plan_gradients(probed.plan, self._options.gradients))
