@@ -107,7 +107,8 @@ class Scratch:
         return self._session.run(handle, {feed: _fed(values[id(source)]) for source, feed in feeds.items()})
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session; handles that outlive it have nothing to free."""
+        self._session._register_dead_handle = lambda _handle: None
         self._session.close()
 
     def _prepare(self, name: str) -> Body:
