@@ -103,3 +103,10 @@ def losses_on_probabilities():
         model = keras.Sequential([keras.layers.Input((4,)), layer])
         model.compile("sgd", loss)
         model.fit(np.random.rand(8, 4), np.arange(8) % 2, epochs=1, verbose=0)
+
+
+def normalized_layers_as_wide_as_the_batch():
+    parts = [keras.Input([6]), keras.layers.Dense(8), keras.layers.LayerNormalization(), keras.layers.Dense(1)]
+    model = keras.Sequential(parts)
+    model.compile("adam", "mse")
+    model.fit(np.random.rand(16, 6), np.random.rand(16, 1), batch_size=8, verbose=0)

@@ -270,3 +270,10 @@ def gradient_of_input():
     x = torch.randn(3, 4, requires_grad=True)
     g = torch.autograd.grad(nn.Linear(4, 1)(x).sum(), x, create_graph=True)[0]
     (g.norm(dim=1) - 1).pow(2).mean()
+
+
+def norm_by_hand_as_wide_as_the_batch():
+    net, scale = nn.Linear(6, 8), nn.Parameter(torch.ones(8))
+    h = net(torch.randn(8, 6))
+    inverse = (h.var(1, keepdim=True) + 1e-5).rsqrt()
+    (h * (inverse * scale)).square().mean().backward()

@@ -87,7 +87,16 @@ class BroadcastWatch:
 
     def _one_predicts(self, pair: tuple[Operand, Operand]) -> bool:
         """Whether exactly one side comes from weights: a prediction against a target."""
+        if self._is_scale(*pair) or self._is_scale(*pair[::-1]):
+            return False
         return sum(self._has_weights(one) for one in pair) == 1
+
+    def _is_scale(self, one: Operand, other: Operand) -> bool:
+        """Whether `one` is a parameter and `other` is computed, as a norm's scale and a row's deviation are."""
+        provenance = self._evidence.provenance
+        if provenance.stored(one) is None:
+            return False
+        return any(node.family not in ("reshape", "cast", "copy") for node, _ in provenance.way(other)[1])
 
     def _has_weights(self, operand: Operand) -> bool:
         provenance = self._evidence.provenance
