@@ -73,7 +73,7 @@ def test_a_dead_activation_is_named():
 
 
 def test_steps_as_large_as_the_weights_are_laid_to_the_optimizer():
-    run = trained(nn.Linear(4, 1), lr=3.0, steps=4)
+    run = trained(nn.Linear(4, 1), lr=3.0, steps=3)
     found = next(one for one in run.findings if one.kind == "update_too_large")
     assert found.candidates[0].role == "step"
 

@@ -101,7 +101,7 @@ def test_a_dead_activation_is_named(mode):
 
 @MODES
 def test_steps_as_large_as_the_weights_are_laid_to_the_optimizer(mode):
-    found = _found(mode, [1], "relu", 3.0, steps=4)["update_too_large"]
+    found = _found(mode, [1], "relu", 1.0, steps=4)["update_too_large"]
     assert found.candidates[0].role == "step"
 
 

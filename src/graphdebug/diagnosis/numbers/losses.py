@@ -1,4 +1,4 @@
-"""Losses: the scalars a run computed line by line over its steps, and whether one of them runs away."""
+"""Losses: the scalars that one op on one line gave over the steps, and whether one of them runs away."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _STUCK = 5
 
 
 class LossWatch:
-    """Collects scalar results by line. A loss runs away if it grows by half or more, step after step."""
+    """Collects scalar results by line and op. A loss runs away if it grows by half or more, step after step.
+
+    Many nodes may stand on one line: a whole graph on that of ``model.fit``.
+    """
 
     families = ("loss", "reduce", "elementwise")
 
     def __init__(self) -> None:
-        self._series: dict[tuple[str, int], list[tuple[int, float]]] = {}
-        self._sites: dict[tuple[str, int], Site] = {}
+        self._series: dict[tuple[str, int, str], list[tuple[int, float]]] = {}
+        self._sites: dict[tuple[str, int, str], Site] = {}
 
     def see(self, node: Node) -> None:
         """Look at one forward node."""
@@ -33,7 +36,7 @@ class LossWatch:
         fact = node.outputs[0]
         if fact.shape != () or fact.stats is None or fact.stats.mean is None or fact.finite is False:
             return
-        key = (node.site.file, node.site.line)
+        key = (node.site.file, node.site.line, node.name or node.function)
         series = self._series.setdefault(key, [])
         self._sites[key] = node.site
         if series and series[-1][0] == node.step:
@@ -43,7 +46,7 @@ class LossWatch:
             del series[1:-_KEPT]
 
     def runaway(self) -> tuple[Site, list[tuple[int, float]]] | None:
-        """Return the line whose values grew a thousandfold, by half or more in each of the last steps."""
+        """Return the op's line whose values grew a thousandfold, by half or more in each of the last steps."""
         for key, series in self._series.items():
             tail = [abs(value) for _, value in series[-5:]]
             first = abs(series[0][1])

@@ -58,6 +58,8 @@ class NonfiniteWatch:
         self._open: set[int] = set()
         """Non-finite nodes that nothing has taken yet."""
         self._scaled = False
+        self._sound: set[tuple[int, int]] = set()
+        """Outputs that were finite though another output of their node was not: by node and place."""
 
     def see(self, node: Node) -> None:
         """Look at one node. The common case, all finite and nothing bad in this step, costs two lookups."""
@@ -66,7 +68,10 @@ class NonfiniteWatch:
         known = self._bad
         if "scale" in node.function:
             self._scaled |= "unscale" in node.function or "update_scale" in node.function
-        taken = [one for one in node.inputs if one.producer in known or one.fact.finite is False]
+        taken = [
+            one for one in node.inputs
+            if one.fact.finite is False or (one.producer in known and (one.producer, one.output) not in self._sound)
+        ]  # fmt: skip
         made = node.outputs[:1] if node.family == "loss" else node.outputs  # the rest it keeps for backward
         if taken or any(fact.finite is False for fact in made):
             self._judge(node, taken)
@@ -91,6 +96,7 @@ class NonfiniteWatch:
         meant = {seq: births for seq, births in self._bad.items() if births and all(b.meant for b in births)}
         self._bad = meant if len(meant) < _MOST else {}
         self._births = [one for one in self._births if one.meant and not one.harms][-100:]
+        self._sound = {one for one in self._sound if one[0] in self._bad}
         self._open.clear()
         self._nan &= set(self._bad)
         self._scaled = False
@@ -117,6 +123,7 @@ class NonfiniteWatch:
         nan = has_nan(node.outputs)
         births = self._births_of(node, births, taken, nan)
         self._bad[node.seq] = births
+        self._sound |= {(node.seq, place) for place, fact in enumerate(node.outputs) if fact.finite is True}
         self._open.add(node.seq)
         if nan:
             self._nan.add(node.seq)

@@ -54,7 +54,7 @@ def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure |
     if given is not None:
         return _in_pipeline(evidence, birth, node, *given)
     line = optimizer_line(evidence, node.step) if forward is None and node.phase != "backward" else None
-    if line is not None and diverged(node, losses):
+    if line is not None and not _of_handles(node) and diverged(node, losses):
         return divergence(evidence, node, line, losses, _story(birth), failure)
     return _at(evidence, birth, node, forward, line, failure)
 
@@ -85,7 +85,7 @@ def _at(
     gave = came_out(bad) if bad is not None else "values that are not finite"
     body = [f"  {name}" for name in _inputs(evidence, source)]
     function = source.function.removesuffix("_backward")
-    pipeline = bool(source.inputs) and {one.fact.dtype for one in source.inputs} <= _HANDLES
+    pipeline = _of_handles(source)
     in_backward = node.phase == "backward" and (forward is not None or function != source.function)
     if in_backward:
         cause = f"float16 ends at 65504: {_SCALED}" if scaled else derivative(function)
@@ -111,6 +111,11 @@ def _at(
         tries=tries, operands=source.inputs,
         evidence=(node.seq, *([forward.seq] if forward is not None else [])),
     )  # fmt: skip
+
+
+def _of_handles(node: Node) -> bool:
+    """Whether a node took no numbers: what it gave came from outside."""
+    return bool(node.inputs) and {one.fact.dtype for one in node.inputs} <= _HANDLES
 
 
 def _scaled_at(evidence: Evidence, node: Node) -> bool:
