@@ -65,12 +65,12 @@ class NonfiniteWatch:
         """Look at one node. The common case, all finite and nothing bad in this step, costs two lookups."""
         if self.verdict is not None:
             return
-        known = self._bad
+        known, sound = self._bad, self._sound
         if "scale" in node.function:
             self._scaled |= "unscale" in node.function or "update_scale" in node.function
         taken = [
             one for one in node.inputs
-            if one.fact.finite is False or (one.producer in known and (one.producer, one.output) not in self._sound)
+            if one.fact.finite is False or (one.producer in known and (one.producer, one.output) not in sound)
         ]  # fmt: skip
         made = node.outputs[:1] if node.family == "loss" else node.outputs  # the rest it keeps for backward
         if taken or any(fact.finite is False for fact in made):
