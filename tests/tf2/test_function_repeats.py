@@ -41,3 +41,16 @@ def test_each_call_has_its_own_argument_and_statistics(to_file, tmp_path):
             assert np.isclose(stats.std, (2 * array).std(), rtol=1e-5)
         else:
             assert stats.nan == 1
+
+
+@pytest.mark.parametrize("level", ["health", "stats"])
+def test_calls_after_a_first_one_with_nan_are_not_taken_for_it(level):
+    function = tf.function(lambda x: tf.math.log(x) * x)
+    with graphdebug.record(level=level) as run:
+        for value in (-1.0, 2.0, -1.0, 3.0, 4.0):
+            function(tf.fill([3], value))
+    assert run.tool_errors == []
+    finite = [node.outputs[0].finite for node in run.nodes if node.op == "Log"]
+    assert finite == [False, True, False, True, True]
+    counted = [one.outputs[0].stats.nan for one in run.nodes if one.op == "Mul" and not one.outputs[0].finite]
+    assert counted == [3, 3]

@@ -217,6 +217,26 @@ static int all_finite(const char *data, int64_t n, int type) {
     return 1;
 }
 
+/* The same two, with other Python threads running meanwhile where it takes long. */
+static void summarize_aside(const char *data, int64_t n, int type, Summary *all) {
+    if (n < RELEASE_GIL_FROM) {
+        summarize(data, n, type, all);
+        return;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    summarize(data, n, type, all);
+    Py_END_ALLOW_THREADS
+}
+
+static int all_finite_aside(const char *data, int64_t n, int type) {
+    int answer;
+    if (n < RELEASE_GIL_FROM) return all_finite(data, n, type);
+    Py_BEGIN_ALLOW_THREADS
+    answer = all_finite(data, n, type);
+    Py_END_ALLOW_THREADS
+    return answer;
+}
+
 static int parse(PyObject *args, const char **data, int64_t *n, int *type) {
     long long address, count;
     if (!PyArg_ParseTuple(args, "LLi", &address, &count, type)) return 0;
@@ -232,14 +252,10 @@ static int parse(PyObject *args, const char **data, int64_t *n, int *type) {
 static PyObject *kernel_finite(PyObject *self, PyObject *args) {
     const char *data;
     int64_t n;
-    int type, answer;
+    int type;
     (void)self;
     if (!parse(args, &data, &n, &type)) return NULL;
-    if (n < RELEASE_GIL_FROM) return PyBool_FromLong(all_finite(data, n, type));
-    Py_BEGIN_ALLOW_THREADS
-    answer = all_finite(data, n, type);
-    Py_END_ALLOW_THREADS
-    return PyBool_FromLong(answer);
+    return PyBool_FromLong(all_finite_aside(data, n, type));
 }
 
 static PyObject *kernel_summary(PyObject *self, PyObject *args) {
@@ -249,13 +265,7 @@ static PyObject *kernel_summary(PyObject *self, PyObject *args) {
     Summary all = {0};
     (void)self;
     if (!parse(args, &data, &n, &type)) return NULL;
-    if (n < RELEASE_GIL_FROM) {
-        summarize(data, n, type, &all);
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        summarize(data, n, type, &all);
-        Py_END_ALLOW_THREADS
-    }
+    summarize_aside(data, n, type, &all);
     double count = all.finite ? (double)all.finite : 1;
     double l2 = hypot(sqrt(all.squares), sqrt(count) * all.mean);
     return Py_BuildValue("(LLLLLddddd)", (long long)all.nan, (long long)all.positive, (long long)all.negative,
@@ -367,13 +377,7 @@ static PyObject *texts_of(const Py_buffer *data, const Py_buffer *counts, int ty
         int64_t count = ((const int64_t *)counts->buf)[i];
         Summary all = {0};
         PyObject *text;
-        if (count < RELEASE_GIL_FROM) {
-            summarize(here, count, type, &all);
-        } else {
-            Py_BEGIN_ALLOW_THREADS
-            summarize(here, count, type, &all);
-            Py_END_ALLOW_THREADS
-        }
+        summarize_aside(here, count, type, &all);
         here += count * SIZES[type];
         if (all.nan || all.positive || all.negative || !isfinite(hypot(sqrt(all.squares), all.mean * (double)count))) {
             Py_DECREF(texts);
@@ -506,17 +510,10 @@ static PyObject *not_here(void) {
 static PyObject *kernel_health(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     const char *data;
     int64_t n;
-    int type, answer;
+    int type;
     (void)self;
     if (nargs != 2 || !memory_of(args[0], args[1], &data, &n, &type) || type > F16 || n == 1) return not_here();
-    if (n < RELEASE_GIL_FROM) {
-        answer = all_finite(data, n, type);
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        answer = all_finite(data, n, type);
-        Py_END_ALLOW_THREADS
-    }
-    return answer ? PyBool_FromLong(1) : not_here();
+    return all_finite_aside(data, n, type) ? PyBool_FromLong(1) : not_here();
 }
 
 static PyObject *kernel_stats(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
@@ -525,13 +522,7 @@ static PyObject *kernel_stats(PyObject *self, PyObject *const *args, Py_ssize_t 
     int type;
     Summary all = {0};
     if (nargs != 2 || !memory_of(args[0], args[1], &data, &n, &type)) return not_here();
-    if (n < RELEASE_GIL_FROM) {
-        summarize(data, n, type, &all);
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        summarize(data, n, type, &all);
-        Py_END_ALLOW_THREADS
-    }
+    summarize_aside(data, n, type, &all);
     double std = all.finite ? sqrt(all.squares / (double)all.finite) : 0;
     double l2 = hypot(sqrt(all.squares), sqrt((double)all.finite) * all.mean);
     if (all.finite != n || !isfinite(std) || !isfinite(l2)) return not_here();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,11 +13,11 @@ from msgspec.structs import replace
 
 from graphdebug.backends.pattern import Pattern
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.tensorflow.packs import kernel
-from graphdebug.backends.tensorflow.two.copying import WIDTHS
+from graphdebug.backends.tensorflow.packs import all_finite, kernel
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.plan import Plan, Slots
 from graphdebug.backends.tensorflow.two.playing import Run, summed
+from graphdebug.backends.tensorflow.two.summaries import WIDTHS
 from graphdebug.model.batch import Batch
 from graphdebug.model.event import Level, Stats, TensorFact
 
@@ -64,10 +65,17 @@ class Again:
         self._outer = list(dict.fromkeys(seqs))
         self._same = [seqs.index(seq) for seq in seqs]
         self._ints = call.ints.tobytes()
-        places = [slot for slots in plan.slots for slot in _places(slots, level)]
+        place = {id(one): index for index, one in enumerate(call.arguments)}
+        self._passed = [place.get(id(one)) for one in results]
+        if any(run.facts[index][output].finite is False for index, output in plan.slots.looked):
+            raise ValueError("a tensor is not finite")
+        places = [
+            *(plan.slots.floats if level == "stats" else ()),
+            *((index, output) for index, output, _ in plan.slots.elements),
+        ]
         facts = [run.facts[index][output] for index, output in places]
-        if any(fact.finite is False or fact.stats is None for fact in facts):
-            raise ValueError("a tensor is not finite or empty")
+        if any(fact.stats is None for fact in facts):
+            raise ValueError("a tensor is empty")
         measured = {id(fact): position for position, fact in enumerate(facts)}
         for one in call.arguments:
             if one.fact.stats is not None:
@@ -81,26 +89,25 @@ class Again:
     def texts(self, call: Call) -> Sequence[bytes] | None:
         """Return the statistics of another call, arguments last; None if it is not like this one."""
         mine = self._call
-        if call.position != mine.position or len(call.arguments) != len(mine.arguments):
+        if call.position != mine.position or call.ints.tobytes() != self._ints:
             return None
-        if not all(
-            one is other or _alike(one, other)
-            for one, other in zip(call.arguments, mine.arguments, strict=True)
-        ):
-            return None
-        if call.ints.tobytes() != self._ints:
-            return None
-        seqs = [one.seq for one in call.arguments if one.seq is not None]
-        if [seqs.index(seq) for seq in seqs] != self._same:
+        given, its = call.arguments, mine.arguments
+        same = len(given) == len(its) and all(map(is_, given, its))
+        if not same and not self._fits(given):
             return None
         found: list[bytes] = []
-        at = 0
-        for slots in self._plan.slots:
-            at = self._read(slots, call.floats, at, found)
-            if at < 0:
-                return None
+        if not self._read(self._plan.slots, call.floats, found):
+            return None
         found += [_encoder.encode(one.fact.stats) for one in call.arguments if one.fact.stats is not None]
         return found
+
+    def _fits(self, given: Sequence[Made]) -> bool:
+        """Whether other arguments differ from those of this call at most in what made them, and in numbers."""
+        its = self._call.arguments
+        if len(given) != len(its) or not all(map(_alike, given, its)):
+            return False
+        seqs = [one.seq for one in given if one.seq is not None]
+        return [seqs.index(seq) for seq in seqs] == self._same
 
     def batch(self, sink: Sink, first: int, texts: Sequence[bytes], call: Call) -> Batch:
         """Return the events of that call."""
@@ -109,8 +116,11 @@ class Again:
 
     def results(self, first: int, texts: Sequence[bytes], call: Call) -> list[Made]:
         """Return where the outputs of that call came from."""
-        arguments = {id(one): other for one, other in zip(self._call.arguments, call.arguments, strict=True)}
-        return [arguments.get(id(one)) or self._moved(one, first, texts) for one in self._results]
+        given = call.arguments
+        return [
+            self._moved(one, first, texts) if passed is None else given[passed]
+            for one, passed in zip(self._results, self._passed, strict=True)
+        ]
 
     def _moved(self, one: Made, first: int, texts: Sequence[bytes]) -> Made:
         if one.seq is None or one.seq < self._first:
@@ -123,45 +133,40 @@ class Again:
             fact = replace(fact, alias_of=fact.alias_of + shift)
         return one._replace(fact=fact, seq=one.seq + shift)
 
-    def _read(self, slots: Slots, floats: np.ndarray, at: int, found: list[bytes]) -> int:
-        """Read the summaries of one function; return where the next begin, -1 if it is not like this one."""
+    def _read(self, slots: Slots, floats: np.ndarray, found: list[bytes]) -> bool:
+        """Read the summaries of a call; return whether it is like this one."""
         summary, singles = WIDTHS[self._level]
         count = len(slots.floats)
-        second = at + count * summary
+        second = count * summary
         end = second + count * singles
         if count:
-            rows = floats[at:second].reshape(count, summary)
+            rows = floats[:second].reshape(count, summary)
             if rows[:, 2:].any():
-                return -1
+                return False
             numbers = floats[second:end].reshape(count, singles)
             for row in range(count) if singles else ():
                 fact = summed(_NOTHING, rows[row], numbers[row])
                 if fact.stats is None or not rows[row, 1]:
-                    return -1
+                    return False
                 found.append(_encoder.encode(fact.stats))
         if slots.elements:
             counts = [size for _, _, size in slots.elements]
             elements = floats[end : end + sum(counts)]
             texts = kernel.stats_texts(elements, array("q", counts).tobytes(), 0)
             if texts is None:
-                return -1
+                return False
             found += texts
             end += sum(counts)
-        return end
+        return not slots.small or all_finite(floats[end:], "float32")
 
 
 _NOTHING = TensorFact(None, "")
 
 
-def _places(slots: Slots, level: Level) -> list[tuple[int, int]]:
-    return [
-        *(slots.floats if level == "stats" else ()),
-        *((index, output) for index, output, _ in slots.elements),
-    ]
-
-
 def _alike(one: Made, other: Made) -> bool:
     """Whether two arguments differ at most in the node that made them and in their statistics."""
+    if one is other:
+        return True
     mine, its = one.fact, other.fact
     return (
         (one.origin, one.output, one.name) == (other.origin, other.output, other.name)

@@ -6,11 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
 
@@ -22,7 +24,7 @@ from graphdebug.backends.tensorflow.two.failing import Failing
 from graphdebug.backends.tensorflow.two.ledger import Made, Recent
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.optimized import plain_path
-from graphdebug.backends.tensorflow.two.plan import Plan
+from graphdebug.backends.tensorflow.two.plan import COPY, Plan
 from graphdebug.backends.tensorflow.two.planning import plan_function
 from graphdebug.backends.tensorflow.two.playing import Records, Run
 from graphdebug.backends.tensorflow.two.replaying import Replay
@@ -31,6 +33,8 @@ from graphdebug.model.site import Position
 
 __all__ = ["watch_functions"]
 
+_FLOATS = tf.float32.as_datatype_enum
+_NO_NUMBERS = np.zeros(0, np.float32), np.zeros(0, np.int64)
 _KINDS = 8
 """Kinds of calls of a function that are kept as patterns."""
 
@@ -68,7 +72,7 @@ class _Functions:
         """Stand in for the runtime's call of a function: call its copy and record what that hands out."""
         if self._observer.ledger.state.busy:
             return original(runtime, name, inputs, count)
-        plan = self._quietly("planning a function", lambda: self._plan(runtime, name, sys._getframe(4)))
+        plan = self._quietly("planning a function", lambda: self._plan(runtime, name, inputs, sys._getframe(4)))
         if plan is None or not self._sink.recording:
             outputs = original(runtime, name, inputs, count)
         else:
@@ -99,7 +103,7 @@ class _Functions:
                 "reading variables", lambda: self._apart(lambda: Compiled(self._observer, plan, inputs))
             )
         try:
-            outputs = original(runtime, plan.name.encode(), inputs, count + plan.extras) or []
+            outputs = _run(original, runtime, plan, inputs, count + plan.extras) or []
         except Exception as error:
             if "graphdebug/" in str(getattr(error, "message", "")):
                 # our copy could not be set up: nothing has run yet
@@ -133,8 +137,12 @@ class _Functions:
         self, plan: Plan, arguments: Sequence[Made], outputs: Sequence[Any], extras: Sequence[Any],
         position: Position | None, began: float, seen: Mapping[int, Sequence[TensorFact]] | None,
     ) -> None:  # fmt: skip
-        floats = next((one.numpy() for one in extras if one.dtype == tf.float32), np.zeros(0, np.float32))
-        ints = next((one.numpy() for one in extras if one.dtype == tf.int64), np.zeros(0, np.int64))
+        floats, ints = _NO_NUMBERS
+        for one in extras:
+            if one._datatype_enum() == _FLOATS:
+                floats = one.numpy()
+            else:
+                ints = one.numpy()
         call = Call(arguments, floats, ints, position, began)
         if self._plays_again(plan, call, outputs):
             return
@@ -205,7 +213,7 @@ class _Functions:
         message = getattr(error, "_message", None)
         if isinstance(message, str):
             for copy in plan.added:
-                message = message.replace(copy, copy.rpartition("_graphdebug_")[0])
+                message = message.replace(copy, copy.rpartition(COPY)[0] or copy)
             error._message = message  # type: ignore[attr-defined] # TensorFlow's own place for it
         state = self._observer.ledger.state
         state.busy = True
@@ -256,7 +264,7 @@ class _Functions:
             entry.sites, seq, message.strip(), reached if len(path) == 1 else (),
         ))  # fmt: skip
 
-    def _plan(self, runtime: Any, name: bytes, frame: FrameType | None) -> Plan | None:
+    def _plan(self, runtime: Any, name: bytes, inputs: Sequence[Any], frame: FrameType | None) -> Plan | None:
         """Return the plan of a function, made when it is first called."""
         if name in self._plans:
             return self._plans[name]
@@ -267,7 +275,9 @@ class _Functions:
         state = self._observer.ledger.state
         state.busy = True
         try:
-            plan = plan_function(self._observer, runtime, name.decode(), function.graph, function.definition)
+            plan = plan_function(
+                self._observer, runtime, name.decode(), function.graph, function.definition, inputs
+            )
         finally:
             state.busy = False
         self._plans[name] = plan
@@ -276,6 +286,9 @@ class _Functions:
         plan.repeats = whole and fixed and self._observer.level != "values"
         if plan.unseen:
             self._tell_unseen(plan)
+        elif plan.unknown:
+            text = f"{plan.title} is not looked into ({plan.unknown}): its ops are listed with inferred shapes"
+            self._tell_blind(plan, text)
         return plan
 
     def _tell_unseen(self, plan: Plan) -> None:
@@ -293,6 +306,9 @@ class _Functions:
                 f"{plan.title} was traced before the recording and draws random numbers by a seed: it is run "
                 f"as it is, to go on where it was, and its ops are listed with inferred shapes; {how}"
             )
+        self._tell_blind(plan, text)
+
+    def _tell_blind(self, plan: Plan, text: str) -> None:
         site = next((entry.sites[0] for entry in plan.entries if entry.sites), None)
         self._observer.emit(Notice(self._sink.next_seq(), "blind", text, site))
 
@@ -302,6 +318,26 @@ class _Functions:
         except Exception as error:
             self._sink.tool_error(where, error)
             return None
+
+
+def _run(original: Callable[..., Any], runtime: Any, plan: Plan, inputs: Sequence[Any], count: int) -> Any:
+    """Run the copy of a function as it is: it is made of what the optimizer has left."""
+    if not plan.added:
+        return original(runtime, plan.name.encode(), inputs, count)
+    options = runtime.function_call_options
+    runtime.function_call_options = _as_it_is(options.executor_type, options.config_proto_serialized)
+    try:
+        return original(runtime, plan.name.encode(), inputs, count)
+    finally:
+        runtime.function_call_options = options
+
+
+@lru_cache(maxsize=16)
+def _as_it_is(executor: str | None, config: bytes) -> Any:
+    """Return the options of a call that is not optimized, like those of one that is."""
+    proto = config_pb2.ConfigProto.FromString(config)
+    proto.graph_options.rewrite_options.disable_meta_optimizer = True
+    return context.FunctionCallOptions(executor, proto)
 
 
 def _unstaged(key: str, dtypes: Sequence[tf.DType]) -> list[Any]:

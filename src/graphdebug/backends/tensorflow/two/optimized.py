@@ -1,28 +1,23 @@
-"""Optimized: what the graph optimizer leaves of a function, asked beforehand and without running it."""
+"""Optimized: what the runtime makes of a function before it runs it, asked without running it."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow.python.eager import context
-from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
-from tensorflow.python.grappler import tf_optimizer
-from tensorflow.python.ops import handle_data_util
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager import cancellation, context, execute
+from tensorflow.python.ops import summary_ops_v2
 
-from graphdebug.backends.tensorflow.sessions.grappler import changed_nodes
+__all__ = ["Optimized", "ask", "plain_path"]
 
-__all__ = ["Optimized", "plain_path"]
-
-_LARGEST = 20_000
-"""Ops of a function beyond which the optimizer is not asked: all ops are taken to run as they are."""
-
-_CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
+_asks = itertools.count(1)
 _REWRITTEN = "ArithmeticOptimizer"
+_VERSION = re.compile(r"V\d+$")
 
 
 def plain_path(name: str) -> str:
@@ -31,130 +26,155 @@ def plain_path(name: str) -> str:
 
 
 class Optimized:
-    """The optimized form of one function, as it is and with our probes.
+    """The nodes that run for one function, by their paths in it.
 
     Args:
-        graph: its FuncGraph.
-        definition: its FunctionDef; None where nothing is optimized.
+        graph: the optimized GraphDef; None where it is not known.
+        why: why it is not known.
 
     """
 
-    def __init__(self, graph: Any, definition: Any) -> None:
-        self._inputs = list(graph.inputs)
-        self._left = None if definition is None else self._asked(definition)
-        self._avoided: set[str] | None = set()
+    def __init__(self, graph: Any, why: str = "") -> None:
+        self.graph = graph
+        self.why = why
+        nodes = () if graph is None else graph.node
+        times = Counter(plain_path(node.name) for node in nodes)
+        self._by_path = {
+            path: node for node in nodes if times[path := plain_path(node.name)] == 1
+        }  # those that share a path are plumbing of loops
+        self._by_name = {node.name: node for node in nodes}
+        self._frames: Mapping[str, tuple[str, ...]] = {} if graph is None else _frames(nodes)
         self._rewritten: dict[str, list[str]] = {}
-        for name in self._left or ():
-            scope, _, leaf = name.rpartition("/")
+        for path in self._by_path:
+            scope, _, leaf = path.rpartition("/")
             if scope.endswith(_REWRITTEN):
                 self._rewritten.setdefault(scope.removesuffix(_REWRITTEN).rstrip("/"), []).append(leaf)
 
-    def execution(self, op: Any, prefix: str) -> Literal["executed", "fused", "removed"]:
+    def execution(self, op: Any, prefix: str) -> Literal["executed", "inferred", "fused", "removed"]:
         """Return what became of `op`, whose path is its name behind `prefix`."""
-        if self._left is None or prefix + op.name in self._left:
-            return "executed"
-        scope, _, leaf = (prefix + op.name).rpartition("/")
-        if any(one.endswith(f"_{leaf}") for one in self._rewritten.get(scope, ())):
+        if self.graph is None:
+            return self.without_trace
+        path = prefix + op.name
+        if path in self._by_path:
+            return "fused" if self.result(op, prefix) is None else "executed"
+        scope, _, leaf = path.rpartition("/")
+        rewritten = any(one.endswith(f"_{leaf}") for one in self._rewritten.get(scope, ()))
+        if rewritten or self._stand_in(path) is not None or self._leads_to_fused(op, prefix, 4):
             return "fused"
-        return "fused" if self._leads_to_fused(op, prefix, 4) else "removed"
+        return self.without_trace
 
-    def may_probe(self, path: str) -> bool:
-        """Whether a probe on the op at `path` leaves what runs as it is, as far as is known."""
-        return self._avoided is not None and path not in self._avoided
+    @property
+    def without_trace(self) -> Literal["inferred", "removed"]:
+        """What is said of an op that is not among the nodes."""
+        return "inferred" if self.graph is None else "removed"
 
-    def is_kept_by(self, probed: Any) -> bool:
-        """Whether the same nodes run with probes as without; where not, `may_probe` says so from now on.
+    def node(self, path: str) -> Any:
+        """Return the NodeDef of the op at `path`, None if it is not left."""
+        return self._by_path.get(path)
 
-        Args:
-            probed: the FunctionDef of the function with probes; the runtime knows it and all it calls.
+    def result(self, op: Any, prefix: str) -> Any:
+        """Return the NodeDef that gives what `op` gives: itself, or what was made of it and those before it."""
+        node = self._by_path.get(prefix + op.name)
+        if node is None:
+            return self._stand_in(prefix + op.name)
+        return None if _is_more(node, op) else node
 
-        """
-        after = None if self._left is None else self._asked(probed)
-        if self._left is None or after is None:
-            return True
-        changed = changed_nodes(self._left, after)
-        if self._avoided is not None:
-            near = {one.partition(":")[0] for name in changed & after.keys() for one in after[name].input}
-            self._avoided |= changed | near
-        return not changed
+    def _stand_in(self, path: str) -> Any:
+        scope, _, leaf = path.rpartition("/")
+        added = f"{scope}/{_REWRITTEN}/AddOpsRewrite_{leaf}".removeprefix("/")
+        return self._by_path.get(f"{path}/unary_ops_composition") or self._by_path.get(added)
 
-    def avoid_all(self) -> None:
-        """Allow no probe any more."""
-        self._avoided = None
+    def called(self, tensor: str) -> Any:
+        """Return the NodeDef that makes a tensor of the optimized graph."""
+        return self._by_name.get(_base(tensor))
 
-    def _asked(self, definition: Any) -> dict[str, Any] | None:
-        """Return the nodes by path that are left; those that share one, which is plumbing of loops, are not."""
-        try:
-            nodes = self._optimize(definition)
-        except Exception:  # the optimizer is asked as a favour: without its answer all ops count as executed
-            return None
-        times = Counter(plain_path(node.name) for node in nodes)
-        by_name = {node.name: node for node in nodes}
-        inputs = {
-            name: [plain_path(_source(one, by_name)) for one in node.input] for name, node in by_name.items()
-        }
-        found = {}
-        for name, node in by_name.items():
-            path = plain_path(name)
-            if times[path] == 1:
-                node.name = path
-                node.input[:] = inputs[name]
-                found[path] = node
-        return found or None
-
-    def _optimize(self, definition: Any) -> Any:
-        graph, flat = function_def_to_graph_def(definition, include_library_functions=True)
-        fetches = [flat[definition.ret[one.name]] for one in definition.signature.output_arg]
-        fetches += list(definition.control_ret.values())
-        if len(graph.node) > _LARGEST or not fetches:
-            return ()
-        for node, tensor in zip(list(graph.node), self._inputs, strict=False):
-            _tell_shape(graph, node, tensor)
-        for node in graph.node:
-            node.device = node.device or _CPU  # ops are fused only where it is known that they are on a CPU
-        meta = meta_graph_pb2.MetaGraphDef(graph_def=graph)
-        meta.collection_def["train_op"].node_list.value.extend(fetches)
-        return tf_optimizer.OptimizeGraph(context.context().config, meta).node
+    def frame(self, node: Any) -> tuple[str, ...]:
+        """Return the loops that a node is in, outermost first."""
+        return self._frames.get(node.name, ())
 
     def _leads_to_fused(self, op: Any, prefix: str, hops: int) -> bool:
         consumers = {one.name: one for tensor in op.outputs for one in tensor.consumers()}
-        if self._left is None or not hops or len(consumers) != 1:
+        if not hops or len(consumers) != 1:
             return False
         ((name, only),) = consumers.items()
-        left = self._left.get(prefix + name)
+        left = self._by_path.get(prefix + name) or self._stand_in(prefix + name)
         if left is None:
             return self._leads_to_fused(only, prefix, hops - 1)
-        return str(left.op).startswith(("_Fused", "_Mkl"))
+        return str(left.op).startswith(("_Fused", "_Mkl", "_Unary"))
 
 
-def _source(name: str, nodes: Mapping[str, Any]) -> str:
-    """Return the tensor that an input is, seen through the plumbing of calls, whose names are not their own."""
-    while not name.startswith("^"):
-        base, _, output = name.partition(":")
-        node = nodes.get(base)
-        if node is None or node.op not in ("Identity", "IdentityN") or node.input[0].startswith("^"):
-            break
-        name = node.input[int(output or 0)]
-    return name
+def ask(runtime: Any, signature: Any, inputs: Sequence[Any]) -> Optimized:
+    """Return what the runtime will run for a function.
+
+    The function is called with a cancellation that has already taken place: the runtime places, inlines and
+    optimizes it, and finds that it is not to be started.
+
+    Args:
+        runtime: TensorFlow's eager context.
+        signature: of the function, from its FunctionDef.
+        inputs: what it will be called with.
+
+    """
+    if runtime.executor.is_async():
+        return Optimized(None, "functions run asynchronously")
+    if summary_ops_v2._current_trace_context is not None:  # it would lose to us the graphs that it collects
+        return Optimized(None, "tf.summary.trace_on is collecting graphs")
+    cancelled = cancellation.CancellationManager()
+    cancelled.start_cancel()
+    options = runtime.function_call_options
+    proto = config_pb2.ConfigProto.FromString(options.config_proto_serialized)
+    proto.placement_period = next(_asks)  # means nothing to it, but else it has the function ready already
+    attrs = tuple(
+        one
+        for item in context.FunctionCallOptions(options.executor_type, proto).as_attrs().items()
+        for one in item
+    )
+    runtime.enable_graph_collection()
+    try:
+        execute.execute_with_cancellation(
+            signature.name, len(signature.output_arg), list(inputs), attrs, runtime, cancelled
+        )
+    except tf.errors.OpError:
+        pass  # it was cancelled, or can't be set up: then the real call raises too
+    finally:
+        tf.raw_ops.NoOp()  # what has been collected comes out with the next op that runs
+        collected = runtime.export_run_metadata().function_graphs
+        runtime.disable_graph_collection()
+    wanted = {one.name for one in signature.input_arg}
+    graphs = [one.post_optimization_graph for one in collected]
+    for graph in graphs:
+        if {node.name for node in graph.node if node.op == "_Arg"} == wanted:
+            return Optimized(graph)
+    return Optimized(None, "TensorFlow does not show what it makes of the function")
 
 
-def _tell_shape(graph: Any, node: Any, tensor: Any) -> None:
-    """Tell the optimizer the shape of an argument, which the runtime knows and a placeholder hides."""
-    node.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
-    if tensor.dtype != tf.resource:
-        given = graph.node.add(name=f"{node.name}/given", op="Placeholder")
-        given.attr["dtype"].type = tensor.dtype.as_datatype_enum
-        given.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
-        node.op = "EnsureShape"
-        node.input.append(given.name)
-        node.ClearField("attr")
-        node.attr["T"].type = tensor.dtype.as_datatype_enum
-        node.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
-        return
-    data = handle_data_util.get_resource_handle_data(tensor)
-    if data is not None and data.is_set and len(data.shape_and_type) == 1:
-        node.op = "VarHandleOp"
-        node.ClearField("attr")
-        node.attr["dtype"].type = data.shape_and_type[0].dtype
-        node.attr["shape"].shape.CopyFrom(data.shape_and_type[0].shape)
-        node.attr["shared_name"].s = node.name.encode()
+def _is_more(node: Any, op: Any) -> bool:
+    """Whether a fused node that bears the name of `op` does what comes after it as well: bias, activation."""
+    return bool(node.op != op.type and node.op.startswith("_") and _VERSION.sub("", op.type) in node.op)
+
+
+def _frames(nodes: Sequence[Any]) -> dict[str, tuple[str, ...]]:
+    """Return the loops that each node is in, by its name."""
+    by_name = {node.name: node for node in nodes}
+    readers: dict[str, list[str]] = {}
+    for node in nodes:
+        for source in {_base(one) for one in node.input}:
+            readers.setdefault(source, []).append(node.name)
+    found: dict[str, tuple[str, ...]] = {node.name: () for node in nodes if not node.input}
+    waiting = list(found)
+    while waiting:
+        name = waiting.pop()
+        node, frame = by_name[name], found[name]
+        inside = frame[:-1] if node.op == "Exit" else frame
+        for reader in readers.get(name, ()):
+            if reader not in found:
+                into = by_name[reader]
+                entered = (into.attr["frame_name"].s.decode(),) if into.op in ("Enter", "RefEnter") else ()
+                found[reader] = inside + entered
+                waiting.append(reader)
+    return found
+
+
+def _base(name: str) -> str:
+    """Return the node that an input of a NodeDef comes from."""
+    return name.removeprefix("^").partition(":")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,13 @@ from msgspec.structs import replace
 
 from graphdebug.model.event import Family, Level, Operand, Phase, Site, TensorFact
 
-__all__ = ["Control", "Entry", "Gradients", "Plan", "Ref", "Slots"]
+__all__ = ["COPY", "Control", "Entry", "Gradients", "Plan", "Ref", "Slots", "numbers"]
+
+COPY = "_graphdebug_"
+"""Stands between a function's name and a number in the name of the copy that is run instead."""
+
+numbers = itertools.count()
+"""Tell apart the copies, and the places where things are kept."""
 
 
 class Ref(NamedTuple):
@@ -64,7 +71,7 @@ class Control:
     bodies: list[Plan]
     """The branches of a cond in the order of their numbers (else, then), or the body of a loop."""
     words: list[str]
-    """What stands for each body in the paths of its ops: ``body``, ``then``, ``else``, ``branch``."""
+    """What stands for each body in the paths of its ops: ``body``, ``then``, ``else``, ``branch0``."""
 
 
 @dataclass(slots=True)
@@ -75,10 +82,17 @@ class Slots:
     """Entry and output of each summary of numbers."""
     elements: list[tuple[int, int, int]] = field(default_factory=list)
     """Entry, output and size of each small tensor whose elements come out."""
+    small: list[tuple[int, int, int]] = field(default_factory=list)
+    """The same of small tensors of which it is only asked whether they are finite."""
     values: list[tuple[int, int, int]] = field(default_factory=list)
     """Entry, output and number of each sample of values."""
     shapes: list[tuple[int, int, int]] = field(default_factory=list)
     """Entry, output and rank of each shape; output -1 is the number of iterations, or of the branch taken."""
+
+    @property
+    def looked(self) -> list[tuple[int, int]]:
+        """Entry and output of each tensor whose numbers come out, in their order."""
+        return [*self.floats, *((index, output) for index, output, _ in [*self.elements, *self.small])]
 
 
 class Gradients(NamedTuple):
@@ -101,12 +115,16 @@ class Plan:
     is nothing to add."""
     entries: list[Entry] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
-    slots: list[Slots] = field(default_factory=list)
-    """One for each function that was flattened into this plan, in the order their summaries are packed."""
+    slots: Slots = field(default_factory=Slots)
+    """Where its numbers are in what comes out; those of its branches follow in the order of their entries."""
     extras: int = 0
     """Outputs that were added to the user's."""
+    outer: bool = True
+    """Whether it is no body of a loop or branch."""
+    unknown: str = ""
+    """Why it is not known what the runtime makes of it, so that nothing of it is looked at; empty if it is."""
     stage: str = ""
-    """Where a body's records wait until the function has returned."""
+    """Where the records of the rounds of a loop wait until the function has returned."""
     staged: list[Any] = field(default_factory=list)
     """The dtypes of those records."""
     kept: dict[int, tuple[str, list[Any]]] = field(default_factory=dict)
@@ -140,7 +158,7 @@ class Plan:
     def expected(self, level: Level) -> list[list[TensorFact]]:
         """Return the facts of all entries if nothing is wrong, which is nearly always."""
         if self._expected is None:
-            looked = {slot for slots in self.slots for slot in slots.floats} if level == "health" else set()
+            looked = set(self.slots.looked) if level == "health" else set()
             self._expected = [
                 [replace(fact, finite=True) if (index, output) in looked else fact
                  for output, fact in enumerate(entry.outputs)]

@@ -14,11 +14,11 @@ import tensorflow as tf
 from msgspec.structs import replace
 
 from graphdebug.backends.tensorflow.facts import array_fact
-from graphdebug.backends.tensorflow.packs import kernel
-from graphdebug.backends.tensorflow.two.copying import WIDTHS
+from graphdebug.backends.tensorflow.packs import all_finite, kernel
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.plan import Entry, Gradients, Plan, Ref, Slots
+from graphdebug.backends.tensorflow.two.summaries import WIDTHS
 from graphdebug.model.event import Family, Gradient, Level, Node, Site, Stats, TensorFact, number
 
 __all__ = ["Records", "Run", "summed"]
@@ -74,9 +74,8 @@ class _Facts:
     def __init__(self, plan: Plan, records: Records, level: Level) -> None:
         self.of = [list(facts) for facts in plan.expected(level)]
         self.controls: dict[int, int] = {}
-        for slots in plan.slots:
-            self._shapes(slots, records)
-            self._numbers(slots, records, level)
+        self._shapes(plan.slots, records)
+        self._numbers(plan.slots, records, level)
         for index, entry in enumerate(plan.entries):
             if entry.shape_of is not None:
                 self.of[index][0] = replace(self.of[index][0], shape=self.of[entry.shape_of][0].shape)
@@ -99,8 +98,13 @@ class _Facts:
             index, output = slots.floats[row]
             self.of[index][output] = summed(self.of[index][output], first[row], second[row])
         for index, output, size in slots.elements:
-            elements = records.floats(size)
-            self.of[index][output] = _looked_at(self.of[index][output], elements)
+            self.of[index][output] = _looked_at(self.of[index][output], records.floats(size))
+        together = records.floats(sum(size for _, _, size in slots.small))
+        if len(together) and not all_finite(together, "float32"):
+            at = 0
+            for index, output, size in slots.small:
+                found, at = array_fact(together[at : at + size], "health"), at + size
+                self.of[index][output] = replace(self.of[index][output], finite=found.finite, stats=found.stats)
         for index, output, size in slots.values:
             values = tuple(number(float(value)) for value in records.floats(size))
             self.of[index][output] = replace(self.of[index][output], values=values)
@@ -193,7 +197,7 @@ class Run:
             return ()
         if not control.loop:
             body = control.bodies[min(max(count, 0), len(control.bodies) - 1)]
-            return self.play(body, records.of_body(body.stage, body.staged), inputs[1:])
+            return self.play(body, records, inputs[1:])
         body, outer = control.bodies[0], self._round
         results = inputs
         for self._round in range(count):
