@@ -16,6 +16,7 @@ def test_help_has_an_example(command):
     assert done.exit_code == 0
     assert "Example" in done.output
     assert f"graphdebug {command}" in done.output
+    assert "\\b" not in done.output
 
 
 @pytest.mark.parametrize("command", ["view", "report", "browse", "export"])

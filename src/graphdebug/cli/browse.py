@@ -16,14 +16,14 @@ __all__ = ["command"]
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--seq", type=int, metavar="N", help="The node to start at.")
 def command(log: Path, *, seq: int | None) -> None:
-    r"""Look through the run in LOG: its nodes step by step, and all about each.
+    """Look through the run in LOG: its nodes step by step, and all about each.
 
     \b
     Keys: / search   p producer   c consumer   [ ] the same node a step back or on
           n next not finite   f finding   b back   q quit
 
     Example: graphdebug browse run.jsonl --seq 41
-    """
+    """  # noqa: D301 -- click wants the character, not two
     try:
         from graphdebug.view.browse import Browser
     except ImportError as error:

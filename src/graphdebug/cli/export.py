@@ -24,7 +24,7 @@ _FORMATS = ("chrome", "csv", "github", "parquet", "perfetto", "sarif", "tensorbo
     help="File to write, or folder for parquet and tensorboard; default: the log's name with another ending.",
 )  # fmt: skip
 def command(log: Path, form: str, output: Path | None) -> None:
-    r"""Write the run in LOG for another tool.
+    """Write the run in LOG for another tool.
 
     \b
     chrome, perfetto  a time line for https://ui.perfetto.dev
@@ -37,7 +37,7 @@ def command(log: Path, form: str, output: Path | None) -> None:
     Examples:
       graphdebug export run.jsonl --to perfetto -o trace.json
       graphdebug export logs/ --to parquet -o tables
-    """
+    """  # noqa: D301 -- click wants the character, not two
     run = load(log)
     module = importlib.import_module(f"graphdebug.export.{form}")
     target = output or log.with_name(log.stem + module.SUFFIX)

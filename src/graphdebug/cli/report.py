@@ -21,13 +21,13 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the file even if it is not a report.")
 def command(logs: tuple[Path, ...], output: Path, *, force: bool) -> None:
-    r"""Write the run in LOG as one HTML file that needs no network; two LOGs are shown side by side.
+    """Write the run in LOG as one HTML file that needs no network; two LOGs are shown side by side.
 
     \b
     Examples:
       graphdebug report run.jsonl -o report.html
       graphdebug report eager.jsonl static.jsonl -o both.html
-    """
+    """  # noqa: D301 -- click wants the character, not two
     if len(logs) > 2:
         raise OptionError(f"report takes one log or two to compare, not {len(logs)}")
     from graphdebug.view.compare import compare

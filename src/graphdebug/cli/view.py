@@ -50,7 +50,7 @@ __all__ = ["command"]
     "--limit", type=click.IntRange(0), default=40, show_default=True, help="Most nodes to show; 0 shows all."
 )
 def command(log: Path, **options: Any) -> None:
-    r"""Look at the run in LOG: what ran, how it ended, what is wrong, and its nodes.
+    """Look at the run in LOG: what ran, how it ended, what is wrong, and its nodes.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def command(log: Path, **options: Any) -> None:
       graphdebug view run.jsonl --where "l2 > 1e4 and step > 10"
       graphdebug view run.jsonl --seq 41
       graphdebug view run.jsonl --tree --step 3
-    """
+    """  # noqa: D301 -- click wants the character, not two
     from graphdebug.view import page, terminal
 
     selection = _selection(options)
