@@ -272,8 +272,16 @@ def gradient_of_input():
     (g.norm(dim=1) - 1).pow(2).mean()
 
 
+class Norm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, h):
+        inverse = (h.var(1, keepdim=True) + 1e-5).rsqrt()
+        return h * (inverse * self.scale)
+
+
 def norm_by_hand_as_wide_as_the_batch():
-    net, scale = nn.Linear(6, 8), nn.Parameter(torch.ones(8))
-    h = net(torch.randn(8, 6))
-    inverse = (h.var(1, keepdim=True) + 1e-5).rsqrt()
-    (h * (inverse * scale)).square().mean().backward()
+    net, norm = nn.Linear(6, 8), Norm(8)
+    norm(net(torch.randn(8, 6))).square().mean().backward()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import linecache
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -168,6 +171,52 @@ def test_a_record_file_that_ends_too_early_is_told_from_one_of_another_format(tm
     failure, _, report = failed(program)
     assert failure.detail == {"cut": 0}
     assert "a file ends within a record" in report
+
+
+SERVER = """
+import sys
+import tensorflow as tf
+
+server = tf.distribute.Server({"local": [f"localhost:{sys.argv[1]}"]})
+print("ready", flush=True)
+server.join()
+"""
+
+
+def start_server(port):
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline() == "ready\n"
+    return server
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)  # it can't close the session
+def test_a_server_that_was_started_anew_is_told_at_the_line_that_ran():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    server = start_server(port)
+    try:
+        with (
+            pytest.raises(tf.errors.AbortedError) as caught, graphdebug.record() as run,
+            tf.Graph().as_default(), tf1.Session(f"grpc://localhost:{port}") as session,
+        ):  # fmt: skip
+            x = tf1.placeholder(tf.float32, [2])
+            result = tf.exp(x)
+            assert session.run(result, {x: [0, 0]}).tolist() == [1, 1]
+            server.kill()
+            server.wait()
+            server = start_server(port)
+            session.run(result, {x: [0, 1]})
+    finally:
+        server.kill()
+    assert not run.tool_errors
+    assert any(node.op == "Exp" for node in run.nodes)
+    (failure,) = run.failures
+    assert line_of(failure.site) == "session.run(result, {x: [0, 1]})"
+    assert "AbortedError" in caught.value.__notes__[0]
 
 
 def wrong_rows(x):

@@ -12,6 +12,7 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["BroadcastWatch"]
 
+_SAME = ("reshape", "cast", "copy")
 _CARRYING = ("elementwise", "cast", "where", "copy")
 
 
@@ -94,9 +95,10 @@ class BroadcastWatch:
     def _is_scale(self, one: Operand, other: Operand) -> bool:
         """Whether `one` is a parameter and `other` is computed, as a norm's scale and a row's deviation are."""
         provenance = self._evidence.provenance
-        if provenance.stored(one) is None:
+        root, links = provenance.way(one)
+        if provenance.stored(root) is None or any(node.family not in _SAME for node, _ in links):
             return False
-        return any(node.family not in ("reshape", "cast", "copy") for node, _ in provenance.way(other)[1])
+        return any(node.family not in _SAME for node, _ in provenance.way(other)[1])
 
     def _has_weights(self, operand: Operand) -> bool:
         provenance = self._evidence.provenance
