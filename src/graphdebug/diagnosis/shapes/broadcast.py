@@ -95,8 +95,10 @@ class BroadcastWatch:
     def _is_scale(self, one: Operand, other: Operand) -> bool:
         """Whether `one` is a parameter and `other` is computed, as a norm's scale and a row's deviation are."""
         provenance = self._evidence.provenance
-        root, links = provenance.way(one)
-        if provenance.stored(root) is None or any(node.family not in _SAME for node, _ in links):
+        made = provenance.node(one.producer)
+        if made is not None and made.family in _SAME and made.inputs:
+            one = made.inputs[0]
+        if provenance.stored(one) is None:
             return False
         return any(node.family not in _SAME for node, _ in provenance.way(other)[1])
 
