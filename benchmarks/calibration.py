@@ -2,9 +2,10 @@
 
 Example: python benchmarks/calibration.py
 
-Three tables: the first results on programs that no rule had been tuned to (recorded once, as they came:
-first_results.json), from which the confidences are; the programs of tests/diagnosis, run now; the locality
-suite as last measured (docs/locality.json). The rules were tuned on the last two: they show more than is so.
+Four tables: the first results on programs that no rule had been tuned to (recorded once, as they came:
+first_results.json, and for lines that are ranked ranking_results.json), from which the confidences are; the
+programs of tests/diagnosis, run now; the locality suite as last measured (docs/locality.json). The rules were
+tuned on the last two: they show more than is so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from math import sqrt
 from pathlib import Path
 
-from graphdebug.diagnosis.confidence import STRENGTHS, measured, strength_of
+from graphdebug.diagnosis.confidence import LEADS, STRENGTHS, measured, measured_lead, strength_of
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -28,6 +29,12 @@ def first_results() -> Iterator[Outcome]:
     """What was found at the first run of programs written for it."""
     for one in json.loads((HERE / "first_results.json").read_text()):
         yield measured(one["strength"]), one["rank"] == 1
+
+
+def first_rankings() -> Iterator[Outcome]:
+    """What the ranking said at the first run of programs that it had not been mended by."""
+    for one in json.loads((HERE / "ranking_results.json").read_text()):
+        yield measured_lead(one["certainty"]), one["rank"] == 1
 
 
 def programs_of_the_tests() -> Iterator[Outcome]:
@@ -64,7 +71,7 @@ def interval(right: int, total: int) -> str:
 
 def table(title: str, outcomes: Iterable[Outcome]) -> None:
     """Print stated against observed, a line for each strength of evidence."""
-    by_class: dict[str, list[Outcome]] = {name: [] for name, _, _ in STRENGTHS}
+    by_class: dict[str, list[Outcome]] = {name: [] for name, _, _ in (*STRENGTHS, *LEADS)}
     for confidence, right in outcomes:
         by_class[strength_of(confidence)].append((confidence, right))
     print(f"\n{title}\n\n| evidence | findings | stated | observed | 95 % of |\n|---|---|---|---|---|")
@@ -79,6 +86,7 @@ def table(title: str, outcomes: Iterable[Outcome]) -> None:
 
 def main() -> None:
     table("First results on programs that few rules had seen", first_results())
+    table("First results of the ranking", first_rankings())
     table("Programs of tests/diagnosis, tuned on", list(programs_of_the_tests()))
     table("Locality suite, tuned on", suite())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from graphdebug.diagnosis.confidence import measured
+from graphdebug.diagnosis.confidence import measured, measured_lead
 from graphdebug.diagnosis.provenance import Provenance
 from graphdebug.diagnosis.ranking import certainty, ranked
 from graphdebug.diagnosis.report import compose
@@ -117,7 +117,7 @@ class Evidence:
         measured for that strength.
         """
         lines = ranked(candidates)
-        strength = certainty(lines) if any(one.clues for one in lines) else confidence
+        weighed = any(one.clues for one in lines)
         text = compose(
             self.run, self.source, what=what, candidates=lines, failed=failed, when=when, body=body,
             tries=tries, seq=evidence[0] if evidence else None,
@@ -125,7 +125,7 @@ class Evidence:
         return Finding(
             kind=kind, site=lines[0].site if lines else None, text=text, candidates=tuple(lines),
             operands=tuple(operands), evidence=tuple(evidence), fits=tuple(fits),
-            confidence=measured(strength),
+            confidence=measured_lead(certainty(lines)) if weighed else measured(confidence),
         )  # fmt: skip
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
 from graphdebug.diagnosis.arguments import Arguments
+from graphdebug.diagnosis.instances import told_apart
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.diagnosis.words import label, node_name, place, shape_words
@@ -133,7 +134,7 @@ class Provenance:
         """Return the last declaration of `name`, one whose tensor has the operand's shape if there is one."""
         if self._declared is None:
             self._declared = {}
-            for one in _told_apart(self._run.declarations, self._ran):
+            for one in told_apart(self._run.declarations, self._ran):
                 self._declared.setdefault(one.name, []).append(one)
         ways = (name, name.removesuffix(":0"), f"{name}:0")
         found: list[Declaration] = next((self._declared[one] for one in ways if one in self._declared), [])
@@ -288,43 +289,6 @@ class Provenance:
             if best is None or rank < best[0]:
                 best = rank, index
         return best[1] if best is not None else None
-
-
-def _told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]]) -> list[Declaration]:
-    """Return the declarations, those made by one line of a helper function at the lines that called it.
-
-    A class's line that makes a layer of every instance is to blame as long as no other instance has worked.
-    """
-    names: dict[tuple[Site | None, Site | None], set[str]] = {}
-    for one in declarations:
-        for site in (one.site, *one.callers):
-            names.setdefault((one.site, site), set()).add(_owner(one))
-    told: list[Declaration] = []
-    worked: set[str] | None = None
-    for one in declarations:
-        alike = names[one.site, one.site]
-        own = next((site for site in (one.site, *one.callers) if len(names[one.site, site]) == 1), one.site)
-        if own != one.site and (one.how == "source" or _of_layer(one)):
-            worked = ran() if worked is None else worked
-            if not any(_within(name, worked) for name in alike - {_owner(one)}):
-                own = one.site
-        told.append(one if own == one.site else msgspec.structs.replace(one, site=own))
-    return told
-
-
-def _owner(one: Declaration) -> str:
-    """Return the layer that `one` is, or is a weight of; else its own name."""
-    return str(one.attributes.get("layer") or one.name)
-
-
-def _of_layer(one: Declaration) -> bool:
-    """Whether `one` is a layer that is called by itself, or a weight of one; a graph's variable is not."""
-    return "layer" in one.attributes or one.type not in ("Variable", "Placeholder", "Constant")
-
-
-def _within(name: str, modules: set[str]) -> bool:
-    """Whether a layer, or the layer of a parameter, is among `modules`."""
-    return name in modules or name.rpartition("." if "." in name else "/")[0] in modules
 
 
 def _entry(frames: Sequence[Site]) -> Site | None:

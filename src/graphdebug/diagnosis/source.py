@@ -5,13 +5,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 
+from graphdebug.diagnosis.scopes import (
+    assignments,
+    attribute,
+    covers,
+    inside_function,
+    own_statements,
+    parameters,
+    scopes_around,
+)
 from graphdebug.model.event import Site
 from graphdebug.model.run import Run
 from graphdebug.model.syntax import tree_of_text
 
 __all__ = ["SourceText"]
-
-_Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class SourceText:
@@ -46,15 +53,15 @@ class SourceText:
         """
         tree = self.tree(site.file)
         if tree is not None and name.startswith("self."):
-            return _attribute(tree, site.file, name.removeprefix("self."))
+            return attribute(tree, site.file, name.removeprefix("self."))
         if tree is None or not name.isidentifier():
             return None
-        for scope in _scopes_around(tree, site.line):
-            before = site.line if scope is not tree or not _inside_function(tree, site.line) else 10**9
-            lines = [node.lineno for node in _assignments(scope, name) if node.lineno < before]
+        for scope in scopes_around(tree, site.line):
+            before = site.line if scope is not tree or not inside_function(tree, site.line) else 10**9
+            lines = [node.lineno for node in assignments(scope, name) if node.lineno < before]
             if lines:
                 return Site(file=site.file, line=max(lines))
-            if not isinstance(scope, ast.Module) and name in _parameters(scope):
+            if not isinstance(scope, ast.Module) and name in parameters(scope):
                 return None
         return None
 
@@ -96,7 +103,7 @@ class SourceText:
         """
         tree = self.tree(site.file)
         for node in ast.walk(tree) if tree is not None else ():
-            if isinstance(node, ast.Assign) and _covers(node, site.line) and len(node.targets) == 1:
+            if isinstance(node, ast.Assign) and covers(node, site.line) and len(node.targets) == 1:
                 target = node.targets[0]
                 if count > 1:
                     return _target_of_several(target, node.value, position, count)
@@ -108,17 +115,17 @@ class SourceText:
         tree = self.tree(site.file)
         if tree is None:
             return ()
-        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _covers(n, site.line)]
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and covers(n, site.line)]
         values = [value for call in calls for value in _argument_values(call)]
         return list(dict.fromkeys(value.id for value in values if isinstance(value, ast.Name)))
 
     def block(self, site: Site) -> Site | None:
         """Return the line of the innermost ``with`` of its function around the line at `site`, if any."""
         tree = self.tree(site.file)
-        scope = _scopes_around(tree, site.line)[0] if tree is not None else None
+        scope = scopes_around(tree, site.line)[0] if tree is not None else None
         found = [
             node.lineno
-            for node in (_own_statements(scope) if scope is not None else ())
+            for node in (own_statements(scope) if scope is not None else ())
             if isinstance(node, ast.With) and node.lineno < site.line <= (node.end_lineno or node.lineno)
         ]
         return Site(file=site.file, line=max(found)) if found else None
@@ -128,7 +135,7 @@ class SourceText:
         tree, wanted = self.tree(site.file), set(names)
         loops = [
             node for node in (ast.walk(tree) if tree is not None else ())
-            if isinstance(node, ast.For | ast.While) and _covers(node, site.line)
+            if isinstance(node, ast.For | ast.While) and covers(node, site.line)
         ]  # fmt: skip
         lines = [
             node.lineno for loop in loops for node in ast.walk(loop)
@@ -151,7 +158,7 @@ class SourceText:
         """Return the expression given for the keyword `word` in a call on the line at `site`, or None."""
         tree = self.tree(site.file)
         for node in ast.walk(tree) if tree is not None else ():
-            if isinstance(node, ast.Call) and _covers(node, site.line):
+            if isinstance(node, ast.Call) and covers(node, site.line):
                 for keyword in node.keywords:
                     if keyword.arg == word:
                         return keyword.value
@@ -176,10 +183,10 @@ class SourceText:
     def calls(self, method: str, site: Site) -> list[Site]:
         """Return the lines that call ``something.method()`` in the function or module that `site` is in."""
         tree = self.tree(site.file)
-        scope = _scopes_around(tree, site.line)[0] if tree is not None else None
+        scope = scopes_around(tree, site.line)[0] if tree is not None else None
         return [
             Site(file=site.file, line=node.lineno)
-            for node in (_own_statements(scope) if scope is not None else ())
+            for node in (own_statements(scope) if scope is not None else ())
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
         ]
 
@@ -215,7 +222,7 @@ class SourceText:
         tree = self.tree(site.file)
         loops = [
             node for node in (ast.walk(tree) if tree is not None else ())
-            if isinstance(node, ast.For) and _covers(node, site.line)
+            if isinstance(node, ast.For) and covers(node, site.line)
         ]  # fmt: skip
         for loop in sorted(loops, key=lambda node: -node.lineno):
             found = self.loader(Site(file=site.file, line=loop.iter.lineno))
@@ -227,25 +234,9 @@ class SourceText:
         """Return what the only call on the line at `site` that is no argument of another calls, as written."""
         tree = self.tree(site.file) if site is not None else None
         for node in ast.walk(tree) if tree is not None else ():  # outer ones come first
-            if isinstance(node, ast.Call) and site is not None and _covers(node, site.line):
+            if isinstance(node, ast.Call) and site is not None and covers(node, site.line):
                 return ast.unparse(node.func)
         return ""
-
-    def switched_off(self, frames: Sequence[Site]) -> list[Site]:
-        """Return the line by which the frames' code is told to keep no graph: around them, or once for all
-        weights; the latter only if there is one such line.
-        """
-        for frame in frames:
-            around = self.within(frame, ("no_grad", "inference_mode"))
-            if around is not None:
-                return [around]
-        found = [
-            Site(file=file, line=node.lineno)
-            for file in dict.fromkeys(one.file for one in frames)
-            for node in ast.walk(self.tree(file) or ast.Module([], []))
-            if isinstance(node, ast.Assign | ast.Expr) and _takes_gradients_off(node)
-        ]
-        return found if len(found) == 1 else []
 
     def within(self, site: Site, words: Sequence[str]) -> Site | None:
         """Return the line of the innermost ``with`` around `site`, or decorator of its function, that says one
@@ -254,9 +245,9 @@ class SourceText:
         tree = self.tree(site.file)
         found: list[ast.expr] = []
         for node in ast.walk(tree) if tree is not None else ():
-            if isinstance(node, ast.With | ast.AsyncWith) and _covers(node, site.line):
+            if isinstance(node, ast.With | ast.AsyncWith) and covers(node, site.line):
                 found += [one.context_expr for one in node.items]
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _covers(node, site.line):
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and covers(node, site.line):
                 found += node.decorator_list
         said = [one for one in found if any(word in ast.unparse(one) for word in words)]
         return Site(file=site.file, line=max(one.lineno for one in said)) if said else None
@@ -294,18 +285,6 @@ class SourceText:
         return self._trees[file]
 
 
-def _takes_gradients_off(node: ast.Assign | ast.Expr) -> bool:
-    """Whether a statement sets ``requires_grad`` to False."""
-    if isinstance(node, ast.Assign):
-        word = node.targets[0].attr if isinstance(node.targets[0], ast.Attribute) else ""
-        return word == "requires_grad" and isinstance(node.value, ast.Constant) and node.value.value is False
-    call = node.value
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or len(call.args) != 1:
-        return False
-    given = call.args[0]
-    return call.func.attr == "requires_grad_" and isinstance(given, ast.Constant) and given.value is False
-
-
 def _makes_batches(call: ast.Call) -> bool:
     return any(one.arg == "batch_size" for one in call.keywords) or "Loader" in ast.unparse(call.func)
 
@@ -326,7 +305,7 @@ def _assigned_at(tree: ast.Module, line: int) -> set[str]:
     return {
         ast.unparse(target)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and _covers(node, line)
+        if isinstance(node, ast.Assign) and covers(node, line)
         for target in node.targets
     }
 
@@ -334,75 +313,14 @@ def _assigned_at(tree: ast.Module, line: int) -> set[str]:
 def _values_near(tree: ast.Module, line: int) -> Iterator[ast.expr]:
     """Yield what the calls on `line` are given."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _covers(node, line):
+        if isinstance(node, ast.Call) and covers(node, line):
             yield from node.args
             yield from (keyword.value for keyword in node.keywords)
-
-
-def _attribute(tree: ast.Module, file: str, name: str) -> Site | None:
-    """Return the last line that assigns ``self.<name>``, anywhere in the file."""
-    lines = [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Attribute)
-        and target.attr == name
-        and isinstance(target.value, ast.Name)
-        and target.value.id == "self"
-    ]
-    return Site(file=file, line=max(lines)) if lines else None
 
 
 def _characters(text: str, column: int) -> int:
     """Columns count UTF-8 bytes; return the same place in characters, -1 for unknown."""
     return len(text.encode()[:column].decode(errors="ignore")) if column >= 0 else -1
-
-
-def _covers(node: ast.expr | ast.stmt, line: int) -> bool:
-    return node.lineno <= line <= (node.end_lineno or node.lineno)
-
-
-def _scopes_around(tree: ast.Module, line: int) -> list[_Scope]:
-    """Return the functions that contain `line`, innermost first, then the module."""
-    functions = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _covers(node, line)
-    ]
-    return [*sorted(functions, key=lambda node: -node.lineno), tree]
-
-
-def _inside_function(tree: ast.Module, line: int) -> bool:
-    return len(_scopes_around(tree, line)) > 1
-
-
-def _own_statements(scope: _Scope) -> Iterator[ast.AST]:
-    """Walk a scope without entering the functions and classes inside it."""
-    waiting: list[ast.AST] = list(scope.body)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
-
-
-def _assignments(scope: _Scope, name: str) -> Iterator[ast.stmt | ast.expr]:
-    for node in _own_statements(scope):
-        targets: Sequence[ast.AST] = ()
-        if isinstance(node, ast.Assign):
-            targets = node.targets
-        elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.For | ast.AsyncFor | ast.NamedExpr):
-            targets = (node.target,)
-        elif isinstance(node, ast.With | ast.AsyncWith):
-            targets = [item.optional_vars for item in node.items if item.optional_vars is not None]
-        if any(isinstance(n, ast.Name) and n.id == name for t in targets for n in ast.walk(t)):
-            yield node  # type: ignore[misc] # the kinds above are statements or named expressions
-
-
-def _parameters(scope: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
-    given = scope.args
-    return [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
 
 
 def _argument_values(call: ast.Call) -> Iterator[ast.expr]:

@@ -9,6 +9,7 @@ from math import prod
 from graphdebug.diagnosis.account import call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.refused.switched import switched_off
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import place, shape_words, telling
@@ -272,8 +273,8 @@ def _cut_at(
     ungraphed = _from_weights(evidence, loss)
     if ungraphed is not None:
         body = ["  it was computed from weights, but no graph was recorded: no_grad, or they need no gradient"]
-        off = evidence.source.switched_off(
-            [one for one in (ungraphed.site, *ungraphed.callers) if one is not None]
+        off = switched_off(
+            evidence.source, [one for one in (ungraphed.site, *ungraphed.callers) if one is not None]
         )
         told = [Candidate(one, "declaration", "takes the gradients off") for one in off]
         return [*told, *made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body

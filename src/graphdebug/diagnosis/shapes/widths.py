@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isqrt, prod
+from math import prod
 
 import msgspec
 
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, sized_by, trained_on
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.shapes import repairs
-from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, produced, solve
+from graphdebug.diagnosis.shapes.declared import declared_lines, layer_name, taken, unit, weight_of
+from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete
+from graphdebug.diagnosis.shapes.images import other_size
+from graphdebug.diagnosis.shapes.layouts import moved_channels, no_channel
 from graphdebug.diagnosis.shapes.meetings import Meeting, meeting_of
 from graphdebug.diagnosis.words import arithmetic, shape_words
-from graphdebug.model.event import Declaration, Failure, Node, Operand
+from graphdebug.model.event import Failure
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
-
-_TAKES = ("in_features", "in_channels", "num_features", "input_size", "input_dim", "embed_dim", "axes")
 
 
 def explain(evidence: Evidence, failure: Failure) -> Account | None:
@@ -30,10 +30,10 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     for account in (
         _unbatched,
         _unflattened,
-        _moved_channels,
-        _no_channel,
+        moved_channels,
+        no_channel,
         _swapped,
-        _other_size,
+        other_size,
         _disagreement,
     ):
         found = account(evidence, failure, meeting)
@@ -61,9 +61,9 @@ def _unbatched(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
         [
             *held(entry, "lacks_step"),
             *held(call(failure), "refused"),
-            *held(_declared(evidence, met, failure), "began"),
+            *held(declared_lines(evidence, met, failure), "began"),
         ],
-        [f"{_layer(evidence, failure, met)} takes {met.takes}; all of {shape_words(shape)} is one sample"],
+        [f"{layer_name(evidence, failure, met)} takes {met.takes}; all of {shape_words(shape)} is one sample"],
         [f"give {given} a batch dimension: 1x{given}"], confidence=0.8,
     )  # fmt: skip
 
@@ -82,13 +82,13 @@ def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account 
         return None
     if shape is None or len(shape) < 3 or prod(shape[1:]) != met.takes:
         return None
-    called, own = call(failure, "it gets more than two dimensions"), _declared(evidence, met, failure)
+    called, own = call(failure, "it gets more than two dimensions"), declared_lines(evidence, met, failure)
     listed = failure.module.rpartition(".")[2].isdigit()
     if listed:  # an element of a sequence: what is missing stands there
         candidates = [*held(own[-1:], "lacks_step"), *held(called, "refused"), *held(own[:-1], "began")]
     else:
         candidates = [*held(called, "lacks_step"), *held(own, "declares_size")]
-    body = f"{_layer(evidence, failure, met)} takes {arithmetic(met.takes, shape[1:])} features; "
+    body = f"{layer_name(evidence, failure, met)} takes {arithmetic(met.takes, shape[1:])} features; "
     flat = shape_words((shape[0], met.takes))
     return Account(
         candidates,
@@ -98,69 +98,24 @@ def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account 
     )
 
 
-def _moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
-    """The width that the weight takes is there, but on the axis where the other layout has its channels."""
-    shape = met.data.fact.shape or ()
-    if failure.family not in ("conv", "norm") or len(shape) < 3:
-        return None
-    other = len(shape) - 1 if met.axis != len(shape) - 1 else len(shape) - 3 if len(shape) == 3 else 1
-    if other == met.axis or shape[other] != met.takes or (met.takes > 4 and met.takes == met.given):
-        return None
-    found, wanted = ("last", "first") if other == len(shape) - 1 else ("first", "last")
-    root, links = evidence.provenance.way(met.data)
-    turns = [node for node, _ in links if node.family in ("permute", "reshape") and not _in_layer(node, links)]
-    if not turns and any(_same_layout(node, failure) for node, _ in links):
-        return None
-    turned = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
-    entry, called = data_entry(evidence, root, failure, links), call(failure, "the call")
-    came_in = not any(_weight_of(node) is not None for node, _ in links)
-    candidates = [
-        *held(turned, "moved_axis", "changed_size"),
-        *held(entry, "moved_axis" if came_in or turned else "began"),
-        *held(called, "refused" if came_in or turned else "lacks_step"),
-        *held(_declared(evidence, met, failure), "began"),
-    ]
-    order = (0, len(shape) - 1, *range(1, len(shape) - 1)) if found == "last" else (0, *range(2, len(shape)), 1)
-    moved = [shape[i] for i in order]
-    return Account(
-        candidates,
-        [(f"{_layer(evidence, failure, met)} takes {met.takes} channels on axis {met.axis}; "
-         f"{shape_words(shape)} has its {met.takes} channels {found}, not {wanted}")],
-        [f"permute to {shape_words(moved)} with order {order}"],
-        tuple(size for size in moved if size is not None) if not links and None not in moved else (),
-        0.85,
-    )  # fmt: skip
-
-
-def _same_layout(node: Node, failure: Failure) -> bool:
-    """Whether a conv or pool before the failing one has its channels on the same side."""
-    words = [str(one.get("layout") or "") for one in (node.attributes, failure.attributes)]
-    alike = words[0].endswith("C") == words[1].endswith("C") or (failure.family == "norm" and not words[1])
-    return node.family in ("conv", "pool") and alike
-
-
-def _in_layer(node: Node, links: Sequence[Link]) -> bool:
-    """Whether a layer with weights turned the data for itself, and turned it back."""
-    return bool(node.module) and any(one.module == node.module and _weight_of(one) for one, _ in links)
-
-
 def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """The width is there on the other axis of a matrix: the operand is transposed."""
     shape = met.data.fact.shape or ()
     if len(shape) != 2 or failure.family not in ("linear", "matmul") or shape[1 - met.axis] != met.takes:
         return None
-    declared = _declared(evidence, met, failure)
+    declared = declared_lines(evidence, met, failure)
     if declared and evidence.provenance.declaration(met.weight) is not None and failure.family == "linear":
         why = f"declared for {met.takes} features, which is the batch size"
-        layer = evidence.provenance.declaration(met.weight)
-        passed = len(declared) > 1 and layer is not None and declared[0].site != layer.site
-        instance = layer.callers[:1] if layer is not None and passed else ()
+        own = evidence.provenance.declaration(met.weight)
+        passed = len(declared) > 1 and own is not None and declared[0].site != own.site
+        instance = own.callers[:1] if own is not None and passed else ()
         made = [Candidate(one, "declaration", "is given the batch size", met.weight.name) for one in instance]
         lines = [*made, *declared[1:]] if made else declared[:1]
         lines = [*lines[: len(made)], *(msgspec.structs.replace(one, why=why) for one in lines[len(made) :])]
+        layer = layer_name(evidence, failure, met)
         return Account(
             [*held(lines, "declares_size", "odd_one"), *held(call(failure), "refused")],
-            [f"{_layer(evidence, failure, met)} takes {met.takes} = the number of rows; a row has {met.given}"],
+            [f"{layer} takes {met.takes} = the number of rows; a row has {met.given}"],
             [f"declare it for {met.given} features"], confidence=0.85,
         )  # fmt: skip
     _, links = evidence.provenance.way(met.data)
@@ -178,84 +133,18 @@ def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | No
     )  # fmt: skip
 
 
-def _other_size(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
-    """The data came through convolutions: the layer was declared for an image of another size."""
-    root, links = evidence.provenance.way(met.data)
-    if failure.family not in ("linear", "matmul") or not any(n.family in ("conv", "pool") for n, _ in links):
-        return None
-    batch = (concrete(root.fact.shape) or (0,))[0]
-    solved = solve(links, root.fact.shape, lambda s: s[-1] == met.takes and s[0] == batch)
-    flat = next((link for link in reversed(links) if link[0].family == "reshape"), None)
-    before = concrete(flat[0].inputs[flat[1]].fact.shape) if flat is not None else None
-    fits = solved[0] if solved is not None else ()
-    factors = _factors(met.takes, before, links, fits)
-    body = [
-        (
-            f"{_layer(evidence, failure, met)} takes {arithmetic(met.takes, factors)} features; "
-            f"it was given {arithmetic(met.given, before[1:] if before else ())}"
-        )
-    ]
-    declared = _declared(evidence, met, failure, f"declared for {met.takes} features")
-    flattened = (
-        [Candidate(flat[0].site, "origin", f"the {flat[0].function}", flat[0].name)]
-        if flat is not None and flat[0].site is not None
-        else []
-    )
-    given = data_entry(evidence, root, failure, links)
-    good = evidence.good_call(failure)
-    repaired = repairs.padding(evidence, links, root.fact.shape, lambda s: s[-1] == met.takes and s[0] == batch)
-    lines = [
-        *held(repaired, "repairs"),
-        *held(declared, "declares_size", *(["worked"] if good is not None else [])),
-        *held(flattened, "made_operand", "beside"),
-        *held(given, "other_data" if good is not None else "began"),
-        *held(call(failure, "the call"), "refused", "passes_on"),
-    ]
-    tries = [f"declare it for {met.given} features"]
-    if solved is not None and fits:
-        low, high = solved[1]
-        sides = "" if low == high else f" (sides {low} to {high} fit)"
-        tries = [f"feed {shape_words(fits[1:])} inputs{sides}", *tries]
-    if flat is not None and len(factors) > 2:
-        channels_last = any(str(node.attributes.get("layout", "")).endswith("C") for node, _ in links)
-        image = factors[:-1] if channels_last else factors[1:]
-        tries.append(f"pool adaptively to {shape_words(image)} before the {flat[0].function}")
-    return Account(lines, body, tries, fits, 0.9 if fits else 0.8)
-
-
-def _no_channel(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
-    """A batch without channels was taken for one sample, and its samples for channels."""
-    root, links = evidence.provenance.way(met.data)
-    given, weight = met.data.fact.shape or (), met.weight.fact.shape or ()
-    if failure.family != "conv" or met.takes != 1 or len(given) != len(weight) - 1 or len(given) < 2:
-        return None
-    wanted = (given[0], 1, *given[1:])
-    body = (
-        f"{_layer(evidence, failure, met)} takes 1 channel; {shape_words(given)} has none: it was taken for "
-        f"one sample of {given[0]} channels"
-    )
-    return Account(
-        [
-            *held(call(failure), "lacks_step"),
-            *held(data_entry(evidence, root, failure, links), "made_operand"),
-            *held(_declared(evidence, met, failure), "began"),
-        ],
-        [body], [f"give each sample a channel: unsqueeze(1), {shape_words(wanted)}"], confidence=0.75,
-    )  # fmt: skip
-
-
 def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """Two declarations disagree: the layer's, and the one that made what it was given."""
     root, links = evidence.provenance.way(met.data)
-    before = next((node for node, _ in reversed(links) if _weight_of(node) is not None), None)
-    own = _declared(evidence, met, failure, f"declared for {met.takes}")
+    before = next((node for node, _ in reversed(links) if weight_of(node) is not None), None)
+    own = declared_lines(evidence, met, failure, f"declared for {met.takes}")
     ranks = {len(one.fact.shape or ()) for one in (met.data, met.weight)}
     if failure.family == "matmul" and len(ranks) > 1 and evidence.provenance.stored(met.data) is not None:
         return _two_variables(evidence, failure, met, own)
-    body = [f"{_layer(evidence, failure, met)} takes {met.takes} {_unit(failure)}; it was given {met.given}"]
+    body = [f"{layer_name(evidence, failure, met)} takes {met.takes} {unit(failure)}; it was given {met.given}"]
     tries = [f"declare it for {met.given}"]
     if before is not None:
-        weight = _weight_of(before)
+        weight = weight_of(before)
         site = evidence.provenance.site(weight) if weight is not None else None
         other = [Candidate(site, "declaration", f"makes {met.given}", before.module)] if site else []
         body[0] += f", made by {before.module or before.function}"
@@ -263,7 +152,8 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         elsewhere = _on_another_axis(met)
         agreed = bool(own and other) and not elsewhere and _supports(evidence, failure, met)
         lines = [*held(own, "declares_size", *(["agreed"] if agreed else [])),
-                 *held(other, "began" if elsewhere else "odd_one" if agreed else "made_operand"),
+                 *held(other, "began" if elsewhere else "odd_one" if agreed else "made_operand",
+                       *(["needs_more"] if before.family == "norm" else [])),
                  *held(call(failure, "the call"), "refused", "passes_on")]  # fmt: skip
         if elsewhere:
             body.append(f"{shape_words(met.data.fact.shape)} has {met.takes} on another axis")
@@ -278,7 +168,7 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
     lines = [*held(own, "declares_size", *(["worked"] if good else [])),
              *held(given, "other_data" if good else "made_operand")]  # fmt: skip
     if good:  # the advice begins with what is named first
-        tries = tries[::-1] if len(tries) > 1 else [f"give it {met.takes} {_unit(failure)}", *tries]
+        tries = tries[::-1] if len(tries) > 1 else [f"give it {met.takes} {unit(failure)}", *tries]
     first = ".fit(" in evidence.source.line(failure.run_site or failure.site)  # nothing was learnt before
     entry = _declared_input(evidence, met) if first else []
     if entry:
@@ -330,66 +220,5 @@ def _supports(evidence: Evidence, failure: Failure, met: Meeting) -> bool:
         return False
     declared = list(evidence.provenance.declarations())
     at = next((i for i, one in enumerate(declared) if one.name == failure.module), len(declared))
-    following = next((w for one in declared[at + 1 :] if (w := _taken(one)) is not None), None)
+    following = next((w for one in declared[at + 1 :] if (w := taken(one)) is not None), None)
     return following == met.takes
-
-
-def _taken(declaration: Declaration) -> int | None:
-    return next((v for key in _TAKES if isinstance(v := declaration.attributes.get(key), int)), None)
-
-
-def _weight_of(node: Node) -> Operand | None:
-    if node.family not in ("linear", "matmul", "conv", "norm"):
-        return None
-    weights = [one for one in node.inputs if one.origin in ("parameter", "variable") or one.role == "weight"]
-    return next((one for one in weights if one.role == "weight"), weights[0] if weights else None)
-
-
-def _factors(takes: int, before: Sizes | None, links: Sequence[Link], fits: Sizes) -> Sizes:
-    """Return the channels and sides that the layer was declared for."""
-    if fits:
-        shape: Sizes | None = fits
-        for node, through in links:
-            if node.family == "reshape" and shape is not None and len(shape) > 2:
-                return shape[1:]
-            shape = produced(node, through, shape) if shape is not None else None
-    if before is not None and len(before) == 4:
-        channels = before[1] if takes % before[1] == 0 else before[3]
-        side = isqrt(takes // channels) if channels and takes % channels == 0 else 0
-        if side and channels * side * side == takes:
-            return (channels, side, side) if channels == before[1] else (side, side, channels)
-    return ()
-
-
-def _unit(failure: Failure) -> str:
-    return "channels" if failure.family in ("conv", "norm") else "features"
-
-
-def _named(evidence: Evidence, failure: Failure, met: Meeting) -> str:
-    weight = evidence.provenance.stored(met.weight) or met.weight
-    return evidence.provenance.own_name(weight, failure.frames, failure.function)
-
-
-def _layer(evidence: Evidence, failure: Failure, met: Meeting) -> str:
-    return (
-        named_layer(evidence, failure.module)
-        or met.weight.name.rpartition(".")[0]
-        or _named(evidence, failure, met)
-        or f"the {failure.function}"
-    )
-
-
-def _declared(evidence: Evidence, met: Meeting, failure: Failure, why: str = "") -> list[Candidate]:
-    stored = evidence.provenance.stored(met.weight) or met.weight
-    found = evidence.provenance.declaration(stored) or evidence.provenance.declared(failure.module)
-    layer = evidence.provenance.declared(failure.module) if failure.module else None
-    if layer is not None and layer.site is not None and _taken(layer) == met.takes and found is not layer:
-        found = layer if found is None or _taken(found) != met.takes else found
-    site = found.site if found is not None and found.site is not None else evidence.provenance.site(met.weight)
-    site = site or evidence.provenance.arguments.made_at(met.weight, failure.frames, failure.function)
-    if site is None:
-        return []
-    words = why or f"declared for {met.takes} {_unit(failure)}"
-    if found is not None and found.site is not None:
-        return sized_by(evidence, found, met.takes, f"{_layer(evidence, failure, met)} {words}")
-    return [Candidate(site, "declaration", f"{_layer(evidence, failure, met)} {words}", met.weight.name)]
