@@ -10,6 +10,7 @@ from graphdebug.diagnosis.account import (
     call,
     compiled_with,
     last_layer,
+    loss_made,
     made_by,
     named_layer,
     operand_origin,
@@ -135,12 +136,20 @@ def _each_step(evidence: Evidence, failure: Failure, guess: Operand, target: Ope
     """The prediction has a time axis and the target none: every step of a recurrent layer was taken."""
     a, b = guess.fact.shape or (), target.fact.shape or ()
     classes = failure.function in _OF_CLASSES and "float" not in target.fact.dtype
-    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[0] != b[0] or a[1 : len(b)] == b[1:] != ():
+    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[1 : len(b)] == b[1:] != ():
         return None
+    taken: list[Candidate] = []
     for node, _ in reversed(evidence.provenance.way(guess)[1]):
         layer = evidence.provenance.declared(node.module) if node.module else None
         if layer is None or not {"hidden_size", "return_sequences"} & set(layer.attributes):
+            taken = made_by(node, "takes the state of every layer")
             continue
+        if a[0] != b[0]:
+            if a[1] != b[0] or not taken:
+                return None
+            body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each layer's state"]
+            lines = [*held(taken, "lacks_step"), *held(call(failure), "refused")]
+            return Account(lines, body, ["take the last layer's state: h[-1]"], kind=_TARGET)
         body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
         entry = operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
         lines = [*held(made_by(node, f"{layer.name} gives every step"), "lacks_step"),
@@ -207,13 +216,21 @@ def _one_hot(evidence: Evidence, failure: Failure, target: Operand) -> Account |
     if failure.function != "sparse_cross_entropy" or len(shape) < 2:
         return None
     chosen = compiled_with(evidence, failure.frames[-1] if failure.frames else failure.site)
+    chosen = chosen or loss_made(evidence, failure.site)
     entry = trained_on(evidence, failure, "labels") or operand_origin(
         evidence, target, failure, f"the target {shape_words(shape)}"
     )
+    unmade = failure.site is not None and all(one.site.line == failure.site.line for one in entry)
     body = [(f"{failure.function} takes class numbers; the target {shape_words(shape)} has one of "
             f"{shape[-1]} values for each class: it is one-hot")]  # fmt: skip
     tries = ["give class numbers, one for each sample", "take the loss for one-hot targets"]
-    lines = [*held(entry, "odd_one"), *held(chosen, "made_operand"), *held(call(failure), "refused")]
+    lines = [
+        *held(
+            entry, "passes_on" if unmade else "odd_one"
+        ),  # the failing line itself says nothing of the labels
+        *held(chosen, "made_operand"),
+        *held(call(failure), "refused"),
+    ]
     if target.origin == "feed":  # declared one-hot, and so the data will be: the loss is the odd one
         lines = [*held(call(failure), "odd_one"), *held(entry, "made_operand")]
     return Account(lines, body, tries, kind=_TARGET, confidence=0.8)

@@ -32,6 +32,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         _unflattened,
         moved_channels,
         no_channel,
+        _joined,
         _swapped,
         other_size,
         _disagreement,
@@ -96,6 +97,27 @@ def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account 
         [f"flatten each sample before this line: {shape_words(shape)} -> {flat}"],
         confidence=0.9,
     )
+
+
+def _joined(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
+    """The width is that of what was joined before, had it been joined along this axis."""
+    root, links = evidence.provenance.way(met.data)
+    first = evidence.provenance.node(root.producer)
+    nodes = [*(node for node, _ in reversed(links)), *([first] if first is not None else [])]
+    cat = next((node for node in nodes if node.family == "cat"), None)
+    sizes = (
+        [one.fact.shape[met.axis] for one in cat.inputs if len(one.fact.shape or ()) > met.axis] if cat else []
+    )
+    axis = cat.attributes.get("axis") if cat is not None else None
+    if cat is None or not isinstance(axis, int) or len(sizes) < 2 or None in sizes or cat.function == "stack":
+        return None
+    rank = len(cat.inputs[0].fact.shape or ())
+    if axis % rank == met.axis or sum(size or 0 for size in sizes) != met.takes:
+        return None
+    body = [f"joined along axis {axis}, it has {met.given}; along axis {met.axis} it would have {met.takes}"]
+    lines = [*held(made_by(cat, f"joins along axis {axis}"), "repairs"), *held(call(failure), "refused"),
+             *held(declared_lines(evidence, met, failure), "declares_size")]  # fmt: skip
+    return Account(lines, body, [f"join along axis {met.axis}"])
 
 
 def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
