@@ -105,14 +105,12 @@ def _joined(evidence: Evidence, failure: Failure, met: Meeting) -> Account | Non
     first = evidence.provenance.node(root.producer)
     nodes = [*(node for node, _ in reversed(links)), *([first] if first is not None else [])]
     cat = next((node for node in nodes if node.family == "cat"), None)
-    sizes = (
-        [one.fact.shape[met.axis] for one in cat.inputs if len(one.fact.shape or ()) > met.axis] if cat else []
-    )
+    shapes = [one.fact.shape or () for one in cat.inputs] if cat is not None else []
+    sizes = [shape[met.axis] for shape in shapes if len(shape) > met.axis]
     axis = cat.attributes.get("axis") if cat is not None else None
     if cat is None or not isinstance(axis, int) or len(sizes) < 2 or None in sizes or cat.function == "stack":
         return None
-    rank = len(cat.inputs[0].fact.shape or ())
-    if axis % rank == met.axis or sum(size or 0 for size in sizes) != met.takes:
+    if axis % len(shapes[0]) == met.axis or sum(size or 0 for size in sizes) != met.takes:
         return None
     body = [f"joined along axis {axis}, it has {met.given}; along axis {met.axis} it would have {met.takes}"]
     lines = [*held(made_by(cat, f"joins along axis {axis}"), "repairs"), *held(call(failure), "refused"),
