@@ -15,6 +15,8 @@ TF_KINDS = KINDS | {
     "initialized_too_early": "uninitialized",
     "placeholder_not_fed": "unfed",
     "node_of_another_graph": "other_graph",
+    "placeholder_made_before_its_graph": "other_graph",
+    "placeholder_of_another_graph_is_fed": "other_graph",
     "graph_finalized": "finalized",
     "float64_placeholder": "dtype_mismatch",
     "tensor_as_a_feed": "tensor_fed",

@@ -141,8 +141,26 @@ def placeholder_not_fed():
 def node_of_another_graph():
     with tf.Graph().as_default():
         a = tf.constant(1.0)
+    with tf.Graph().as_default(), v1.Session() as session:  # <- fault: its graph is empty
+        session.run(a)
+
+
+def placeholder_made_before_its_graph():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [None, 4], name="x")  # <- fault: of another graph
+    with tf.Graph().as_default():
+        w = v1.get_variable("w", [4, 2])
+        v1.get_variable("b", [2], initializer=v1.zeros_initializer())
+        tf.nn.relu(tf.matmul(x, w))
+
+
+def placeholder_of_another_graph_is_fed():
+    with tf.Graph().as_default():
+        keep = v1.placeholder(tf.float32, [], name="keep")  # <- fault: of another graph
     with tf.Graph().as_default(), v1.Session() as session:
-        session.run(a)  # <- fault: other graph
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        total = tf.reduce_sum(tf.nn.relu(x))
+        session.run(total, {x: np.ones([2, 4]), keep: 1.0})
 
 
 def graph_finalized():

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import graphdebug
+from graphdebug.model.event import Site
 from graphdebug.tensorflow import SessionRunHook
 
 tf1 = tf.compat.v1
@@ -117,10 +118,19 @@ def misused(kind):
 )  # fmt: skip
 def test_misuse_has_its_category_and_the_users_line(kind, category, detail, site):
     failure = failed(lambda: misused(kind))[0].failures[0]
-    assert (failure.category, failure.detail) == (category, detail)
+    said = {key: one for key, one in failure.detail.items() if key != "parts"}
+    assert (failure.category, said) == (category, detail)
     assert line_of(failure.site).startswith(site)
     assert failure.framework == "tensorflow"
     assert failure.frames
+
+
+def test_a_call_that_mixes_graphs_says_which_part_is_in_which_and_who_made_it():
+    run, _ = failed(lambda: misused("mixed graphs"))
+    parts = run.failures[0].detail["parts"]
+    assert [(one["graph"], one["name"]) for one in parts] == [(0, "Const:0"), (1, "x:0")]
+    assert parts[0]["nodes"] == 1 < parts[1]["nodes"]
+    assert line_of(Site(**parts[0]["sites"][0])) == "foreign = tf.constant(1.0)"
 
 
 def test_a_failure_at_graph_build_has_static_shapes_and_producers():

@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.refused import assertions, files, inplace, misuse, mixups, nothing, refusals, targets
+from graphdebug.diagnosis.refused import (
+    assertions,
+    files,
+    graphs,
+    inplace,
+    misuse,
+    mixups,
+    nothing,
+    refusals,
+    targets,
+)
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import telling
 from graphdebug.model.event import Failure
@@ -21,13 +31,13 @@ _MISUSES = (
     "no_gradient",
     "uninitialized",
     "unfed",
-    "other_graph",
     "finalized",
     "memory",
 )
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_MISUSES, misuse.explain),
     "shape": shape.explain,
+    "other_graph": graphs.explain_mixed,
     "dtype": mixups.explain_dtype,
     "device": mixups.explain_device,
     "inplace": inplace.explain,

@@ -17,6 +17,7 @@ from graphdebug.backends.tensorflow.losses import Loss, loss_in_progress
 from graphdebug.backends.tensorflow.messages import Reading, read_message
 from graphdebug.backends.tensorflow.patches import Patches
 from graphdebug.backends.tensorflow.sessions.declarations import Declarations
+from graphdebug.backends.tensorflow.sessions.mixing import told_apart
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.sessions.plan import make_plan, selected_ops
 from graphdebug.backends.tensorflow.sessions.probed import Probed
@@ -233,6 +234,8 @@ def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list
         )
     elif reading.category == "tensor_fed":
         operands, reading = _fed_tensor(sink, reading, frames)
+    elif reading.category == "other_graph":
+        reading = Reading(reading.category, told_apart(sink, reading, _of_two_graphs(frames)))
     where = sink.sites.of_traceback(error.__traceback__)
     called = next((frame.f_code.co_name for frame in frames if _is_in(frame, "client/session.py")), "run")
     return Failure(
@@ -242,6 +245,16 @@ def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list
         name=reading.detail.get("placeholder", ""), site=where[-1] if where else None,
         run_site=where[-1] if where else None, frames=where, operands=operands,
     )  # fmt: skip
+
+
+def _of_two_graphs(frames: list[FrameType]) -> dict[str, Any]:
+    """Return the graph of the session that was called, and what it was asked for or fed, by their roles."""
+    ours = [frame for frame in frames if _is_in(frame, "client/session.py")]
+    graph = next(frame.f_locals["self"].graph for frame in ours if hasattr(frame.f_locals.get("self"), "graph"))
+    asked = (frame.f_locals.get(name) for frame in reversed(ours) for name in ("subfeed", "fetch", "fetches"))
+    foreign = (one for many in asked for one in _flat([many]) if getattr(one, "graph", graph) is not graph)
+    found = next(foreign, None)
+    return {"session": graph} | ({"asked": found} if found is not None else {})
 
 
 def _argument(reading: Reading) -> str:
@@ -272,22 +285,30 @@ def _of_build(error: BaseException, sink: Sink, reading: Reading, making: _Makin
     )
     where = sink.sites.of_traceback(error.__traceback__)
     asked = Asked(making.inputs.get, making.constant, operands)
+    detail = reading.detail
+    if reading.category == "other_graph":
+        detail = told_apart(sink, reading, {role or str(at): one for at, (role, one) in enumerate(named)})
     return Failure(
-        sink.next_seq(), sink.step, _qualified(error), str(error), _argument(reading), reading.detail,
+        sink.next_seq(), sink.step, _qualified(error), str(error), _argument(reading), detail,
         framework="tensorflow", mode="session", phase="build", op=making.op_type, function=meaning.function,
         family=meaning.family, name=making.name, site=where[-1] if where else None,
         frames=where, operands=operands, attributes=attributes_of(making.op_type, asked),
     )  # fmt: skip
 
 
-def _emit_origins(sink: Sink, tensors: list[Any]) -> dict[str, int]:
-    """Emit the nodes that lead to `tensors`, with static shapes; return their numbers by op name."""
+def _emit_origins(sink: Sink, tensors: list[Any]) -> dict[Any, int]:
+    """Emit the nodes that lead to `tensors`, with static shapes; return their numbers by op."""
     graphs = {id(tensor.graph): tensor.graph for tensor in tensors}
-    if len(graphs) != 1:
-        return {}
+    found: dict[Any, int] = {}
+    for graph in graphs.values():
+        found |= _emit_graph(sink, graph, [tensor for tensor in tensors if tensor.graph is graph])
+    return found
+
+
+def _emit_graph(sink: Sink, graph: Any, tensors: list[Any]) -> dict[Any, int]:
     ops = selected_ops([tensor.op for tensor in tensors], ())
     feeds = [op.outputs[0] for op in ops if op.type.startswith("Placeholder")]
-    plan = make_plan(next(iter(graphs.values())), tensors, (), feeds, sink.sites)
+    plan = make_plan(graph, tensors, (), feeds, sink.sites)
     Declarations(sink).tell([node.op for node in plan.nodes], feeds)
     for node in plan.nodes:
         node.phase = "build"
@@ -298,10 +319,10 @@ def _emit_origins(sink: Sink, tensors: list[Any]) -> dict[str, int]:
     for node in plan.nodes:
         writer.add(node, "inferred")
     sink.emit(writer.events)
-    return {plan.nodes[position].op.name: seq for position, seq in facts.seqs.items()}
+    return {plan.nodes[position].op: seq for position, seq in facts.seqs.items()}
 
 
-def _operand(value: Any, role: str, seqs: Mapping[str, int]) -> Operand:
+def _operand(value: Any, role: str, seqs: Mapping[Any, int]) -> Operand:
     if not hasattr(value, "op"):
         variable = getattr(value, "name", "").partition(":")[0] if hasattr(value, "initializer") else ""
         return Operand(_fact_of_value(value), "variable" if variable else "argument", name=variable, role=role)
@@ -313,7 +334,7 @@ def _operand(value: Any, role: str, seqs: Mapping[str, int]) -> Operand:
         return Operand(static_fact(value), "feed", name=value.name, role=role)
     if kind == "Const":
         return Operand(static_fact(value), "constant", name=value.op.name, role=role)
-    return Operand(static_fact(value), "node", seqs.get(value.op.name), value.value_index, role=role)
+    return Operand(static_fact(value), "node", seqs.get(value.op), value.value_index, role=role)
 
 
 def _is_operand(value: Any) -> bool:
