@@ -112,3 +112,70 @@ def step_size_by_stairs():
         session.run(v1.global_variables_initializer())
         for _ in range(3):
             session.run(train)
+
+
+def _regression(scope=""):
+    with v1.variable_scope(scope or "model"):
+        x, y = v1.placeholder(tf.float32, [None, 4]), v1.placeholder(tf.float32, [None, 1])
+        w = v1.get_variable("w", [4, 1])
+    loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))
+    train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+    return {x: np.linspace(0, 1, 32).reshape(8, 4), y: np.ones([8, 1])}, w, loss, train
+
+
+def updates_that_a_step_depends_on():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4])
+        w = v1.get_variable("w", [4, 1])
+        mean = v1.get_variable("mean", [4], initializer=v1.zeros_initializer(), trainable=False)
+        update = v1.assign(mean, 0.9 * mean + 0.1 * tf.reduce_mean(x, 0))
+        v1.add_to_collection(v1.GraphKeys.UPDATE_OPS, update)
+        loss = tf.reduce_mean(tf.square(tf.matmul(x - mean, w) - 1.0))
+        with tf.control_dependencies(v1.get_collection(v1.GraphKeys.UPDATE_OPS)):
+            train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(4):
+            session.run(train, {x: np.linspace(0, 1, 32).reshape(8, 4)})
+
+
+def rate_that_is_lowered_only_on_a_plateau():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4])
+        w = v1.get_variable("w", [4, 1])
+        rate = tf.Variable(0.1, trainable=False)
+        lower = v1.assign(rate, rate * 0.5)
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - 1.0))
+        train = v1.train.GradientDescentOptimizer(rate).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(4):
+            value, _ = session.run([loss, train], {x: np.linspace(0, 1, 32).reshape(8, 4)})
+            if value > 1e6:
+                session.run(lower)
+
+
+def folds_that_each_begin_anew():
+    with tf.Graph().as_default(), v1.Session() as session:
+        feeds, _, _, train = _regression()
+        initialize = v1.global_variables_initializer()
+        for _ in range(5):
+            session.run(initialize)
+            for _ in range(2):
+                session.run(train, feeds)
+
+
+def loss_before_training_that_was_never_begun():
+    with tf.Graph().as_default(), v1.Session() as session:
+        feeds, _, loss, train = _regression()
+        session.run(v1.global_variables_initializer())
+        values = [session.run(loss, feeds) for _ in range(6)]
+        if values[0] < 0:
+            session.run(train, feeds)
+
+
+def models_of_a_sweep_in_one_graph():
+    with tf.Graph().as_default(), v1.Session() as session:
+        for trial in range(6):
+            feeds, _, _, train = _regression(f"model{trial}")
+            session.run(v1.global_variables_initializer())
+            for _ in range(2):
+                session.run(train, feeds)

@@ -473,3 +473,78 @@ def row_of_labels_against_a_column():
         loss = tf.reduce_mean(tf.square(score - y))  # <- fault: broadcast
         session.run(v1.global_variables_initializer())
         session.run(loss, {x: np.ones([5, 4]), y: np.zeros([1, 5])})
+
+
+def _weighted(*names):
+    x, y = v1.placeholder(tf.float32, [None, 4]), v1.placeholder(tf.float32, [None, 1])
+    return (x, y, *(v1.get_variable(name, [4, 1], trainable=name != "target") for name in names))
+
+
+def _batch(x, y):
+    return {x: np.linspace(0, 1, 32).reshape(8, 4), y: np.ones([8, 1])}
+
+
+def moving_average_that_no_step_updates():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y, w = _weighted("w")
+        mean = v1.get_variable("mean", [4], initializer=v1.zeros_initializer(), trainable=False)
+        update = v1.assign(mean, 0.9 * mean + 0.1 * tf.reduce_mean(x, 0))
+        v1.add_to_collection(v1.GraphKeys.UPDATE_OPS, update)
+        loss = tf.reduce_mean(tf.square(tf.matmul(x - mean, w) - y))
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)  # <- fault: without the updates
+        session.run(v1.global_variables_initializer())
+        for _ in range(4):
+            session.run(train, _batch(x, y))
+
+
+def target_network_that_is_never_synchronized():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y, w, target = _weighted("w", "target")
+        sync = v1.assign(target, w)  # noqa: F841
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - (y + 0.9 * tf.matmul(x, target))))
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(4):
+            session.run([train, loss], _batch(x, y))  # <- fault: sync is left out
+
+
+def schedule_whose_steps_are_not_counted():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y, w = _weighted("w")
+        step = tf.Variable(0, trainable=False)
+        rate = v1.train.exponential_decay(0.1, step, 10, 0.5)
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))
+        train = v1.train.GradientDescentOptimizer(rate).minimize(loss)  # <- fault: no global_step
+        session.run(v1.global_variables_initializer())
+        for _ in range(4):
+            session.run(train, _batch(x, y))
+
+
+def train_op_that_is_not_fetched():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y, w = _weighted("w")
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)  # noqa: F841
+        session.run(v1.global_variables_initializer())
+        for _ in range(6):
+            session.run(loss, _batch(x, y))  # <- fault: without the train op
+
+
+def initializer_within_the_loop():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y, w = _weighted("w")
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w) - y))
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        initialize = v1.global_variables_initializer()
+        for _ in range(5):
+            session.run(initialize)  # <- fault: each step begins anew
+            session.run(train, _batch(x, y))
+
+
+def error_computed_by_new_nodes_in_each_step():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y, w = _weighted("w")
+        guess = tf.matmul(x, w)
+        session.run(v1.global_variables_initializer())
+        for _ in range(7):
+            session.run(tf.reduce_max(tf.abs(guess - y)), _batch(x, y))  # <- fault: new nodes

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.failing import explain, unknown
+from graphdebug.diagnosis.learning.unrun import unrun
 from graphdebug.diagnosis.refused.misuse import unreached
 from graphdebug.diagnosis.runs.ranks import compare_ranks
 from graphdebug.diagnosis.scan import Scan
@@ -68,6 +69,8 @@ def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
     cut = unreached(evidence) if failure is None or failure.category != "no_gradient" else None
     if cut is not None:
         yield cut
+    if failure is None:
+        yield from unrun(evidence)
     yield from compare_ranks(evidence)
 
 

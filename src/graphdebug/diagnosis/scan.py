@@ -9,6 +9,7 @@ from graphdebug.diagnosis.learning.divergence import runaway
 from graphdebug.diagnosis.learning.gradients import GradientWatch
 from graphdebug.diagnosis.learning.handling import HandlingWatch
 from graphdebug.diagnosis.learning.modes import ModeWatch
+from graphdebug.diagnosis.learning.restarts import RestartWatch
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.integers import IntegerWatch
 from graphdebug.diagnosis.numbers.losses import LossWatch
@@ -54,8 +55,17 @@ class Scan:
         self.integers = IntegerWatch(evidence)
         self.probabilities = ProbabilityWatch(evidence)
         self.zeros = ZeroWatch(evidence)
+        self.restarts = RestartWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
-        silent = (self.folds, self.broadcasts, self.axes, self.integers, self.probabilities, self.zeros)
+        silent = (
+            self.folds,
+            self.broadcasts,
+            self.axes,
+            self.integers,
+            self.probabilities,
+            self.zeros,
+            self.restarts,
+        )
         self._silent = silent
         for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):
             for family in watch.families:

@@ -43,6 +43,7 @@ class Parts:
 
     def whole_of(self, handle: Any, call: RunCall) -> RunCall | None:
         """Return a `partial_run` with all that was fed on its handle so far; None if not recorded."""
+        self._plans.ask(call.session.graph, call.fetches, call.targets)
         if not self._sink.recording:
             return None
         self.end(handle)

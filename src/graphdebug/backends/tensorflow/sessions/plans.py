@@ -18,6 +18,7 @@ from graphdebug.backends.tensorflow.sessions.pipelines import tell_pipeline
 from graphdebug.backends.tensorflow.sessions.placement import probe_plan
 from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode, make_plan
 from graphdebug.backends.tensorflow.sessions.probed import Probed
+from graphdebug.backends.tensorflow.sessions.usage import Usage
 from graphdebug.model.event import Level, Notice, Operand
 from graphdebug.options import Options
 
@@ -42,6 +43,7 @@ class _GraphCache:
     """Datasets whose functions were listed, by the names of their iterators."""
     bodies: Bodies | None = None
     told_of_watches: bool = False
+    usage: Usage = field(default_factory=Usage)
 
 
 class Plans:
@@ -71,6 +73,17 @@ class Plans:
                 if cache.bodies is not None:
                     cache.bodies.close()
 
+    def ask(self, graph: Any, fetches: Sequence[Any], targets: Sequence[Any]) -> None:
+        """Note what a run asks for, recorded or not."""
+        self._cache(graph).usage.ask(fetches, targets)
+
+    def tell_usage(self) -> None:
+        """Say what of each graph was never run."""
+        for graph in list(self._graphs):
+            cache = getattr(graph, _CACHE, None)
+            if cache is not None:
+                self._sink.emit(list(cache.usage.notices(graph, self._sink)))
+
     def passes(self, session: Any, fetches: Sequence[Any], targets: Sequence[Any]) -> bool:
         """Whether a call holds no node that the user wants to see, as is known at once."""
         cache = getattr(session.graph, _CACHE, None)
@@ -83,6 +96,7 @@ class Plans:
         probed = None if cache is None else cache.routes.get(route)
         if probed is None:
             with self._lock:
+                self.ask(call.session.graph, call.fetches, call.targets)
                 probed = self._cache(call.session.graph).routes[route] = self._probed(call)
         return probed
 
@@ -147,7 +161,8 @@ class Plans:
         )
         found = plans.get(key)
         if found is None:
-            plan = self.plan(call)
+            plan, usage = self.plan(call), self._cache(call.session.graph).usage
+            usage.grow(plan)
             self._declarations.tell([node.op for node in plan.nodes], feeds)
             config = getattr(call.session, "_config", None)
             distrusted = self._cache(call.session.graph).distrusted.get(key, set())
@@ -157,6 +172,7 @@ class Plans:
                 plan, self._level, self.selected(plan), call.feed_shapes, config, distrusted, call.is_local
             )
             found.outer = self._pipelines(call.session.graph, plan)
+            usage.settle(call.session.graph)
             self._sink.emit([
                 Notice(self._sink.next_seq(), "blind", f"the inside of {name} was not recorded: {why}")
                 for name, why in found.closed.items()

@@ -48,7 +48,10 @@ class Runs:
 
     def passes(self, session: Any, fetches: Sequence[Any], targets: Sequence[Any]) -> bool:
         """Whether nothing of this call is to be recorded, as is known at once."""
-        return not self._sink.recording or self.plans.passes(session, fetches, targets)
+        if not self._sink.recording:
+            self.plans.ask(session.graph, fetches, targets)
+            return True
+        return self.plans.passes(session, fetches, targets)
 
     def prepare(self, call: RunCall, options: Any = None) -> Probed | None:
         """Return what to run in place of `call`, or None to run it as it is."""

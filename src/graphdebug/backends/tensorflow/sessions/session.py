@@ -69,6 +69,7 @@ class _Sessions:
         self._patches.undo()
         self._show_launcher()
         self._failures.flush()
+        self._guard("telling what was never run", self._runs.plans.tell_usage)
         self._runs.plans.forget()
 
     def _patch(self) -> None:
