@@ -102,7 +102,7 @@ def _read(tree: ast.Module, name: str, line: int) -> bool:
     outermost = min(functions, key=lambda node: node.lineno) if functions and not owner else tree
     return any(
         isinstance(getattr(node, "ctx", None), ast.Load)
-        and last in (getattr(node, "id", ""), getattr(node, "attr", ""))
+        and getattr(node, "attr" if owner else "id", "") == last
         for node in ast.walk(outermost)
     )
 
