@@ -548,3 +548,54 @@ def error_computed_by_new_nodes_in_each_step():
         session.run(v1.global_variables_initializer())
         for _ in range(7):
             session.run(tf.reduce_max(tf.abs(guess - y)), _batch(x, y))  # <- fault: new nodes
+
+
+def _decoder(x, first, second):
+    k1, k2 = v1.get_variable("k1", [3, 3, 1, 4]), v1.get_variable("k2", [3, 3, 4, 4])
+    h = tf.nn.conv2d(tf.nn.conv2d(x, k1, 2, "SAME"), k2, 2, "SAME")
+    small = tf.nn.conv2d(h, k2, 2, "SAME")
+    up = _larger(small, k2, first)
+    return _larger(tf.nn.relu(up), k2, second)
+
+
+def _larger(x, k, shape):
+    return tf.nn.conv2d_transpose(x, k, shape, 2, "SAME")
+
+
+def gradient_of_an_output_shape_that_the_stride_cannot_give():
+    with tf.Graph().as_default():
+        x = v1.placeholder(tf.float32, [2, 28, 28, 1])
+        middle = [2, 8, 8, 4]  # <- fault: the encoder has 7 x 7 there
+        guess = _decoder(x, middle, [2, 14, 14, 4])
+        v1.train.GradientDescentOptimizer(0.1).minimize(tf.reduce_mean(tf.square(guess)))
+
+
+def output_shape_that_the_stride_cannot_give():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 28, 28, 1])
+        rows = tf.shape(x)[0]
+        middle = tf.stack([rows, 8, 8, 4])  # <- fault: the encoder has 7 x 7 there
+        last = tf.stack([rows, 14, 14, 4])
+        guess = _decoder(x, middle, last)
+        session.run(v1.global_variables_initializer())
+        session.run(guess, {x: np.ones([2, 28, 28, 1])})
+
+
+class _Regression:
+    def __init__(self, rate):
+        self.rate = rate
+        self.x, self.y, self.w = _weighted("w")
+
+    def train(self):
+        self.loss = tf.reduce_mean(tf.square(tf.matmul(self.x, self.w) - self.y))
+        return v1.train.GradientDescentOptimizer(self.rate).minimize(self.loss)
+
+
+def rate_handed_to_the_model():
+    with tf.Graph().as_default(), v1.Session() as session:
+        rate = 50.0  # <- fault: too large
+        model = _Regression(rate)
+        train = model.train()
+        session.run(v1.global_variables_initializer())
+        for _ in range(40):
+            session.run([train, model.loss], _batch(model.x, model.y))

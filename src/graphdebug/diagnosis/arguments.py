@@ -34,6 +34,10 @@ _PLACES = {"a": 0, "b": 1, "input": 0, "weight": 1, "logits": 0, "labels": 1, "i
 """Where a call has the operand in each role; an index comes last, after an axis if there is one."""
 
 
+_FURTHEST = 8
+"""Names that a value is followed through."""
+
+
 class Arguments:
     """Reads calls in the source of a run."""
 
@@ -84,6 +88,37 @@ class Arguments:
                 return None
             value = outer
         return None
+
+    def settled(self, value: ast.expr, frames: Sequence[Site]) -> tuple[Site, ast.expr] | None:
+        """Return the line that set the value of `value`, an expression in the innermost frame, and what is
+        written there.
+
+        Names are followed through assignments of other names, a parameter to the argument of the call one
+        frame out (or its default), an attribute of ``self`` to its assignment and, if ``__init__`` was given
+        it, to the only call of the class.
+        """
+        frames = list(self._with_callers(frames))
+        for _ in range(_FURTHEST):
+            name = ast.unparse(value)
+            own = isinstance(value, ast.Attribute) and name.startswith("self.")
+            if not frames or not (isinstance(value, ast.Name) or own):
+                break
+            made, given = self._source.assigned(name, frames[-1])
+            if made is not None:
+                if given is None:
+                    return made, value
+                value = given
+                frames = [*([] if own else frames[:-1]), made]
+                frames = list(self._with_callers(frames)) if own else frames
+                continue
+            outer = self._passed(name, frames[-1], frames[-2]) if len(frames) > 1 else None
+            left = self._default(name, frames[-1]) if outer is None else None
+            if outer is None and left is None:
+                return None
+            value, frames = (outer, frames[:-1]) if outer is not None else (left or value, frames)
+        if not frames:
+            return None
+        return Site(file=frames[-1].file, line=getattr(value, "lineno", frames[-1].line)), value
 
     def made_at(self, operand: Operand, frames: Sequence[Site], function: str = "") -> Site | None:
         """Return the line that made `operand`, as the call in the innermost frame names it."""
@@ -176,7 +211,8 @@ class Arguments:
             around = function_around(tree, frames[0].line) if tree is not None else None
             if tree is None or around is None:
                 break
-            calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == around.name]
+            name = _class_around(tree, around) if around.name == "__init__" else around.name
+            calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == name]
             if len(calls) != 1 or around.lineno <= calls[0].lineno <= (around.end_lineno or 0):
                 break
             at = calls[0]
@@ -197,6 +233,11 @@ class Arguments:
         given = [argument(one, name, place) for one in calls if isinstance(one, ast.Call)]
         alike = {ast.unparse(one) if one is not None else "" for one in given}
         return given[0] if len(alike) == 1 else None
+
+
+def _class_around(tree: ast.Module, method: ast.AST) -> str:
+    found = (one.name for one in ast.walk(tree) if isinstance(one, ast.ClassDef) and method in one.body)
+    return next(found, "")
 
 
 def _holds_number(value: ast.expr | None, size: int) -> bool:

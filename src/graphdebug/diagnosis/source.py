@@ -72,7 +72,7 @@ class SourceText:
         for node in ast.walk(tree) if tree is not None else ():
             if isinstance(node, ast.Assign) and made is not None and node.lineno == made.line:
                 for target in node.targets:
-                    if isinstance(target, ast.Name) and target.id == name:
+                    if isinstance(target, ast.Name | ast.Attribute) and ast.unparse(target) == name:
                         return made, node.value
                     if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
                         for one, value in zip(target.elts, node.value.elts, strict=False):

@@ -43,11 +43,12 @@ def _rate_line(evidence: Evidence, line: Site) -> Site | None:
     for call in [one for one in calls if one.lineno <= line.line <= (one.end_lineno or one.lineno)]:
         given = [one.value for one in call.keywords if one.arg in _RATES] or call.args
         for value in given:
-            if isinstance(value, ast.Name):
-                made, number = evidence.source.assigned(value.id, line)
-                constant = isinstance(number, ast.Constant) and isinstance(number.value, int | float)
-                if made is not None and constant and (value.id.lower() in _NAMES or given is not call.args):
-                    return made
+            word = ast.unparse(value).rpartition(".")[2].lower()
+            if isinstance(value, ast.Name | ast.Attribute) and (word in _NAMES or given is not call.args):
+                found = evidence.provenance.arguments.settled(value, [line])
+                number = found[1] if found is not None else None
+                if isinstance(number, ast.Constant) and isinstance(number.value, int | float):
+                    return found[0] if found is not None else None
     return None
 
 

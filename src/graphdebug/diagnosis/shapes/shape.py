@@ -12,7 +12,7 @@ from graphdebug.diagnosis.account import Account, call, operand_origin, trained_
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused import said
-from graphdebug.diagnosis.shapes import derivatives, fold, joins, kept, samples, widths, windows
+from graphdebug.diagnosis.shapes import derivatives, fold, joins, kept, samples, transposed, widths, windows
 from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -34,7 +34,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
     own = (said.loaded, said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
     ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)
-    ways = (derivatives.explain, *ways)
+    ways = (transposed.explain, derivatives.explain, *ways)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
@@ -47,7 +47,7 @@ def explain_if_clear(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding if the shapes alone show the fault, whatever the error says."""
     if failure.family not in _CLEAR:
         return None
-    ways = (joins.explain,) if failure.family == "cat" else (widths.explain, windows.explain)
+    ways = (joins.explain,) if failure.family == "cat" else (transposed.explain, *_WAYS[:2])
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     return _told(evidence, failure, account) if account is not None and account.candidates else None
 
