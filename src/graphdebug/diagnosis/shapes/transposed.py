@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from graphdebug.diagnosis.account import Account, call
+from graphdebug.diagnosis.account import Account, call, made_by
 from graphdebug.diagnosis.calls import argument, calls_at
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -68,11 +68,9 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         lines += held(_lines(evidence, before, f"asks for {found}, where {wanted} is taken"), "declares_size",
                       *(["repairs"] if fits else []), *(["odd_one"] if odd else []))  # fmt: skip
     elif made.node is not None and made.node.site is not None:
-        lines += held(
-            [Candidate(made.node.site, "origin", f"makes the {found}", made.node.name)], "made_operand"
-        )
-    body = [f"with a stride of {asked.node.attributes.get('stride')} it gives {asked.size} only from {wanted}, "
-            f"and its input has {found}"]  # fmt: skip
+        lines += held(made_by(made.node, f"makes the {found}"), "made_operand")
+    stride = asked.node.attributes.get("stride")
+    body = [f"with a stride of {stride} it gives {asked.size} only from {wanted}, and its input has {found}"]
     if odd:
         body.append(f"{wanted} is what other layers make, {found} is made nowhere else")
     tries = [f"ask for {wanted} in the layer before" if before is not None and (odd or asked.size in others)
