@@ -13,6 +13,8 @@ TF_KINDS = KINDS | {
     "feed_of_another_shape": "feed_shape",
     "variable_not_initialized": "uninitialized",
     "initialized_too_early": "uninitialized",
+    "initialized_in_another_session": "uninitialized",
+    "table_not_initialized": "uninitialized",
     "placeholder_not_fed": "unfed",
     "node_of_another_graph": "other_graph",
     "gradient_of_an_output_shape_that_the_stride_cannot_give": "shape_mismatch",

@@ -121,6 +121,27 @@ def variable_not_initialized():
         session.run(w + 1)  # <- fault: no initializer
 
 
+def initialized_in_another_session():
+    with tf.Graph().as_default():
+        w = v1.get_variable("w", [2, 2])
+        initialize = v1.global_variables_initializer()
+        with v1.Session() as session:
+            session.run(initialize)
+        with v1.Session() as other:  # <- fault: begins without values
+            other.run(w + 1)
+
+
+def table_not_initialized():
+    with tf.Graph().as_default(), v1.Session() as session:
+        words = v1.placeholder(tf.string, [None])
+        pairs = tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([0, 1], tf.int64))
+        rows = tf.lookup.StaticHashTable(pairs, -1).lookup(words)
+        w = v1.get_variable("w", [2, 2])
+        out = tf.gather(w, rows)
+        session.run(v1.global_variables_initializer())  # <- fault: no tables
+        session.run(out, {words: ["a", "b"]})
+
+
 def initialized_too_early():
     with tf.Graph().as_default(), v1.Session() as session:
         w = v1.get_variable("w", [2, 1])

@@ -79,6 +79,7 @@ def _rule(pattern: str, category: str, detail: Callable[[dict[str, str]], dict[s
 _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, Any]]]] = [
     _rule(r"feed a value for placeholder tensor '(?P<placeholder>[^']*)'", "unfed"),
     _rule(r"Attempting to use uninitialized value (?P<variable>\S+)", "uninitialized"),
+    _rule(r"(?P<table>Table) not initialized", "uninitialized"),
     _rule(r"(?:reading resource variable|Could not find variable) (?P<variable>[^\s.]+)", "uninitialized"),
     _rule(r"Resource [^/\s]+/(?P<variable>\S+)/\S* does not exist", "uninitialized"),
     _rule(r"Cannot feed value of shape \((?P<found>[^)]*)\) for Tensor (?P<placeholder>\S+), which has shape \((?P<expected>[^)]*)\)", "feed_shape", _shapes),

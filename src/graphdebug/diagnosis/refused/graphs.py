@@ -13,7 +13,7 @@ from graphdebug.diagnosis.words import place, telling
 from graphdebug.model.event import Failure, Site
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain_mixed"]
+__all__ = ["explain_mixed", "session_line"]
 
 _FEW = 2
 """How many times as many nodes make a graph the program's own, and the other one the odd one."""
@@ -62,16 +62,15 @@ def _site(part: Part) -> Site:
 
 def _lines(evidence: Evidence, failure: Failure, part: Part) -> list[Candidate]:
     if part["role"] == "session":
-        made = _session(evidence, failure)
+        made = session_line(evidence, failure.site)
         return [Candidate(made, "declaration", "makes the session, of another graph")] if made else []
     if not part["sites"]:
         return []
     return [Candidate(_site(part), "origin", f"makes {part['name']}", part["name"])]
 
 
-def _session(evidence: Evidence, failure: Failure) -> Site | None:
-    """Return the line that made the session whose method was called on the failing line."""
-    site = failure.site
+def session_line(evidence: Evidence, site: Site | None) -> Site | None:
+    """Return the line that made the session whose method is called on the line at `site`."""
     tree = evidence.source.tree(site.file) if site is not None else None
     for node in ast.walk(tree) if tree is not None else ():
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or site is None:

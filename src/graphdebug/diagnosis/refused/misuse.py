@@ -16,7 +16,7 @@ from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["CUTS", "explain", "explain_feed", "explain_starved", "unreached"]
+__all__ = ["CUTS", "declared_by", "explain", "explain_feed", "unreached"]
 
 CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
 """Functions whose results have no history."""
@@ -25,7 +25,6 @@ _SOURCES = ("fill", "random", "placeholder", "assign")
 _WHAT = {
     "backward_twice": "backward ran twice through one graph",
     "no_gradient": "backward has no way to any parameter",
-    "uninitialized": "a variable was read before it was initialized",
     "unfed": "a placeholder was not fed",
     "finalized": "a node was added to a finalized graph",
     "memory": "out of memory",
@@ -35,7 +34,6 @@ _TRIES: dict[str, Sequence[str]] = {
     "backward_twice": ("compute the loss anew in each step", "keep state across steps detached: h = h.detach()",
                        "backward(retain_graph=True) if you mean it"),
     "no_gradient": ("keep the loss a tensor: no .item(), .data, numpy or argmax between parameters and loss",),
-    "uninitialized": ("run the initializer after the last variable is made (an optimizer makes some too)",),
     "unfed": ("give it in feed_dict, or fetch only what does not need it",),
     "finalized": ("build every node before the loop (a new op in each step also leaks)",),
     "not_a_tensor": ("take the tensor out of what the call before returns: out, state = layer(x)",),
@@ -56,24 +54,6 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         when=when(failure), body=body, tries=tries, operands=failure.operands,
         evidence=(failure.seq,),
     )  # fmt: skip
-
-
-def explain_starved(evidence: Evidence, failure: Failure) -> Finding | None:
-    """Return the finding for a queue that was closed empty: why what was to fill it failed, if known."""
-    unfilled = failure.detail.get("unfilled")
-    if isinstance(unfilled, list) and unfilled:
-        return evidence.finding(
-            "starved", what="the run waits for a queue that nothing fills", candidates=call(failure, "the run"),
-            confidence=0.85, when=when(failure),
-            body=[f"  {', '.join(map(str, unfilled[:3]))}: its runner was never started in this session"],
-            tries=["start the queue runners before the first run: start_queue_runners(session)"],
-            evidence=(failure.seq,),
-        )  # fmt: skip
-    earlier = [
-        one for one in evidence.run.failures
-        if one.seq < failure.seq and one.category == "uninitialized" and one.framework == failure.framework
-    ]  # fmt: skip
-    return explain(evidence, earlier[-1]) if earlier else None
 
 
 def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
@@ -393,62 +373,9 @@ def _labels_learn(evidence: Evidence, loss: Node) -> bool:
     return any(evidence.provenance.stored(one) is not None for node, _ in links for one in node.inputs)
 
 
-def _uninitialized(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
-    name = str(failure.detail.get("variable", ""))
-    named, body = _declared_by(evidence, failure, name)
-    early = _early_initializer(evidence, failure, name)
-    if early is None or early.site is None:
-        partial = _partial_initializer(evidence, failure, name)
-        if partial is None or partial.site is None:
-            return named, body
-        body.append(f"  an initializer ran ({place(partial.site)}), but {name} is none of those it sets")
-        body.append("  is it local (a metric's, an input queue's)? then the local initializer is to run, too")
-        lines = [Candidate(partial.site, "declaration", "makes an initializer without it", partial.name)]
-        if partial.run_site is not None:
-            lines.append(Candidate(partial.run_site, "caller", "runs the initializer"))
-        return [*lines, *named], body
-    body.append(f"  an initializer ran, but it was made at {place(early.site)}, before {name} was")
-    return [Candidate(early.site, "declaration", "makes the initializer too early", early.name), *named], body
-
-
-def _partial_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
-    """Return the initializer that ran before the failure, was made below the variable, and did not set it."""
-    declared = evidence.provenance.declared(name)
-    if declared is None or declared.site is None:
-        return None
-    for node in evidence.before(failure.seq, failure.step):
-        if node.family == "control" and node.site is not None and _initializes(evidence, node):
-            sets = [
-                one.name for it in evidence.run.step(node.step).nodes if it.mutates for one in it.inputs[:1]
-            ]
-            below = node.site.file == declared.site.file and node.site.line > declared.site.line
-            return node if below and name not in sets else None
-    return None
-
-
-def _early_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
-    """Return the initializer that ran before the failure and was made above the line that made the variable."""
-    declared = evidence.provenance.declared(name)
-    if declared is None or declared.site is None:
-        return None
-    for node in evidence.before(failure.seq, failure.step):
-        if node.family == "control" and node.site is not None and _initializes(evidence, node):
-            above = node.site.file == declared.site.file and node.site.line < declared.site.line
-            return node if above else None
-    return None
-
-
-def _initializes(evidence: Evidence, group: Node) -> bool:
-    """Whether `group` ran alone or with assignments, and nothing was computed from data: an initializer."""
-    nodes = evidence.run.step(group.step).nodes
-    return all(
-        one.phase == "forward" and one.family not in ("linear", "matmul", "conv", "loss") for one in nodes
-    )
-
-
 def _unfed(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
     name = str(failure.detail.get("placeholder", ""))
-    candidates, body = _declared_by(evidence, failure, name)
+    candidates, body = declared_by(evidence, failure, name)
     variable = str(failure.detail.get("initializes", ""))
     declared = evidence.provenance.declared(variable) if variable else None
     if declared is None or declared.site is None:
@@ -457,7 +384,7 @@ def _unfed(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[
     return [Candidate(declared.site, "declaration", f"declares {variable}", variable), *candidates], body
 
 
-def _declared_by(evidence: Evidence, failure: Failure, name: str) -> tuple[list[Candidate], list[str]]:
+def declared_by(evidence: Evidence, failure: Failure, name: str) -> tuple[list[Candidate], list[str]]:
     """The run's line first: what it lacks is a feed or an initializer; the declaration second."""
     declared: Declaration | None = evidence.provenance.declared(name)
     ran = failure.run_site or failure.site
@@ -490,6 +417,5 @@ _KINDS = {
     "backward_twice": _backward_twice,
     "no_gradient": _no_gradient,
     "not_a_tensor": _not_a_tensor,
-    "uninitialized": _uninitialized,
     "unfed": _unfed,
 }

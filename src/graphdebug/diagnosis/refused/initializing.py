@@ -1,0 +1,139 @@
+"""Initializing: variables and tables read before anything had set them, and queues that nothing fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphdebug.diagnosis.account import call, operand_origin
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.refused.graphs import session_line
+from graphdebug.diagnosis.refused.misuse import declared_by
+from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.words import place
+from graphdebug.model.event import Failure, Node
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["explain_starved", "explain_uninitialized"]
+
+_SEARCHED = 20
+"""Steps at the start of a run, where initializers run."""
+_TRIES = ("run the initializer after the last variable is made (an optimizer makes some too)",)
+
+
+def explain_uninitialized(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a variable or table without a value: why the initializer did not give it one."""
+    table = bool(failure.detail.get("table"))
+    named, body = _table(evidence, failure) if table else _variable(evidence, failure)
+    return evidence.finding(
+        "uninitialized", what=f"a {'table' if table else 'variable'} was read before it was initialized",
+        candidates=[*named, *call(failure)], confidence=0.85 if named else 0.7, failed=failure.site,
+        when=when(failure), body=body,
+        tries=["run tables_initializer(), too"] if table else _TRIES, operands=failure.operands,
+        evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_starved(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding for a queue that was closed empty: why what was to fill it failed, if known."""
+    unfilled = failure.detail.get("unfilled")
+    if isinstance(unfilled, list) and unfilled:
+        return evidence.finding(
+            "starved", what="the run waits for a queue that nothing fills", candidates=call(failure, "the run"),
+            confidence=0.85, when=when(failure),
+            body=[f"  {', '.join(map(str, unfilled[:3]))}: its runner was never started in this session"],
+            tries=["start the queue runners before the first run: start_queue_runners(session)"],
+            evidence=(failure.seq,),
+        )  # fmt: skip
+    earlier = [
+        one for one in evidence.run.failures
+        if one.seq < failure.seq and one.category == "uninitialized" and one.framework == failure.framework
+    ]  # fmt: skip
+    return explain_uninitialized(evidence, earlier[-1]) if earlier else None
+
+
+def _table(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
+    """An initializer of variables leaves tables out."""
+    made = [
+        line
+        for one in failure.operands[:1]
+        for line in operand_origin(evidence, one, failure, "makes the table")
+    ]
+    ran = failure.run_site or failure.site
+    run = [Candidate(ran, "caller", "the run")] if ran is not None else []
+    for node in _first_nodes(evidence):
+        if node.run_site is not None and node.family == "control" and _initializes(evidence, node):
+            body = [f"  an initializer ran ({place(node.run_site)}): tables have one of their own"]
+            return [
+                Candidate(node.run_site, "caller", "runs the initializer, of variables only"),
+                *run,
+                *made,
+            ], body
+    return [*run, *made], ["  no initializer ran"]
+
+
+def _variable(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
+    name = str(failure.detail.get("variable", ""))
+    named, body = declared_by(evidence, failure, name)
+    session = session_line(evidence, failure.run_site or failure.site)
+    begins = [Candidate(session, "declaration", "the session begins")] if session is not None else []
+    done = (one for one in _first_nodes(evidence) if one.step < failure.step and one.run_site is not None)
+    before = next((one for one in done if one.name == f"{name}/Assign"), None)
+    if before is not None and begins:
+        body.append(f"  it was initialized at {place(before.run_site)}, in another session")
+        return [*begins, *named], body
+    early = _early_initializer(evidence, failure, name)
+    if early is not None and early.site is not None:
+        body.append(f"  an initializer ran, but it was made at {place(early.site)}, before {name} was")
+        return [
+            Candidate(early.site, "declaration", "makes the initializer too early", early.name),
+            *named,
+        ], body
+    partial = _partial_initializer(evidence, failure, name)
+    if partial is None or partial.site is None:
+        return [*named[:1], *begins, *named[1:]], body
+    body.append(f"  an initializer ran ({place(partial.site)}), but {name} is none of those it sets")
+    body.append("  is it local (a metric's, an input queue's)? then the local initializer is to run, too")
+    lines = [Candidate(partial.site, "declaration", "makes an initializer without it", partial.name)]
+    if partial.run_site is not None:
+        lines.append(Candidate(partial.run_site, "caller", "runs the initializer"))
+    return [*lines, *named], body
+
+
+def _first_nodes(evidence: Evidence) -> Iterator[Node]:
+    for step in evidence.steps[:_SEARCHED]:
+        yield from evidence.run.step(step).nodes
+
+
+def _partial_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
+    """Return the initializer that ran before the failure, was made below the variable, and did not set it."""
+    declared = evidence.provenance.declared(name)
+    if declared is None or declared.site is None:
+        return None
+    for node in evidence.before(failure.seq, failure.step):
+        if node.family == "control" and node.site is not None and _initializes(evidence, node):
+            sets = [
+                one.name for it in evidence.run.step(node.step).nodes if it.mutates for one in it.inputs[:1]
+            ]
+            below = node.site.file == declared.site.file and node.site.line > declared.site.line
+            return node if below and name not in sets else None
+    return None
+
+
+def _early_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
+    """Return the initializer that ran before the failure and was made above the line that made the variable."""
+    declared = evidence.provenance.declared(name)
+    if declared is None or declared.site is None:
+        return None
+    for node in evidence.before(failure.seq, failure.step):
+        if node.family == "control" and node.site is not None and _initializes(evidence, node):
+            above = node.site.file == declared.site.file and node.site.line < declared.site.line
+            return node if above else None
+    return None
+
+
+def _initializes(evidence: Evidence, group: Node) -> bool:
+    """Whether `group` ran alone or with assignments, and nothing was computed from data: an initializer."""
+    nodes = evidence.run.step(group.step).nodes
+    return all(
+        one.phase == "forward" and one.family not in ("linear", "matmul", "conv", "loss") for one in nodes
+    )
