@@ -25,6 +25,7 @@ TF_KINDS = KINDS | {
     "target_network_that_is_never_synchronized": "never_updated",
     "schedule_whose_steps_are_not_counted": "never_updated",
     "train_op_that_is_not_fetched": "never_trained",
+    "units_dropped_where_it_is_judged": "wrong_mode",
     "initializer_within_the_loop": "weights_reset",
     "error_computed_by_new_nodes_in_each_step": "growing_graph",
     "placeholder_of_another_graph_is_fed": "other_graph",

@@ -620,3 +620,24 @@ def rate_handed_to_the_model():
         session.run(v1.global_variables_initializer())
         for _ in range(40):
             session.run([train, model.loss], _batch(model.x, model.y))
+
+
+def _classifier(x, y, keep):
+    w1, w2 = v1.get_variable("w1", [4, 8]), v1.get_variable("w2", [8, 2])
+    hidden = v1.nn.dropout(tf.nn.relu(tf.matmul(x, w1)), keep_prob=keep)
+    logits = tf.matmul(hidden, w2)
+    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
+    hits = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1), y), tf.float32))
+    return v1.train.GradientDescentOptimizer(0.1).minimize(loss), hits
+
+
+def units_dropped_where_it_is_judged():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x, y = v1.placeholder(tf.float32, [None, 4]), v1.placeholder(tf.int64, [None])
+        keep = v1.placeholder(tf.float32)
+        train, hits = _classifier(x, y, keep)
+        session.run(v1.global_variables_initializer())
+        rows, labels = np.linspace(0, 1, 48).reshape(12, 4), np.arange(12) % 2
+        for _ in range(4):
+            session.run(train, {x: rows[:8], y: labels[:8], keep: 0.5})
+        session.run(hits, {x: rows, y: labels, keep: 0.5})  # <- fault: as in training

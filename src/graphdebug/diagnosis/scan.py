@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.divergence import runaway
+from graphdebug.diagnosis.learning.dropouts import DropoutWatch
 from graphdebug.diagnosis.learning.gradients import GradientWatch
 from graphdebug.diagnosis.learning.handling import HandlingWatch
 from graphdebug.diagnosis.learning.modes import ModeWatch
@@ -56,6 +57,7 @@ class Scan:
         self.probabilities = ProbabilityWatch(evidence)
         self.zeros = ZeroWatch(evidence)
         self.restarts = RestartWatch(evidence)
+        self.dropouts = DropoutWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
         silent = (
             self.folds,
@@ -65,6 +67,7 @@ class Scan:
             self.probabilities,
             self.zeros,
             self.restarts,
+            self.dropouts,
         )
         self._silent = silent
         for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):
