@@ -1,4 +1,4 @@
-"""Gradient pathologies over steps are found at level stats, and healthy training has none."""
+"""Gradient pathologies over steps are found at level stats too, and healthy training has none."""
 
 from __future__ import annotations
 

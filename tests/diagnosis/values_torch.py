@@ -269,3 +269,24 @@ def evaluated_and_never_trained_again():
         net.eval()  # <- fault: no train() after it
         with torch.no_grad():
             F.cross_entropy(net(x), y)
+
+
+class Listed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(8, 16)
+        self.hidden = [nn.Linear(16, 16)]  # <- fault: a plain list
+        self.last = nn.Linear(16, 3)
+
+    def forward(self, x):
+        for layer in self.hidden:
+            x = torch.relu(layer(torch.relu(self.first(x))))
+        return self.last(x)
+
+
+def layers_in_a_list_of_a_compiled_model():
+    torch.manual_seed(0)
+    net = torch.compile(Listed(), backend="aot_eager")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
+    _classified(net, x, y, optimizer, 5)

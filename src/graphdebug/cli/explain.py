@@ -38,8 +38,8 @@ def command(log: Path, allow: tuple[str, ...], *, as_json: bool) -> None:
             click.echo(f"graphdebug: nothing wrong was found in {log}")
             if _trained(run):
                 click.echo(
-                    "graphdebug: dead units, gradients that explode or vanish and steps of a wrong size "
-                    "show only in a run recorded with the level stats"
+                    "graphdebug: steps of a wrong size for their weights show only in a run recorded "
+                    "with the level stats"
                 )
     for damage in run.damage:
         click.echo(f"graphdebug: {damage}", err=True)

@@ -25,7 +25,7 @@ from graphdebug.model.finding import Finding
 
 __all__ = ["Scan"]
 
-_OF_GROWTH = ("exploding_gradient", "update_too_large")
+_OF_GROWTH = ("exploding_gradient",)
 """Findings that say once more what a loss that runs away says."""
 
 _OF_EFFECT = ("dead_units", "vanishing_gradient")

@@ -35,6 +35,8 @@ class Region:
         self._names = [name_of_input(node) for node in placeholders]
         self._forwards: dict[int, GraphCall] = {}
         """Runs of the forward graph by the address of a tensor that they saved for backward."""
+        self._holds = False
+        """Whether what the captured module holds in plain lists was declared."""
         self._latest: GraphCall | None = None
         self.raised: tuple[str, GraphCall] | None = None
         """What a graph raised last, in words, and that run of it, whose last node is the failing one."""
@@ -64,6 +66,9 @@ class Region:
         optimizing = recorder.open_step()
         place, module, _ = recorder.stack.read(frame)
         prefix = recorder.modules.path(module, frame) if module is not None else ""
+        if module is not None and not self._holds:
+            self._holds = True
+            recorder.modules.hold(module)
         forward = self._forward_of(table, arguments) if table.backward else None
         backward = table.backward or torch._C._current_graph_task_id() != -1  # compiled autograd
         runs_at = tuple(sink.sites.resolve(one) for one in place.positions if not _is_generated(one[0]))

@@ -155,6 +155,23 @@ class Modules:
         self._walk(root, name, made, events, set())
         self._sink.emit(events)
 
+    def hold(self, module: Any) -> None:
+        """Declare what `module`, and those in it, hold in plain lists and dicts: in a graph none is called."""
+        for owner in list(_bare(module).modules()):
+            self._register_held(owner)
+
+    def _register_held(self, owner: Any) -> None:
+        for attribute, held in list(vars(owner).items()):
+            if attribute.startswith("_") or not isinstance(held, list | tuple | dict):
+                continue
+            pairs = held.items() if isinstance(held, dict) else enumerate(held)
+            loose = [(key, one) for key, one in pairs if isinstance(one, nn.Module) and not self._known(one)]
+            events: list[Event] = []
+            for key, one in loose:
+                path = ".".join(part for part in (self._known(owner) or "", attribute, str(key)) if part)
+                self._walk(one, path, assigned_attribute(type(owner), attribute), events, set(), loose=True)
+            self._sink.emit(events)
+
     def _register_loose(self, module: Any, frame: FrameType | None) -> bool:
         """Declare a module that a running one holds in a plain list or dict; return whether one does."""
         for owner in reversed(self._stack.outer_modules(frame)):

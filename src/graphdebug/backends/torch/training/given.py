@@ -58,6 +58,7 @@ class GivenGradients:
             sized = self._measure is not None and (step < _SIZED or not step & (step - 1))
             if recorder.options.gradients == "none" or not (many or sized):
                 return
+            recorder.flush()  # what made them comes first
             with recorder.muted(), torch.no_grad():
                 sink.emit(self._gradients(optimizer, self._measure if sized else self._look, many))
         except Exception as error:
