@@ -46,9 +46,11 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
             entry = [Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
             up, down = [], [*entry, *down]
         misses = any(node.attributes.get("transposed") for node in grown[-1:])  # its output_padding can be set
-        lines = [*held(up, "changed_size" if misses else "made_operand"),
-                 *held(call(failure), "refused", *(["made_operand"] if up else [])),
-                 *held(down, "made_operand" if up else "changed_size"), *held(entry, "began")]  # fmt: skip
+        worked = ["worked"] if _other_input(evidence, failure, odd, root) else []
+        lines = [*held(up, "changed_size" if misses else "made_operand", *worked),
+                 *held(call(failure), "refused", *(["made_operand"] if up else []), *worked),
+                 *held(down, "made_operand" if up else "changed_size", *worked),
+                 *held(entry, "other_data" if worked else "began")]  # fmt: skip
         return Account(
             lines, body, ["feed a size that divides evenly, or pad or crop before joining"], confidence=0.7,
         )  # fmt: skip
@@ -73,6 +75,14 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         lines, body,
         ["make both ways keep this size (padding, stride, width)"], confidence=0.7,
     )  # fmt: skip
+
+
+def _other_input(evidence: Evidence, failure: Failure, operand: Operand, root: Operand) -> bool:
+    """Whether the same call succeeded before, when what came in at the start had samples of another shape."""
+    good = evidence.good_call(failure)
+    before = next((one for one in good.inputs if one.role == operand.role), None) if good is not None else None
+    was = evidence.provenance.way(before)[0].fact.shape if before is not None else None
+    return bool(was and root.fact.shape and was[1:] != root.fact.shape[1:])
 
 
 def _changed(evidence: Evidence, node: Node) -> list[Candidate]:
