@@ -13,6 +13,7 @@ _KEPT = 64
 """Last values kept of each line."""
 
 
+_STORED = ("variable", "buffer", "parameter")
 _STUCK = 5
 """Steps without any change after which a loss is said to be stuck."""
 
@@ -36,6 +37,8 @@ class LossWatch:
         fact = node.outputs[0]
         if fact.shape != () or fact.stats is None or fact.stats.mean is None or fact.finite is False:
             return
+        if node.function == "add" and (node.mutates or any(one.origin in _STORED for one in node.inputs)):
+            return  # a count or a total, which only ever grows
         key = (node.site.file, node.site.line, node.name or node.function)
         series = self._series.setdefault(key, [])
         self._sites[key] = node.site
