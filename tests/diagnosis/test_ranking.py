@@ -14,6 +14,8 @@ from graphdebug.diagnosis.confidence import LEADS, measured_lead
 from graphdebug.diagnosis.ranking import CLUES, certainty, held, ranked
 from graphdebug.model.event import Site
 from graphdebug.model.finding import Candidate
+from tests.diagnosis import torch_ranked
+from tests.diagnosis.programs import assert_named_first, programs
 
 HOME = Path(__file__).parents[2]
 FIRST = json.loads((HOME / "benchmarks" / "ranking_results.json").read_text())
@@ -109,3 +111,8 @@ def test_each_class_of_ranked_lines_states_its_share_of_first_results(name, leas
 def test_a_line_further_ahead_is_never_less_confident():
     shares = [measured_lead(number / 100) for number in range(101)]
     assert all(a <= b for a, b in pairwise(shares))
+
+
+@pytest.mark.parametrize("name", sorted(programs(torch_ranked)))
+def test_of_several_lines_in_question_the_true_one_is_named_first(name, tmp_path):
+    assert_named_first(torch_ranked, name, None, tmp_path)

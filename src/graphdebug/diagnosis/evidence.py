@@ -85,8 +85,10 @@ class Evidence:
         good = self.good_layer(failure)
         if good is None or good.site is None or good.mode != failure.mode:
             return None
-        went = [*reversed(good.callers), good.site]
-        return next((now for was, now in zip(went, failing, strict=False) if not _same_call(was, now)), None)
+        went = [*good.callers[::-1], good.site]
+        pairs = list(zip(reversed(went), reversed(failing), strict=False))  # the innermost first
+        other = [now for was, now in pairs if _one_function(was, now) and not _same_call(was, now)]
+        return other[-1] if other else None
 
     def good_layer(self, failure: Failure) -> Node | None:
         """Return the last node that did, wherever it was called, what the failing layer did, and succeeded."""
@@ -138,6 +140,11 @@ def _used(node: Node, failure: Failure) -> bool:
     """Whether `node` is a product with the very weight that the failing layer was to use."""
     weights = {one.name for one in failure.operands if one.role == "weight" and one.name}
     return node.family in ("linear", "matmul") and any(one.name in weights for one in node.inputs)
+
+
+def _one_function(one: Site, other: Site) -> bool:
+    """Whether both are in one function: there it called twice."""
+    return (one.file, one.function) == (other.file, other.function)
 
 
 def _same_call(one: Site | None, other: Site | None) -> bool:

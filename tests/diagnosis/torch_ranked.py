@@ -1,0 +1,126 @@
+"""Programs in which several lines are in question: the evidence of the whole run says which to name."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+
+def called_with_less_than_before():
+    judge = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 1))
+    made = nn.Linear(4, 8)(torch.randn(3, 4))
+    label = torch.randn(3, 4)
+    judge(torch.cat([torch.randn(3, 8), label], 1))
+    judge(made)  # <- fault: without its label
+
+
+def made_with_other_channels_than_real_ones():
+    judge = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    maker = nn.ConvTranspose2d(5, 1, 4)  # <- fault: 3 channels
+    judge(torch.randn(2, 3, 6, 6))
+    made = maker(torch.randn(2, 5, 4, 4))
+    judge(made)
+
+
+class _Words(nn.Module):
+    def __init__(self, count, width=8):
+        super().__init__()
+        self.table = nn.Embedding(count, width)
+
+    def forward(self, ids):
+        return self.table(ids)
+
+
+def table_without_room_for_padding():
+    known = {word: at for at, word in enumerate(["the", "cat", "sat"], 1)}
+    model = _Words(len(known))  # <- fault: one more
+    model(torch.tensor([1, 3]))
+
+
+class _Marked(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        mask = torch.zeros(4, 4, dtype=torch.long)
+        mask[0] = 255
+        return torch.rand(3, 4, 4), mask
+
+
+def void_that_the_loss_does_not_know():
+    model = nn.Conv2d(3, 5, 1)
+    loss = nn.CrossEntropyLoss()  # <- fault: ignore_index
+    for x, y in DataLoader(_Marked(), batch_size=2):
+        loss(model(x), y)
+
+
+def one_number_a_sample():
+    images = torch.randn(6, 1, 5, 5)
+    scale = torch.linspace(0.1, 0.9, 50)[torch.randint(0, 50, (6,))]  # <- fault: 6x1x1x1
+    scale * images
+
+
+class _Last(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTM(3, 6, batch_first=True)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x):
+        steps, _ = self.cell(x)  # <- fault: only the last
+        return self.head(steps)
+
+
+def every_step_against_one_class():
+    F.cross_entropy(_Last()(torch.randn(4, 5, 3)), torch.tensor([0, 1, 1, 0]))
+
+
+def column_to_a_loss_of_rows():
+    out = torch.sigmoid(nn.Linear(3, 1)(torch.randn(8, 3)))
+    target = torch.rand(8)
+    nn.BCELoss()(out, target)  # <- fault: squeeze
+
+
+class _Codes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.month = nn.Embedding(12, 4)
+
+    def forward(self, row):
+        code, rest = row[:, 0], row[:, 1:]  # <- fault: long
+        return torch.cat([self.month(code), rest], 1)
+
+
+def codes_in_a_table_of_floats():
+    table = torch.cat([torch.randint(0, 12, (5, 1)).float(), torch.randn(5, 2)], 1)
+    _Codes()(table)
+
+
+class _Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(4, 8), nn.Linear(6, 8)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, a, b):
+        both = torch.cat((self.one(a), self.other(b)), dim=0)  # <- fault: axis 1
+        return self.head(both)
+
+
+def joined_along_the_batch():
+    _Both()(torch.randn(3, 4), torch.randn(3, 6))
+
+
+class _Tower(nn.Module):
+    def __init__(self, classes=100):
+        super().__init__()
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.head(x)
+
+
+def weights_of_another_head():
+    saved = _Tower(classes=10).state_dict()
+    again = _Tower()  # <- fault: classes=10
+    again.load_state_dict(saved)
