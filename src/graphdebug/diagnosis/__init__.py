@@ -59,14 +59,19 @@ def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
         if first is not None:
             yield first
     scanned = Scan(evidence, allow).over(run.events).findings(failure if first is None else None)
+    missing = unreached(evidence) if failure is not None and "None" in failure.message else None
     if first is None and failure is not None and not any(one.kind in _OF_VALUES for one in scanned):
-        first = unknown(evidence, failure)
+        first = missing or unknown(evidence, failure)
         if first is not None:
             yield first
     for found in scanned:
         if first is None or not _same(first, found):
             yield found
-    cut = unreached(evidence) if failure is None or failure.category != "no_gradient" else None
+    cut = (
+        unreached(evidence)
+        if missing is None and (failure is None or failure.category != "no_gradient")
+        else None
+    )
     if cut is not None:
         yield cut
     if failure is None:

@@ -26,6 +26,9 @@ _WORDS = {
     "input": ("input", "inputs", "x", "features", "value", "values"),
     "weight": ("weight", "filters", "filter"),
     "index": ("indices", "index", "ids"),
+    "sample_weight": ("sample_weight",),
+    "class_weight": ("class_weight",),
+    "validation_data": ("validation_data",),
     "a": ("a", "x", "input"),
     "b": ("b", "y", "other"),
 }

@@ -9,6 +9,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.refused import (
     assertions,
     files,
+    given,
     graphs,
     initializing,
     inplace,
@@ -16,7 +17,9 @@ from graphdebug.diagnosis.refused import (
     mixups,
     nothing,
     refusals,
+    scopes,
     targets,
+    traced,
 )
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import telling
@@ -45,6 +48,12 @@ _RULES: dict[str, Rule] = {
     "leaf_inplace": inplace.explain_leaf,
     "index": targets.explain,
     "feed_shape": misuse.explain_feed,
+    "variable_missing": scopes.explain_missing,
+    "variable_shared": scopes.explain_shared,
+    "tape_used": traced.explain_tape,
+    "signature": traced.explain_signature,
+    "optimizer_variables": traced.explain_optimizer,
+    "data": given.explain,
     "starved": initializing.explain_starved,
     "variable_exists": refusals.explain_variable,
     "variable_late": refusals.explain_variable,

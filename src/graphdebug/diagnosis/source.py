@@ -164,6 +164,44 @@ class SourceText:
                         return keyword.value
         return None
 
+    def receiver(self, site: Site, method: str) -> Site | None:
+        """Return the line that made what the line at `site` calls `method` of."""
+        tree = self.tree(site.file)
+        for node in ast.walk(tree) if tree is not None else ():
+            called = node.func if isinstance(node, ast.Call) and covers(node, site.line) else None
+            if isinstance(called, ast.Attribute) and called.attr == method:
+                return self.assignment(ast.unparse(called.value), site)
+        return None
+
+    def function_line(self, site: Site) -> int | None:
+        """Return the first line of the function around `site`; None at the top of a file."""
+        tree = self.tree(site.file)
+        scope = scopes_around(tree, site.line)[0] if tree is not None else None
+        return scope.lineno if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+    def decorator(self, function: str, word: str, site: Site) -> Site | None:
+        """Return the line of the decorator of `function`, a function of the file, that says `word`."""
+        tree = self.tree(site.file)
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.FunctionDef) and node.name == function:
+                for one in node.decorator_list:
+                    if word in ast.unparse(one):
+                        return Site(file=site.file, line=one.lineno)
+        return None
+
+    def rebound_within(self, name: str, site: Site) -> Site | None:
+        """Return the last line in the loop at `site` that gives `name` a value."""
+        tree = self.tree(site.file)
+        lines = [
+            part.lineno for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.For | ast.While) and node.lineno == site.line
+            for part in ast.walk(node)
+            if isinstance(part, ast.Assign | ast.AugAssign)
+            for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
+            if any(isinstance(one, ast.Name) and one.id == name for one in ast.walk(target))
+        ]  # fmt: skip
+        return Site(file=site.file, line=max(lines)) if lines else None
+
     def method_call(self, name: str, method: str, site: Site) -> Site | None:
         """Return the last call of ``name.method(...)`` above `site`, or where its first argument was made."""
         last = self._last_call(name, method, site)

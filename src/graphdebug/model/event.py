@@ -279,7 +279,8 @@ class Failure(Event, frozen=True, gc=False, tag="failure"):
     ``index``, ``nonfinite``, ``backward_twice``, ``leaf_inplace``, ``no_gradient``, ``uninitialized``,
     ``unfed``, ``feed_shape``, ``tensor_fed``, ``not_a_tensor``, ``other_graph``, ``inner_graph``,
     ``finalized``, ``checkpoint``, ``memory``, ``assertion``, ``variable_exists``, ``variable_late``,
-    ``starved``, ``missing_file``, ``damaged_file``, ``argument``, ``other``."""
+    ``variable_missing``, ``variable_shared``, ``starved``, ``data``, ``signature``, ``tape_used``,
+    ``optimizer_variables``, ``missing_file``, ``damaged_file``, ``argument``, ``other``."""
     detail: dict[str, Any] = {}
     """What the backend could read off the error, by category; see docs/format.md."""
     framework: str = ""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import keras
 from keras.src.layers import layer as layer_module
+from keras.src.ops import node as node_module
 from keras.src.optimizers import base_optimizer
 
 from graphdebug.backends.keras.failures import failure_of
+from graphdebug.backends.keras.graph import Graph
 from graphdebug.backends.keras.layers import Layers
+from graphdebug.backends.keras.training import METHODS, Training
 from graphdebug.backends.protocol import Attachment, Sink
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
@@ -29,8 +34,12 @@ class _Keras:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._layers = Layers(sink)
+        self._graph = Graph(sink, self._layers)
+        self._training = Training(sink)
         self._saved: list[tuple[type, str, Any]] = []
         self._wrap_layers()
+        self._wrap_nodes()
+        self._wrap_training()
         self._wrap_optimizers()
 
     def drain(self) -> None:
@@ -38,7 +47,7 @@ class _Keras:
 
     def failure(self, error: BaseException) -> Failure | None:
         """Return what is known of an exception that Keras itself raised."""
-        return failure_of(self._sink, self._layers, error)
+        return failure_of(self._sink, self._layers, self._graph, error)
 
     def detach(self) -> None:
         """Put Keras's own methods back."""
@@ -54,7 +63,7 @@ class _Keras:
 
     def _wrap_layers(self) -> None:
         sink, layers, kind = self._sink, self._layers, keras.layers.Layer
-        new, call = kind.__new__, kind.__call__
+        new, call, weigh = kind.__new__, kind.__call__, kind.add_weight
 
         def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- it is Keras's
             made = new(cls, *args, **kwargs)
@@ -73,9 +82,44 @@ class _Keras:
                 sink.module = outer
                 layers.called(self)
 
+        def add_weight(self: Any, *args: Any, **kwargs: Any) -> Any:
+            made = weigh(self, *args, **kwargs)
+            layers.weighed(made)
+            return made
+
+        self._put(kind, "add_weight", functools.wraps(weigh)(add_weight), layer_module.__file__)
         self._put(kind, "__new__", __new__, layer_module.__file__)
         self._saved[-1] = (kind, "__new__", staticmethod(new))
         self._put(kind, "__call__", __call__, layer_module.__file__)
+
+    def _wrap_training(self) -> None:
+        for kind in {one for one in (keras.Model, *keras.Model.__mro__) if "Trainer" in one.__name__}:
+            for name in (*METHODS, "compile"):
+                if name in vars(kind) and inspect.isfunction(vars(kind)[name]):
+                    self._wrap_method(kind, name)
+
+    def _wrap_method(self, kind: type, name: str) -> None:
+        training, method = self._training, vars(kind)[name]
+
+        def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return training.run(self, method, args, kwargs)
+
+        def compiled(self: Any, *args: Any, **kwargs: Any) -> Any:
+            training.compiled(self, method, args, kwargs)
+            return method(self, *args, **kwargs)
+
+        wrapper = functools.wraps(method)(compiled if name == "compile" else called)
+        self._put(kind, name, wrapper, inspect.getfile(inspect.unwrap(method)))
+
+    def _wrap_nodes(self) -> None:
+        graph, kind = self._graph, node_module.Node
+        make = kind.__init__
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 -- it is Keras's
+            make(self, *args, **kwargs)
+            graph.joined(self)
+
+        self._put(kind, "__init__", __init__, node_module.__file__)
 
     def _wrap_optimizers(self) -> None:
         sink, kind = self._sink, base_optimizer.BaseOptimizer

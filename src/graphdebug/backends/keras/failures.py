@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 import keras
-from keras.src.layers.convolutional.base_conv import BaseConv
-from keras.src.layers.pooling.base_pooling import BasePooling
 
+from graphdebug.backends.keras.graph import Graph
 from graphdebug.backends.keras.layers import Failed, Layers, fact_of
+from graphdebug.backends.keras.words import attributes_of, family_of, function_of
 from graphdebug.backends.protocol import Sink
-from graphdebug.model.event import Failure, Family, Operand, TensorFact
+from graphdebug.model.event import Failure, Operand, TensorFact
 
 __all__ = ["failure_of"]
 
@@ -24,11 +24,25 @@ _WHOLE = re.compile(
     r"[Ee]xpected shape[ =]*\((?P<expected>[\dNone, ]*)\),? (?:but input has incompatible|found) shape[ =]*"
     r"\((?P<found>[\dNone, ]*)\)"
 )
-_RANK = re.compile(r"expected (?:min_|max_)?ndim=(?P<expected>\d+), found (?:min_|max_)?ndim=(?P<found>\d+)")
+_RANK = re.compile(
+    r"expected (?:min_|max_)?ndim=(?P<expected>\d+), found (?:min_|max_)?ndim=(?P<found>\d+)"
+    r"|with at least (?P<least>\d+) dimensions, received: \((?P<shape>[^)]*)\)"
+)
+_COUNT = re.compile(
+    r"expects (?P<expected>\d+) (?:named )?input\(s\).* it received (?P<found>\d+) input", re.DOTALL
+)
+_UNKNOWN = re.compile(
+    r"Unknown variable: <Variable path=(?P<variable>[^,]+),.*This optimizer can only", re.DOTALL
+)
+_STORED = re.compile(
+    r"variable\.shape=\((?P<expected>[\d, ]*)\), Received: value\.shape=\((?P<found>[\d, ]*)\)"
+    r"(?:\. Target variable: <Variable path=(?P<variable>[^,]+),)?"
+    r"|weight shape \((?P<own>[\d, ]*)\) is not compatible with provided weight shape \((?P<given>[\d, ]*)\)"
+)
 _SHAPE_WORDS = re.compile(r"[Ss]hape|dimension|rank|ndim|axis|incompatible with the layer")
 
 
-def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | None:
+def failure_of(sink: Sink, layers: Layers, graph: Graph, error: BaseException) -> Failure | None:
     """Return what is known of an exception raised in Keras's own code, else None.
 
     An error of an op below Keras is left to the framework whose op it is.
@@ -38,7 +52,7 @@ def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | No
     if not _is_keras(error) and "incompatible with the layer" not in str(error):
         return None
     category, detail = _read(str(error))
-    failed = layers.of(error)
+    failed = layers.of(error) if "only supports singleton" not in str(error) else None
     if failed is None and "{{node " in str(error):
         return None  # an op below, whose operands its framework knows
     if failed is None and category == "other":
@@ -50,14 +64,17 @@ def failure_of(sink: Sink, layers: Layers, error: BaseException) -> Failure | No
     }  # fmt: skip
     if failed is None:
         loss = _loss(error)
+        if loss and keras.backend.backend() == "tensorflow":
+            return None  # the framework below knows where its two sides came from
         return Failure(sink.next_seq(), sink.step, site=common["run_site"], **common, **loss)
     layer = failed.layer
     made, _ = layers.site(layer)
     layers.declare_inputs()
     sink.emit(layers.declare(layer))
     return Failure(
-        sink.next_seq(), sink.step, op=type(layer).__name__, function=_function(layer), family=_family(layer),
-        module=layer.path or layer.name, operands=_operands(failed),
+        sink.next_seq(), sink.step, op=type(layer).__name__, function=function_of(layer),
+        family=family_of(layer), module=layer.path or layer.name, operands=_operands(failed, graph),
+        attributes=attributes_of(layer),
         site=common["run_site"] if failed.called_by_user or made is None else made, **common,
     )  # fmt: skip
 
@@ -85,8 +102,8 @@ _LOSSES = {
 }
 
 
-def _operands(failed: Failed) -> tuple[Operand, ...]:
-    found = [Operand(TensorFact(shape, dtype), "argument", role="input") for shape, dtype in failed.shapes]
+def _operands(failed: Failed, graph: Graph) -> tuple[Operand, ...]:
+    found = graph.operands(failed.tensors, ["input"] * len(failed.tensors))
     kernel = getattr(failed.layer, "_kernel", None)
     if kernel is not None:
         weight = TensorFact(tuple(kernel.shape), str(kernel.dtype))
@@ -104,7 +121,22 @@ def _read(message: str) -> tuple[str, dict[str, Any]]:
     whole = _WHOLE.search(message)
     if whole is not None:
         return "shape", {key: _sizes(text) for key, text in whole.groupdict().items()}
+    unknown = _UNKNOWN.search(message)
+    if unknown is not None:
+        return "optimizer_variables", {"variable": unknown["variable"]}
+    count = _COUNT.search(message)
+    if count is not None:
+        return "data", {key: int(text) for key, text in count.groupdict().items()}
+    stored = _STORED.search(message)
+    if stored is not None:
+        words = {"own": "expected", "given": "found"}
+        return "checkpoint", {
+            words.get(key, key): text if key == "variable" else _sizes(text)
+            for key, text in stored.groupdict().items() if text is not None
+        }  # fmt: skip
     rank = _RANK.search(message)
+    if rank is not None and rank["least"] is not None:
+        return "shape", {"expected": int(rank["least"]), "found": len(_sizes(rank["shape"]))}
     if rank is not None:
         return "shape", {"expected": int(rank["expected"]), "found": int(rank["found"])}
     return ("shape" if _SHAPE_WORDS.search(message) else "other"), {}
@@ -123,25 +155,3 @@ def _is_keras(error: BaseException) -> bool:
     place = last.replace("\\", "/")
     refused = linecache.getline(last, line).lstrip().startswith("raise ")
     return "/keras/src/" in place and ("/keras/src/backend/" not in place or refused)
-
-
-def _family(layer: Any) -> Family:
-    named = next((family for kind, family in _FAMILIES if isinstance(layer, kind)), None)
-    return named or "other"
-
-
-def _function(layer: Any) -> str:
-    words: dict[Family, str] = {"linear": "linear", "conv": f"conv{getattr(layer, 'rank', 2)}d"}
-    return words.get(_family(layer), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower())
-
-
-_FAMILIES: tuple[tuple[type, Family], ...] = (
-    (keras.layers.Dense, "linear"),
-    (BaseConv, "conv"),
-    (BasePooling, "pool"),
-    (keras.layers.Reshape, "reshape"),
-    (keras.layers.Flatten, "reshape"),
-    (keras.layers.BatchNormalization, "norm"),
-    (keras.layers.Embedding, "index"),
-    (keras.layers.Concatenate, "cat"),
-)

@@ -23,8 +23,8 @@ class Failed(NamedTuple):
     """The innermost layer that an exception left, and what it was called with."""
 
     layer: Any
-    shapes: tuple[tuple[Shape, str], ...]
-    """Shape and dtype of each tensor argument."""
+    tensors: tuple[Any, ...]
+    """The tensor arguments."""
     called_by_user: bool
     """Whether the user's own code called the layer, and not a model that holds it."""
 
@@ -40,17 +40,31 @@ class Layers:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._made: weakref.WeakKeyDictionary[Any, list[Position]] = weakref.WeakKeyDictionary()
+        self._weights: dict[int, tuple[weakref.ref[Any], list[Position]]] = {}
+        """By the identity of a weight (its equality is elementwise): the user's lines that asked for it."""
         self._told: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._failed: deque[tuple[BaseException, Failed]] = deque(maxlen=4)
 
     def made(self, layer: Any) -> None:
         """The user made a layer: keep the line, and those around it."""
         try:
-            positions = self._sink.sites.positions(sys._getframe(2))
+            frame = sys._getframe(2)
+            positions = self._made.get(_first_layer(layer, frame)) or self._sink.sites.positions(frame)
             if positions:
                 self._made[layer] = positions
         except Exception as error:
             self._sink.tool_error("keeping the line of a layer", error)
+
+    def weighed(self, variable: Any) -> None:
+        """A layer got a weight: where the user's own code asked for it, keep that line."""
+        try:
+            frame = sys._getframe(2)
+            while frame is not None and frame.f_code.co_name in ("error_handler", "add_weight"):
+                frame = frame.f_back  # type: ignore[assignment]
+            if self._sink.sites.is_user(frame.f_code.co_filename):
+                self._weights[id(variable)] = weakref.ref(variable), self._sink.sites.positions(frame)
+        except Exception as error:
+            self._sink.tool_error("keeping the line of a weight", error)
 
     def called(self, layer: Any) -> None:
         """A layer has been called: tell it once, and once more when it has got its weights."""
@@ -72,9 +86,8 @@ class Layers:
         """An exception leaves a layer; the innermost one is kept."""
         try:
             if self.of(error) is None:
-                tensors = [one for one in _flat(args) if hasattr(one, "shape") and hasattr(one, "dtype")]
-                shapes = tuple((_shape(one), keras.backend.standardize_dtype(one.dtype)) for one in tensors)
-                self._failed.append((error, Failed(layer, shapes, self._by_user(sys._getframe(2)))))
+                tensors = tuple(one for one in _flat(args) if hasattr(one, "shape") and hasattr(one, "dtype"))
+                self._failed.append((error, Failed(layer, tensors, self._by_user(sys._getframe(2)))))
         except Exception as trouble:
             self._sink.tool_error("reading a failing layer", trouble)
 
@@ -102,11 +115,21 @@ class Layers:
         found = made_at(layer, self._sink.sites)
         return found, "source" if found is not None else ""
 
+    def _asked_for(self, weight: Any) -> list[Site]:
+        """Return the user's lines that asked for a weight, innermost first, if they did so themselves."""
+        known, positions = self._weights.get(id(weight), (None, []))
+        return (
+            [self._sink.sites.resolve(at) for at in positions]
+            if known is not None and known() is weight
+            else []
+        )
+
     def declare(self, layer: Any) -> list[Event]:
         """Return the declarations of a layer and of its weights."""
         site, how = self.site(layer)
         own = [one for one in layer.weights if one.path.rpartition("/")[0] == layer.path]
         facts = {one.name: fact_of(one) for one in own}
+        named = [(name, one) for one in own for name in dict.fromkeys((one.path, _name_below(one))) if name]
         callers = tuple(self._sink.sites.resolve(one) for one in self._made.get(layer, ())[1:])
         events: list[Event] = [
             Declaration(
@@ -114,14 +137,26 @@ class Layers:
                 _attributes(layer), facts, callers,
             )
         ]  # fmt: skip
-        events += [
-            Declaration(
-                self._sink.next_seq(), one.path, "Variable", site, how, {"layer": layer.path},
-                {"value": facts[one.name]}, callers,
-            )
-            for one in own
-        ]  # fmt: skip
+        for name, one in named:
+            made: list[Site | None] = [*self._asked_for(one)] or [site, *callers]
+            events.append(
+                Declaration(
+                    self._sink.next_seq(), name, "Variable", made[0], how, {"layer": layer.path},
+                    {"value": facts[one.name]}, tuple(at for at in made[1:] if at is not None),
+                )
+            )  # fmt: skip
         return events
+
+
+def _first_layer(layer: Any, frame: FrameType | None) -> Any:
+    """Return the layer whose ``input_shape=`` a model makes this input of, if it does so in `frame`."""
+    for _ in range(6 if isinstance(layer, keras.layers.InputLayer) else 0):
+        if frame is None:
+            break
+        if frame.f_code.co_name == "add" and isinstance(frame.f_locals.get("layer"), keras.layers.Layer):
+            return frame.f_locals["layer"]
+        frame = frame.f_back
+    return layer
 
 
 def _attributes(layer: Any) -> dict[str, Any]:
@@ -142,9 +177,23 @@ def _attributes(layer: Any) -> dict[str, Any]:
     return found
 
 
+def _name_below(variable: Any) -> str:
+    """Return the name of a variable in the framework below, which numbers it where a scope is entered again."""
+    return str(getattr(getattr(variable, "_value", None), "name", None) or "").partition(":")[0]
+
+
 def fact_of(variable: Any) -> TensorFact:
     """Return shape and dtype of a variable or tensor of whichever framework is below."""
-    return TensorFact(_shape(variable), keras.backend.standardize_dtype(variable.dtype))
+    shape = None if getattr(variable.shape, "rank", 0) is None else _shape(variable)
+    return TensorFact(shape, dtype_word(variable.dtype))
+
+
+def dtype_word(dtype: Any) -> str:
+    """Return a dtype in the words of all frameworks; one that Keras does not know by its own name."""
+    try:
+        return str(keras.backend.standardize_dtype(dtype))
+    except (ValueError, TypeError):
+        return str(dtype)
 
 
 def _shape(tensor: Any) -> Shape:

@@ -11,6 +11,7 @@ __all__ = ["Reading", "node_name", "python_frames", "read_message", "shapes_in"]
 
 _LIST = re.compile(r"(?<!\w)\[((?:\d+,)*\d+)\]")
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
+_FRAMES = re.compile(r'File "([^"]+)", line (\d+)(, in )?')
 _NODE = re.compile(r"\{\{node ([^}]*)\}\}")
 
 
@@ -72,6 +73,19 @@ def _dtypes(groups: dict[str, str]) -> dict[str, Any]:
     return {key: words.get(text, text) for key, text in groups.items() if text}
 
 
+def _cardinality(groups: dict[str, str]) -> dict[str, Any]:
+    found = re.findall(r"'(\w+)' sizes: ([\d, ]+)", groups["sizes"])
+    return {"sizes": {name: [int(one) for one in re.findall(r"\d+", sizes)] for name, sizes in found}}
+
+
+def _innermost(groups: dict[str, str]) -> dict[str, Any]:
+    """Return the innermost line of a stack in a message that is not in an installed library."""
+    frames = [
+        (file, line) for file, line, _ in _FRAMES.findall(groups["trace"]) if "/site-packages/" not in file
+    ]
+    return {"file": frames[-1][0], "line": int(frames[-1][1])} if frames else {}
+
+
 def _rule(pattern: str, category: str, detail: Callable[[dict[str, str]], dict[str, Any]] = _numbers) -> Any:
     return re.compile(pattern, re.DOTALL), category, detail
 
@@ -82,10 +96,18 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"(?P<table>Table) not initialized", "uninitialized"),
     _rule(r"(?:reading resource variable|Could not find variable) (?P<variable>[^\s.]+)", "uninitialized"),
     _rule(r"Resource [^/\s]+/(?P<variable>\S+)/\S* does not exist", "uninitialized"),
+    _rule(r"Could not find resource: [^/\s]+/(?P<variable>[^\s)]+)\)", "uninitialized"),
+    _rule(r"Variable (?P<variable>\S+) does not exist, or was not created", "variable_missing"),
+    _rule(r"Trying to share variable (?P<variable>\S+), but specified shape \((?P<found>[^)]*)\) and found shape \((?P<expected>[^)]*)\)", "variable_shared", _shapes),
+    _rule(r"non-persistent GradientTape can only be used", "tape_used"),
+    _rule(r"Can not cast TensorSpec\(shape=\((?P<found>[^)]*)\), dtype=tf\.(?P<found_dtype>\w+).*? to TensorSpec\(shape=\((?P<expected>[^)]*)\), dtype=tf\.(?P<expected_dtype>\w+)", "signature", _shapes),
+    _rule(r"'(?P<variable>\w+)' has shape \((?P<expected>[^)]*)\) before the loop, but (?:has )?shape \((?P<found>[^)]*)\) after one iteration", "shape", _shapes),
+    _rule(r"`generator` yielded an element of shape \((?P<found>[^)]*)\) where an element of shape \((?P<expected>[^)]*)\) was expected", "data", _shapes),
+    _rule(r"`generator` yielded an element that (?P<refused>did not match|could not be converted)", "data"),
     _rule(r"Cannot feed value of shape \((?P<found>[^)]*)\) for Tensor (?P<placeholder>\S+), which has shape \((?P<expected>[^)]*)\)", "feed_shape", _shapes),
     _rule(r"The value of a feed cannot be a tf\.Tensor", "tensor_fed"),
     _rule(r"Cannot use '[^']*' as input to '[^']*' because '(?P<tensor>[^']*)' is in a (?P<scope>while loop|\w+)", "inner_graph"),
-    _rule(r"(?:is out of scope and cannot be used here|cannot be accessed from).*File \"(?P<file>[^\"]+)\", line (?P<line>\d+)(?!.*File \")", "inner_graph"),
+    _rule(r"(?:is out of scope and cannot be used here|cannot be accessed from)(?P<trace>.*)", "inner_graph", _innermost),
     _rule(r"Variable (?P<variable>\S+) already exists, disallowed(?:.*?File \"(?P<file>[^\"]+)\", line (?P<line>\d+))?", "variable_exists"),
     _rule(r"only supports singleton tf\.Variables|tried to create variables on (?:non-first|a second) call", "variable_late"),
     _rule(r"Failed to find any matching files for (?P<path>[^\n]+)", "missing_file"),
@@ -130,6 +152,14 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"Dimensions? .*(?:not compatible|should match|must match)|must be (?:broadcastable|divisible)|[Ii]nvalid (?:static )?shape", "shape"),
     _rule(r"logits and labels must|must be (?:at least )?(?:rank )?\d-?[dD]|Negative dimension size|input shapes: \[", "shape"),
     _rule(r"must have the same (?:rank|shape up until)|must equal `logits.shape`|`\w+.shape` must", "shape"),
+    _rule(r"Arguments? `?(?:output|target)[^.]* must have|`(?:target|output)` .* must have", "shape"),
+    _rule(r"Data cardinality is ambiguous(?P<sizes>.*)", "data", _cardinality),
+    _rule(r"the generator must return a tuple", "data", lambda _: {"yields": "input"}),
+    _rule(r"expects (?P<expected>\d+) (?:named )?input\(s\).* it received (?P<found>\d+) input", "data"),
+    _rule(r"Cannot batch tensors with different shapes in component (?P<component>\d+)\. First element had shape \[(?P<expected>[^\]]*)\] and element \d+ had shape \[(?P<found>[^\]]*)\]", "data", _shapes),
+    _rule(r"The path: \('(?P<output>[^']*)',\) in the `(?P<argument>\w+)` argument, can't be found", "data"),
+    _rule(r"Expected dimension (?P<expected>\d+) at axis (?P<dimension>\d+) of the input shaped .* but got dimension (?P<found>\d+)", "shape"),
+    _rule(r"Value for attr '\w+' of (?P<found>\w+) is not in the list of allowed values", "dtype", _dtypes),
     _rule(r"OOM when allocating|Out of memory|failed to allocate", "memory"),
     _rule(r"Cannot assign a device", "device"),
 ]  # fmt: skip

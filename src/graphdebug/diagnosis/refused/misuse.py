@@ -164,9 +164,14 @@ def _in_loop(failure: Failure, frames: Sequence[Site]) -> Sequence[Site]:
     loops = [*reversed(failure.frames), *([failure.site] if failure.site is not None else [])]
     for loop in loops:
         for one in frames:
-            if (one.file, one.function) == (loop.file, loop.function):
+            if (one.file, _bare(one.function)) == (loop.file, _bare(loop.function)):
                 return [one]
     return []
+
+
+def _bare(function: str) -> str:
+    """Return a function's name without its class: a graph's stacks do not have it."""
+    return function.rpartition(".")[2]
 
 
 def _carrying(failure: Failure, node: Node) -> list[Candidate]:
@@ -235,16 +240,13 @@ def _cut_at(
         body = ["  what was computed from the weights came in as its labels; labels get no gradient"]
         return made_by(swapped, "labels and logits are swapped"), [*body, "  try: swap the two arguments"]
     learns = [node for node, _ in links if _stores(evidence, node)]
-    began = failure.attributes.get("recorded_after")
-    early = [node for node in learns if isinstance(began, int) and node.seq < began]
-    if early:
-        body = ["  it was computed before the tape was opened: the tape does not know how"]
-        return made_by(early[-1], f"the {early[-1].function} is not on the tape"), body
+    unseen = _off_tape(failure, [node for node, _ in links], learns)
+    if unseen is not None:
+        return unseen
     gone = None if learns else _taken_out(evidence, failure, links)
     if gone is not None:
         body = [f"  what {gone.function} gave goes on without its history (numpy(), item(), a new tensor)"]
-        back = _came_back(evidence, links, gone)
-        return [*back, *made_by(gone, f"the {gone.function} leaves the graph")], body
+        return _left_at(evidence, links, gone), body
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
         return made_by(node_of_root, "makes a new tensor without history"), []
@@ -258,6 +260,37 @@ def _cut_at(
         return [*told, *made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body
     taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
     return [*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], []
+
+
+def _off_tape(
+    failure: Failure, way: Sequence[Node], learns: Sequence[Node]
+) -> tuple[list[Candidate], list[str]] | None:
+    """What was computed after the tape was closed, or with weights before it was opened, is not on it."""
+    began, until = (failure.attributes.get(key) for key in ("recorded_after", "recorded_until"))
+    late = [node for node in way if isinstance(until, int) and node.seq >= until]
+    early = [node for node in learns if isinstance(began, int) and node.seq < began]
+    if not late and not early:
+        return None
+    node, when_made = (
+        (late[0], "after the tape was closed") if late else (early[-1], "before the tape was opened")
+    )
+    why = f"the {node.function} is not on the tape"
+    calls = _in_loop(failure, [one for one in (node.site, *node.callers) if one is not None])
+    lines = [*(Candidate(one, "caller", why) for one in calls), *made_by(node, why)]
+    return lines, [f"  it was computed {when_made}: the tape does not know how"]
+
+
+def _left_at(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Candidate]:
+    """Return where what `gone` gave left the graph, and where it came back as a plain tensor.
+
+    Where the line it came back on computes with a plain number that the line of `gone` gave, that one is first.
+    """
+    left, back = made_by(gone, f"the {gone.function} leaves the graph"), _came_back(evidence, links, gone)
+    source, place = evidence.source, back[0].site if back else None
+    names = source.names(place) if place is not None else ()
+    made = [source.assignment(name, place) for name in names if place is not None]
+    own = gone.site is not None and any(one is not None and one.line == gone.site.line for one in made)
+    return [*left, *back] if own else [*back, *left]
 
 
 def _way_through_indices(evidence: Evidence, loss: Operand) -> tuple[Operand, list[Link]]:
@@ -325,7 +358,7 @@ def unreached(evidence: Evidence) -> Finding | None:
     loss = (Operand(target.outputs[0], producer=target.seq),) if target is not None and target.outputs else ()
     asked = Failure(
         told.seq, target.step if target is not None else 0, "", told.text, "no_gradient", site=told.site,
-        operands=loss, attributes={"recorded_after": told.detail.get("recorded_after")},
+        operands=loss, attributes={key: told.detail.get(key) for key in ("recorded_after", "recorded_until")},
     )  # fmt: skip
     sources = told.detail.get("sources") or []
     named, body = ([], []) if not any(sources) else _no_gradient(evidence, asked)

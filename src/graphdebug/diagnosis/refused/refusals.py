@@ -4,12 +4,15 @@ a checkpoint of other variables.
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Sequence
+
 from graphdebug.diagnosis.account import call, decided_by, made_by, operand_origin, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import place, shape_words, telling
-from graphdebug.model.event import Failure, Site
+from graphdebug.model.event import Declaration, Failure, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = [
@@ -47,6 +50,8 @@ def explain_variable(evidence: Evidence, failure: Failure) -> Finding:
     name, again = str(failure.detail.get("variable", "")), failure.category == "variable_exists"
     first = failure.detail.get("file"), failure.detail.get("line")
     made = call(failure, "makes it again" if again else "makes a variable at each call")
+    if not again and failure.site is not None:
+        made = [*_layer_made_inside(evidence, failure.site), *made]
     scope = evidence.source.block(failure.site) if again and failure.site is not None else None
     if scope is not None:
         made = [Candidate(scope, "declaration", "opens its scope without reuse", name), *made]
@@ -66,6 +71,19 @@ def explain_variable(evidence: Evidence, failure: Failure) -> Finding:
         when=shape.when(failure), failed=failure.site, body=body, tries=tries, operands=failure.operands,
         evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def _layer_made_inside(evidence: Evidence, site: Site) -> list[Candidate]:
+    """Return the line of the function around `site` that makes the layer, or variable, which `site` calls."""
+    start = evidence.source.function_line(site)
+    for name in evidence.source.names(site) if start is not None else ():
+        made, value = evidence.source.assigned(name, site)
+        if made is None or start is None or made.line <= start or not isinstance(value, ast.Call):
+            continue
+        called = ast.unparse(value.func).rpartition(".")[2]
+        if called[:1].isupper():  # a class
+            return [Candidate(made, "declaration", f"makes {name} at each call", name)]
+    return []
 
 
 def explain_fed_tensor(evidence: Evidence, failure: Failure) -> Finding:
@@ -121,18 +139,22 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
     loads = [Candidate(ran, "caller", "loads the checkpoint")] if ran is not None else []
     own: list[Candidate] = []
     words = (failure.detail.get("expected"), failure.detail.get("found"))
+    declared = declared or _of_shape(evidence, words[0])
     shapes = [tuple(one) for one in words if isinstance(one, list)]
     lacks = f"has no {name}" if failure.family != "assign" else f"does not have what {name} wants"
     body, tries = [f"  the checkpoint {lacks}"], ["load only what it has", "load it into what was saved"]
     if declared is not None and declared.site is not None:
         own = [Candidate(declared.site, "declaration", f"declares {name}", name)]
     if len(shapes) > 1 and shapes[0] != shapes[1]:
-        body = [f"  {name} is {shape_words(shapes[0])} here and {shape_words(shapes[1])} in the checkpoint"]
+        here, stored = shape_words(shapes[0]), shape_words(shapes[1])
+        body = [f"  {name or 'a variable'} is {here} here and {stored} in the checkpoint"]
         tries = [f"declare it {shape_words(shapes[1])}", *tries[1:]]
         axis = next((i for i, pair in enumerate(zip(*shapes[:2], strict=False)) if pair[0] != pair[1]), None)
         size = shapes[0][axis] if axis is not None else None
         own = sized_by(evidence, declared, size, f"declares {name} {shape_words(shapes[0])}") or own
         own = [*(decided_by(evidence, declared, size) if len(own) < 2 else []), *own]
+        instance = _instance(evidence, declared)
+        own = [*(Candidate(one, "caller", "makes this model", name) for one in instance), *own]
         candidates = [*held(own, "declares_size"), *held([*loads, *call(failure)], "refused")]
     else:
         candidates = [*held([*loads, *call(failure, "what is to be loaded")], "said"), *held(own, "began")]
@@ -141,6 +163,29 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         candidates=candidates, failed=failure.site, when=shape.when(failure), body=body,
         tries=tries, operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def _instance(evidence: Evidence, declared: Declaration | None) -> Sequence[Site]:
+    """Return the line that had a helper make this model, where others had it make theirs."""
+    if declared is None or not declared.callers:
+        return ()
+    others = {
+        one.callers[0] for one in evidence.run.declarations
+        if one.name != declared.name and one.callers and one.type == declared.type
+        and (one.site == declared.site or declared.site in one.callers)
+    }  # fmt: skip
+    return declared.callers[:1] if others - {declared.callers[0]} else ()
+
+
+def _of_shape(evidence: Evidence, shape: object) -> Declaration | None:
+    """Return the only variable that was declared with `shape`, where the error does not say its name."""
+    found = {
+        (one.site, one.callers): one
+        for one in evidence.provenance.declarations()
+        if one.type == "Variable" and isinstance(shape, list)
+        and any(fact.shape == tuple(shape) for fact in one.tensors.values())
+    }  # fmt: skip
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def _listed(failure: Failure) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import Account, call, last_layer, made_by, operand_origin
@@ -11,6 +12,8 @@ from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.words import shape_words, telling
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
+
+_RANK = re.compile("rank|ndim|dimensions")
 
 __all__ = ["carried", "loaded", "packed", "rank", "shape"]
 
@@ -95,7 +98,7 @@ def _takes_time_first(
 def rank(evidence: Evidence, failure: Failure) -> Account | None:
     """The error says which number of dimensions it expected and which it found, and one operand has that."""
     expected, found = failure.detail.get("expected"), failure.detail.get("found")
-    if not isinstance(expected, int) or not isinstance(found, int) or "rank" not in failure.message:
+    if not isinstance(expected, int) or not isinstance(found, int) or not _RANK.search(failure.message):
         return None
     ranks = [len(one.fact.shape) if one.fact.shape is not None else -1 for one in failure.operands]
     odd = next((one for one, rank in zip(failure.operands, ranks, strict=True) if rank == found), None)
@@ -126,6 +129,17 @@ def carried(evidence: Evidence, failure: Failure) -> Account | None:
     expected, found = failure.detail.get("expected"), failure.detail.get("found")
     if "iteration" not in failure.message or not isinstance(expected, list) or not isinstance(found, list):
         return None
+    name = str(failure.detail.get("variable", ""))
+    bound = evidence.source.rebound_within(name, failure.site) if name and failure.site is not None else None
+    if bound is not None:
+        was, now = shape_words(tuple(expected)), shape_words(tuple(found))
+        body = [f"{name} enters the loop as {was}; after one pass it is {now}"]
+        tries = [
+            f"say which sizes may change: set_loop_options(shape_invariants=[({name}, ...)])",
+            "use a TensorArray",
+        ]
+        line = [Candidate(bound, "origin", "gives it another shape", name)]
+        return Account([*line, *call(failure, "the loop")], body, tries, confidence=0.75)
     last = next((one for one in failure.operands if one.fact.shape == tuple(found)), None)
     node = evidence.provenance.node(last.producer) if last is not None else None
     while node is not None and node.function == "next_iteration" and node.inputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from graphdebug.diagnosis.account import call, data_entry, decided_by, loss_made, sized_by
+from graphdebug.diagnosis.account import call, data_entry, decided_by, loss_made, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.shape import operand_lines, when
@@ -30,7 +30,9 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     entry = []
     if index is not None:
         root, links = evidence.provenance.way(index)
-        entry = data_entry(evidence, root, failure, links)
+        entry = (trained_on(evidence, failure, "labels") if labels else []) or data_entry(
+            evidence, root, failure, links
+        )
     value = words.get("value")
     where = f" at element {words['index']}" if words.get("index") is not None else ""
     body = operand_lines(evidence, failure.operands)
@@ -48,7 +50,8 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         blamed = loss_made(evidence, failure.site) or entry
     if isinstance(value, int) and value < 0:
         tries, blamed = ["look for a negative index in the data"], entry
-    if labels and value == high and _from_one(words.get("least"), index, high):
+    from_one = _from_one(words.get("least"), index, high) or _all_from_one(evidence, high)
+    if labels and value == high and from_one:
         body.append("  none of the labels is 0: they count from 1")
         blamed = entry
     kind, what = (
@@ -70,6 +73,15 @@ def _from_one(least: object, index: Operand | None, high: object) -> bool:
     shape = index.fact.shape if index is not None else None
     many = prod(size or 0 for size in shape or ())
     return isinstance(least, int) and least == 1 and isinstance(high, int) and many >= high
+
+
+def _all_from_one(evidence: Evidence, high: object) -> bool:
+    """Whether all labels of the training call are class numbers from 1 to `high`."""
+    told = [one.attributes for one in evidence.provenance.declarations() if one.type == "Data"]
+    return any(
+        one.get("role") == "labels" and (one.get("low"), one.get("high")) == (1, high) and one.get("whole")
+        for one in told
+    )
 
 
 def _declared(evidence: Evidence, failure: Failure, table: Operand | None) -> list[Candidate]:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from graphdebug.diagnosis.account import (
     Account,
     call,
+    compiled_with,
     last_layer,
     made_by,
     operand_origin,
+    trained_on,
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -22,6 +24,8 @@ from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
+
+_COMPARISONS = ("equal", "sub", "squared_difference", "mul", "add", "div", "greater", "less", "logical_and")
 
 _FAMILIES = ("elementwise", "cat", "where", "loss", "assign", "copy", "other", "reduce", "index", "matmul")
 
@@ -40,12 +44,45 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         return transposed(evidence, failure, operands)
     rest = next(one for one in operands if one is not odd)
     return (
-        transposed(evidence, failure, operands)
+        _of_training(evidence, failure, odd, rest)
+        or transposed(evidence, failure, operands)
         or batches.fixed(evidence, failure, odd, rest, axis)
         or two_ways(evidence, failure, odd, rest, axis)
         or shrunk(evidence, failure, odd, rest, axis)
         or _plain(evidence, failure, odd, rest, axis)
     )
+
+
+def _of_training(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -> Account | None:
+    """A comparison by a metric or loss of a compiled model: the user's only line is the training call."""
+    chosen = compiled_with(evidence, failure.site) if failure.function in _COMPARISONS else []
+    if not chosen:
+        return None
+    chosen = [Candidate(one.site, one.role, "sets loss and metrics", one.name) for one in chosen]
+    kept = [one for one in (odd, rest) if "argmax" in _functions(evidence, one)]
+    body = [
+        f"{shape_words(odd.fact.shape)} is compared with {shape_words(rest.fact.shape)} by a loss or metric"
+    ]
+    if len(kept) == 1:
+        body.append(
+            "one side is the class of the largest score, the other still has a number a class (one-hot)"
+        )
+    labels = trained_on(evidence, failure, "labels")
+    tries = [
+        "take the metric for this kind of labels ('accuracy' chooses by itself)",
+        "give the labels that it takes",
+    ]
+    return Account([*chosen, *labels, *call(failure)], body, tries, kind="target_mismatch", confidence=0.75)
+
+
+def _functions(evidence: Evidence, operand: Operand) -> set[str]:
+    """Return what the last nodes before `operand` did, casts apart."""
+    found: set[str] = set()
+    node = evidence.provenance.node(operand.producer)
+    while node is not None and node.inputs and len(found) < 3:
+        found.add(node.function)
+        node = evidence.provenance.node(node.inputs[0].producer) if node.family in ("cast", "reshape") else None
+    return found
 
 
 def _product(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -> Account | None:

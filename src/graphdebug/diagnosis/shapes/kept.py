@@ -21,8 +21,9 @@ def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     numbers = (
         failure.function in ("cross_entropy", "sparse_cross_entropy", "nll_loss") and "int" in target.fact.dtype
     )
-    if numbers and len(b) == 1 and len(a) == 4 and a[0] == b[0]:  # class numbers against a map of scores
-        lines = _never_flattened(evidence)
+    if numbers and b[1:] in ((), (1,)) and len(a) == 4 and a[:1] == b[:1]:  # against a map of scores
+        lines = _never_flattened(evidence) or _brought(evidence, guess)
+        b = (*b[:1], a[-1])
     elif not 2 <= len(b) < len(a) or a[0] != b[0] or a[-1] != b[-1]:
         return None
     else:
@@ -30,9 +31,10 @@ def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     if not lines:
         return None
     extra = shape_words(a[1 : len(a) - len(b) + 1])
-    body = [f"prediction {shape_words(a)} against target {shape_words(b)}: each sample kept the axes {extra}"]
+    sizes = f"prediction {shape_words(a)} against target {shape_words(target.fact.shape)}"
+    body = [f"{sizes}: each sample kept the axes {extra}"]
     entry = trained_on(evidence, failure, "labels")
-    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(target.fact.shape)}")
     tries = ["flatten, pool or sum over them, so that each sample is one row"]
     named = [*held(lines, "changed_size"), *held(call(failure), "refused"), *held(entry, "began")]
     return Account(named, body, tries, kind="target_mismatch", confidence=0.75)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import prod
 
@@ -62,7 +63,7 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     alike = bool(a and b) and None not in (*a, *b) and prod(a) == prod(b)  # type: ignore[arg-type]
     entry = trained_on(evidence, failure, "labels")
     entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
-    chosen = compiled_with(evidence, failure.frames[-1] if failure.frames else failure.site)
+    chosen = _chosen(evidence, failure)
     made = operand_origin(evidence, guess, failure, f"makes {shape_words(a)}")
     layer = last_layer(evidence, guess)
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
@@ -114,6 +115,19 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(layer, "began"),
              *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
     return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
+
+
+def _chosen(evidence: Evidence, failure: Failure) -> list[Candidate]:
+    """Return the line that chose the loss of a model, or made it; none where `fit` went well with it."""
+    ran = failure.frames[-1] if failure.frames else failure.site
+    judged = re.search(r"([A-Za-z_][\w.]*)\.evaluate\(", evidence.source.line(ran))
+    if (
+        judged is not None
+        and ran is not None
+        and evidence.source.method_line(judged[1], "fit", ran) is not None
+    ):
+        return []
+    return compiled_with(evidence, ran) or loss_made(evidence, failure.site)
 
 
 def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
@@ -215,8 +229,7 @@ def _one_hot(evidence: Evidence, failure: Failure, target: Operand) -> Account |
     shape = target.fact.shape or ()
     if failure.function != "sparse_cross_entropy" or len(shape) < 2:
         return None
-    chosen = compiled_with(evidence, failure.frames[-1] if failure.frames else failure.site)
-    chosen = chosen or loss_made(evidence, failure.site)
+    chosen = _chosen(evidence, failure)
     entry = trained_on(evidence, failure, "labels") or operand_origin(
         evidence, target, failure, f"the target {shape_words(shape)}"
     )
@@ -224,13 +237,11 @@ def _one_hot(evidence: Evidence, failure: Failure, target: Operand) -> Account |
     body = [(f"{failure.function} takes class numbers; the target {shape_words(shape)} has one of "
             f"{shape[-1]} values for each class: it is one-hot")]  # fmt: skip
     tries = ["give class numbers, one for each sample", "take the loss for one-hot targets"]
-    lines = [
-        *held(
-            entry, "passes_on" if unmade else "odd_one"
-        ),  # the failing line itself says nothing of the labels
-        *held(chosen, "made_operand"),
-        *held(call(failure), "refused"),
-    ]
+    known = [one.attributes.get("one_hot") for one in evidence.provenance.declarations() if one.type == "Data"]
+    entered = "passes_on" if unmade else "odd_one"  # the failing line itself says nothing of the labels
+    lines = [*held(entry, entered), *held(chosen, "made_operand"), *held(call(failure), "refused")]
+    if True in known:  # by their values: they were made so on purpose, and for as many classes as there are
+        lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused")]
     if target.origin == "feed":  # declared one-hot, and so the data will be: the loss is the odd one
         lines = [*held(call(failure), "odd_one"), *held(entry, "made_operand")]
     return Account(lines, body, tries, kind=_TARGET, confidence=0.8)

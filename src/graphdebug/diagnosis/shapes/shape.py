@@ -8,11 +8,21 @@ from math import prod
 
 import msgspec
 
-from graphdebug.diagnosis.account import Account, call, operand_origin, trained_on
+from graphdebug.diagnosis.account import Account, call, last_layer, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused import said
-from graphdebug.diagnosis.shapes import derivatives, fold, joins, kept, samples, transposed, widths, windows
+from graphdebug.diagnosis.shapes import (
+    derivatives,
+    fold,
+    joins,
+    kept,
+    samples,
+    stages,
+    transposed,
+    widths,
+    windows,
+)
 from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -34,7 +44,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
     own = (said.loaded, said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
     ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)
-    ways = (transposed.explain, derivatives.explain, *ways)
+    ways = (transposed.explain, derivatives.explain, stages.explain, *ways)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
@@ -227,6 +237,8 @@ def _whole_input(evidence: Evidence, failure: Failure) -> Account | None:
     if worked:
         body.append("before, it took what it was given: this input is another one")
     tries = [f"give it {shape_words(wanted)}", f"declare its input as {shape_words(given)}"]
+    made = [one for operand in failure.operands[:1] for one in last_layer(evidence, operand)]
+    data = made or data  # what came out of another model
     lines = [*held(declared, "declares_size", *(["worked"] if worked else [])),
              *held(data, "other_data" if worked else "made_operand")]  # fmt: skip
     return Account(lines, body, tries, tuple(wanted), 0.75)

@@ -10,6 +10,7 @@ import msgspec
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.shapes import stages
 from graphdebug.diagnosis.shapes.declared import declared_lines, layer_name, taken, unit, weight_of
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete
 from graphdebug.diagnosis.shapes.images import other_size
@@ -178,19 +179,20 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         if elsewhere:
             body.append(f"{shape_words(met.data.fact.shape)} has {met.takes} on another axis")
         return Account(lines, body, tries[::-1] if agreed else tries, confidence=0.75)
-    given = trained_on(evidence, failure, "input") or data_entry(evidence, root, failure, links)
+    other = stages.validated_on(evidence, root, failure)
+    given = other or trained_on(evidence, failure, "input") or data_entry(evidence, root, failure, links)
     fits: Sizes = ()
     shape = concrete(met.data.fact.shape)
     if shape is not None and not links:
         fits = (*shape[: met.axis], met.takes, *shape[met.axis + 1 :])
         tries.append(f"feed {shape_words(fits)}")
-    good = evidence.good_call(failure) is not None or evidence.worked(failure)
+    good = bool(other) or evidence.good_call(failure) is not None or evidence.worked(failure)
     lines = [*held(own, "declares_size", *(["worked"] if good else [])),
              *held(given, "other_data" if good else "made_operand")]  # fmt: skip
     if good:  # the advice begins with what is named first
         tries = tries[::-1] if len(tries) > 1 else [f"give it {met.takes} {unit(failure)}", *tries]
     first = ".fit(" in evidence.source.line(failure.run_site or failure.site)  # nothing was learnt before
-    entry = _declared_input(evidence, met) if first else []
+    entry = _declared_input(evidence, met) if first and not other else []
     if entry:
         body.append("its weights were made for the declared input, not for what came")
         lines = [*held(entry, "odd_one"), *held(given, "made_operand"), *held(own, "began")]

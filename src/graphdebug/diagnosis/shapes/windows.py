@@ -127,6 +127,8 @@ def _too_small(evidence: Evidence, failure: Failure, data: Operand) -> Account |
         tries.insert(0, f"feed at least {shape_words(solved[0])}")
         if evidence.good_call(failure) is not None:
             changed = "other_data"
+    if not changed and evidence.worked(failure):
+        changed = "other_data"
     lines = [*held(own, "declares_size", *(["worked"] if changed == "other_data" else [])),
              *held(call(failure), "refused"), *held(entry, changed or "began")]  # fmt: skip
     return Account(lines, body, tries, solved[0] if solved is not None and not turned else (), 0.75)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graphdebug.backends.protocol import Attachment, Sink
+from graphdebug.backends.tensorflow.two.datasets import Datasets, watch_datasets
 from graphdebug.backends.tensorflow.two.eager import watch_ops
 from graphdebug.backends.tensorflow.two.failing import Failing, watch_errors
 from graphdebug.backends.tensorflow.two.function import watch_functions
@@ -28,6 +29,7 @@ def attach(sink: Sink, options: Options) -> Attachment:
     restores = [watch_errors(failing, observer), watch_ops(observer, pipelines), watch_tape(observer)]
     restores.append(watch_tracing(observer))
     restores.append(watch_functions(observer, failing))
+    restores.append(watch_datasets(Datasets(sink)))
     return _Two(observer, failing, restores)
 
 

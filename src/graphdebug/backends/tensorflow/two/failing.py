@@ -42,6 +42,9 @@ _CALLED = {
 }
 """Keras's functions by the op they are about, without underscores."""
 
+_LOSSES = {"binary_crossentropy": "bce"}
+"""Keras's losses that no op is about, by their function."""
+
 _ROLES = {"target": "labels", "output": "logits"}
 """What Keras calls the two sides of a loss."""
 
@@ -163,7 +166,11 @@ class Failing:
         target = self._observer.unreached() if self._observer.unreached is not None else None
         if target is None:
             return call
-        began = {"recorded_after": self._observer.tape_began} if hasattr(target, "_numpy_internal") else {}
+        if not hasattr(target, "_numpy_internal"):
+            return call._replace(operands=self._operands([("loss", target)], word("")))
+        began = {"recorded_after": self._observer.tape_began}
+        if self._observer.tape_ended > self._observer.tape_began:
+            began["recorded_until"] = self._observer.tape_ended
         return call._replace(operands=self._operands([("loss", target)], word("")), attributes=began)
 
     def _is_tensorflow(self, error: BaseException) -> bool:
@@ -205,7 +212,10 @@ class Failing:
                 op_type = next((one for one in _op_types() if one.lower() == called), "")
                 mode = "eager" if all(hasattr(value, "_numpy_internal") for _, value in given) else "function"
                 phase, tensors = self._observer.phase("other"), [value for _, value in given]
-                return Call(op_type, self._operands(given, word("")), {}, mode, phase, tensors=tensors)
+                return Call(
+                    op_type, self._operands(given, word("")), {}, mode, phase, tensors=tensors,
+                    loss=_LOSSES.get(code.co_name, ""),
+                )  # fmt: skip
         return None
 
     def _operands(self, given: Sequence[tuple[str, Any]], named: Word) -> list[Operand]:

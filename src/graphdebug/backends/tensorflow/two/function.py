@@ -241,6 +241,7 @@ class _Functions:
         )
         if not path:
             return
+        path = _as_forward(plan, path)
         state = self._observer.ledger.state
         state.busy = True
         try:
@@ -338,6 +339,18 @@ def _as_it_is(executor: str | None, config: bytes) -> Any:
     proto = config_pb2.ConfigProto.FromString(config)
     proto.graph_options.rewrite_options.disable_meta_optimizer = True
     return context.FunctionCallOptions(executor, proto)
+
+
+def _as_forward(plan: Plan, path: list[tuple[Plan, int]]) -> list[tuple[Plan, int]]:
+    """Return the place of the forward op, where the sizes of its operands for its gradient were refused.
+
+    They do not broadcast in forward either: the gradient's op came first, since it needs the shapes alone.
+    """
+    entry = path[-1][0].entries[path[-1][1]]
+    if entry.op != "BroadcastGradientArgs":
+        return path
+    name = entry.forward or re.sub(r"gradient_tape/(.*)/BroadcastGradientArgs(_\d+)?$", r"\1", entry.name)
+    return plan.find(lambda one: one.name == name) or path
 
 
 def _unstaged(key: str, dtypes: Sequence[tf.DType]) -> list[Any]:

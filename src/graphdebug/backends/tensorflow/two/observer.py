@@ -75,6 +75,8 @@ class Observer:
         """The line that computed that target before the tape was opened, in a function being traced."""
         self.tape_began = 0
         """The number that was due when the last tape was opened: nodes before it are not on the tape."""
+        self.tape_ended = 0
+        """The number that was due when the last tape was closed."""
         self._differentiated = self._updated = False
         self._filtered = bool(options.phases or options.ops or options.modules)
         looks = options.tf_debugging or options.break_on is not None
@@ -149,6 +151,11 @@ class Observer:
             self.tape_began = self.sink.next_seq()
         if self._updated and not self.ledger.state.backward:
             self._end_step()
+
+    def tape_closed(self) -> None:
+        """The user's forward pass is over: nodes from here on are not on the tape."""
+        if not self.ledger.state.backward:
+            self.tape_ended = self.sink.next_seq()
 
     def _end_step(self) -> None:
         self._differentiated = self._updated = False

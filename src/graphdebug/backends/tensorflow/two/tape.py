@@ -38,6 +38,8 @@ def watch_tape(observer: Observer) -> Callable[[], None]:
     imperative_grad.imperative_grad = tape.gradients
     push = backprop.GradientTape._push_tape
 
+    pop = backprop.GradientTape._pop_tape
+
     def opened(self: Any) -> None:
         if executing_eagerly():
             observer.tape_opened()
@@ -49,10 +51,17 @@ def watch_tape(observer: Observer) -> Callable[[], None]:
             tape.opened = Opened(weakref.ref(graph), graph.version, around)
         push(self)
 
-    backprop.GradientTape._push_tape = opened
+    def closed(self: Any) -> None:
+        if executing_eagerly():
+            observer.tape_closed()
+        pop(self)
+
+    for method in (opened, closed):
+        _hide(method, backprop.__file__)
+    backprop.GradientTape._push_tape, backprop.GradientTape._pop_tape = opened, closed
 
     def restore() -> None:
-        backprop.GradientTape._push_tape = push
+        backprop.GradientTape._push_tape, backprop.GradientTape._pop_tape = push, pop
         pywrap_tfe.TFE_Py_RegisterGradientFunction(backprop._gradient_function)
         if imperative_grad.imperative_grad == tape.gradients:
             imperative_grad.imperative_grad = original
@@ -121,6 +130,8 @@ class _Tape:
         frame = observer.sink.sites.position(sys._getframe())
         names = [variable_name(one) if hasattr(one, "handle") else "" for one in sources]
         detail = {"target": made.seq, "sources": names, "recorded_after": observer.tape_began}
+        if observer.tape_ended > observer.tape_began:
+            detail["recorded_until"] = observer.tape_ended
         site = observer.sink.sites.resolve(frame) if frame is not None else None
         text = "a gradient was asked for and is None for every source"
         observer.emit(Notice(observer.sink.next_seq(), "no_gradient", text, site, detail))

@@ -1,0 +1,112 @@
+"""Stages: how a pipeline made what a model was given: never batched, batched twice, one sample alone."""
+
+from __future__ import annotations
+
+import ast
+
+from graphdebug.diagnosis.account import Account, call, trained_on
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.words import place, shape_words
+from graphdebug.model.event import Declaration, Failure, Operand, Shape
+from graphdebug.model.finding import Candidate
+
+__all__ = ["explain", "inputs_of", "stages_of", "validated_on"]
+
+
+def explain(evidence: Evidence, failure: Failure) -> Account | None:
+    """Account for a model whose input has a dimension too few or too many because of how it was batched."""
+    wanted = _wanted(evidence)
+    if wanted is None or (failure.family == "loss"):
+        return None
+    return _batched(evidence, failure, wanted) or _alone(evidence, failure, wanted)
+
+
+def _batched(evidence: Evidence, failure: Failure, wanted: Shape) -> Account | None:
+    stages = [one for one in stages_of(evidence) if one.site is not None and one.tensors]
+    fact = next(iter(stages[-1].tensors.values())) if stages else None
+    if fact is None or fact.shape is None or not trained_on(evidence, failure, "input"):
+        return None
+    batches = [one for one in stages if "Batch" in str(one.attributes["stage"])]
+    ran = (
+        [Candidate(failure.run_site, "caller", "gives it to the model")] if failure.run_site is not None else []
+    )
+    said = f"an element of the dataset ({place(stages[-1].site)}) is {shape_words(fact.shape)}"
+    if len(batches) > 1 and len(fact.shape) == len(wanted) + 1 and batches[-1].site is not None:
+        lines = [Candidate(one.site, "declaration", "batches", one.name) for one in batches[::-1] if one.site]
+        body = [f"{said}: it was batched at {place(batches[0].site)} and again at {place(batches[-1].site)}"]
+        return Account([*lines, *ran], body, ["take one batch(...) out"], confidence=0.85)
+    if not batches and len(fact.shape) == len(wanted) - 1:
+        lines = [Candidate(one.site, "declaration", "makes single samples", one.name)
+                 for one in stages[::-1] if one.site is not None]  # fmt: skip
+        body = [f"{said}, one sample: it was never batched; the model takes {shape_words(wanted)}"]
+        return Account([*lines, *ran], body, ["batch it: ds.batch(32)"], confidence=0.85)
+    return None
+
+
+def _alone(evidence: Evidence, failure: Failure, wanted: Shape) -> Account | None:
+    """One sample was given where a batch is taken; a last dimension of 1 may have been added to it."""
+    data = next((one.fact.shape for one in failure.operands if one.role == "input"), None)
+    if data is None or None in wanted[1:] or data not in (wanted[1:], (*wanted[1:], 1)):
+        return None
+    ran = failure.run_site or failure.site
+    given = [*trained_on(evidence, failure, "input")]
+    given += [Candidate(ran, "caller", "gives it to the model")] if ran is not None else []
+    if not given:
+        return None
+    sample = shape_words(wanted[1:])
+    body = [f"{sample} is one sample; the model takes a batch of them, {shape_words(wanted)}"]
+    return Account(
+        [*given, *call(failure)], body, [f"give it a batch of one: x[None], 1x{sample}"], confidence=0.85
+    )
+
+
+def _wanted(evidence: Evidence) -> Shape | None:
+    """Return what the only input of the model was declared as."""
+    found = set()
+    for one in inputs_of(evidence):
+        whole, shape = one.attributes.get("batch_shape"), one.attributes.get("shape")
+        if isinstance(whole, list):
+            found.add(tuple(whole))
+        elif isinstance(shape, list):
+            found.add((None, *shape))
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def validated_on(evidence: Evidence, data: Operand, failure: Failure) -> list[Candidate]:
+    """Return the line of the validation data, where `data` has their shape and the training data another."""
+    shapes = {
+        one.name: tuple(one.tensors["value"].shape or ())[1:]
+        for one in evidence.provenance.declarations() if one.type == "Data" and "value" in one.tensors
+    }  # fmt: skip
+    came = (data.fact.shape or ())[1:]
+    if shapes.get("data:validation_data[0]") != came or shapes.get("data:x") == came:
+        return []
+    made = trained_on(evidence, failure, "validation_data")
+    tree = evidence.source.tree(made[0].site.file) if made else None
+    pairs = [
+        node.elts[0] for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.Tuple) and node.lineno == made[0].site.line and node.elts
+    ]  # fmt: skip
+    for one in pairs:
+        site = evidence.source.assignment(one.id, made[0].site) if isinstance(one, ast.Name) else None
+        if site is not None:
+            return [Candidate(site, "input", "makes the validation data")]
+    return [Candidate(made[0].site, "input", "makes the validation data")] if made else []
+
+
+def inputs_of(evidence: Evidence) -> list[Declaration]:
+    """Return the declarations of models' inputs."""
+    return [one for one in evidence.provenance.declarations() if one.type == "InputLayer"]
+
+
+def stages_of(evidence: Evidence) -> list[Declaration]:
+    """Return the stages of the dataset that was made last, the first one first."""
+    made = [one for one in evidence.provenance.declarations() if one.type == "Dataset"]
+    by_name = {one.name: one for one in made}
+    chain: list[Declaration] = []
+    one = made[-1] if made else None
+    while one is not None and one not in chain:
+        chain.insert(0, one)
+        sources = one.attributes.get("sources") or [""]
+        one = by_name.get(sources[0])
+    return chain
