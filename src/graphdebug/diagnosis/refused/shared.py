@@ -1,4 +1,4 @@
-"""Scopes: variables that are shared by name: one that is not there to be reused, or has another shape."""
+"""Shared: variables that are shared by name: one that is not there to be reused, or has another shape."""
 
 from __future__ import annotations
 
