@@ -73,9 +73,10 @@ def _told(evidence: Evidence, failure: Failure, account: Account) -> Finding:
     other = evidence.other_call(failure)
     candidates = account.candidates
     if other is not None:
-        gave = Candidate(other, "caller", "gives it what an earlier call did not")
-        clue = "made_operand" if _made_by_layers(evidence, failure, other) else "other_call"
-        candidates = [*(_worked(one, failure) for one in candidates), *held([gave], clue)]
+        gave = [Candidate(other, "caller", "gives it what an earlier call did not")]
+        if _made_by_layers(evidence, failure, other):  # it gives what they made as it is
+            gave = []
+        candidates = [*(_worked(one, failure) for one in candidates), *held(gave, "other_call")]
         body.insert(len(called), "the same layer took what another call gave it")
     return evidence.finding(
         account.kind or "shape_mismatch",
@@ -100,7 +101,8 @@ def _made_by_layers(evidence: Evidence, failure: Failure, call: Site) -> bool:
     ]  # fmt: skip
     layers = any(evidence.provenance.stored(one) is not None for node in before_call for one in node.inputs)
     _, steps = evidence.provenance.way(before[0])
-    own = [node for node, _ in steps if node.site is not None and node.site.line == call.line]
+    called = {one.line for one in (good.site, *good.callers) if one is not None} if good is not None else set()
+    own = [node for node, _ in steps if node.site is not None and node.site.line in called]
     at_call = any(node.family != "index" and not node.module for node in own)
     return layers and not at_call
 
