@@ -36,6 +36,7 @@ TF_KINDS = KINDS | {
     "value_of_a_loop_used_outside": "out_of_scope",
     "initial_value_of_a_placeholder": "unfed",
     "checkpoint_of_another_shape": "checkpoint_mismatch",
+    "checkpoint_of_another_shape_after_training": "checkpoint_mismatch",
     "labels_and_logits_swapped_before_the_optimizer": "no_gradient",
     "weights_in_double_precision": "dtype_mismatch",
     "logits_keep_a_dimension": "target_mismatch",

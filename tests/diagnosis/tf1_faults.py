@@ -297,6 +297,22 @@ def checkpoint_of_another_shape():
         v1.train.Saver().restore(session, path)
 
 
+def _trained_saver(kernel):
+    v1.train.MomentumOptimizer(0.1, 0.9).minimize(tf.reduce_sum(tf.square(kernel)))
+    return v1.train.Saver()
+
+
+def checkpoint_of_another_shape_after_training():
+    path = os.path.join(tempfile.mkdtemp(), "model")
+    with tf.Graph().as_default(), v1.Session() as session:
+        saver = _trained_saver(v1.get_variable("kernel", [4, 3], use_resource=False))
+        session.run(v1.global_variables_initializer())
+        saver.save(session, path)
+    with tf.Graph().as_default(), v1.Session() as session:
+        kernel = v1.get_variable("kernel", [4, 6], use_resource=False)  # <- fault: it was saved with 3
+        _trained_saver(kernel).restore(session, path)
+
+
 def labels_and_logits_swapped_before_the_optimizer():
     with tf.Graph().as_default():
         x, y = v1.placeholder(tf.float32, [None, 6]), v1.placeholder(tf.float32, [None, 3])

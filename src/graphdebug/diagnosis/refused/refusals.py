@@ -134,7 +134,7 @@ def explain_inner(evidence: Evidence, failure: Failure) -> Finding:
 def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a checkpoint that does not have what the variables of this run want."""
     name = str(failure.detail.get("variable", ""))
-    declared = evidence.provenance.declared(name)
+    declared = _beside(evidence, name) or evidence.provenance.declared(name)
     ran = failure.run_site or failure.site
     loads = [Candidate(ran, "caller", "loads the checkpoint")] if ran is not None else []
     own: list[Candidate] = []
@@ -186,6 +186,15 @@ def _of_shape(evidence: Evidence, shape: object) -> Declaration | None:
         and any(fact.shape == tuple(shape) for fact in one.tensors.values())
     }  # fmt: skip
     return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _beside(evidence: Evidence, name: str) -> Declaration | None:
+    """Return the variable that an optimizer made `name` beside: it has its name in front, and its shape."""
+    own, owner = evidence.provenance.declared(name), evidence.provenance.declared(name.rpartition("/")[0])
+    if own is None or owner is None:
+        return None
+    shapes = [[fact.shape for fact in one.tensors.values()] for one in (own, owner)]
+    return owner if shapes[0] == shapes[1] else None
 
 
 def _listed(failure: Failure) -> list[str]:
