@@ -66,7 +66,10 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
     before, after = node.inputs[through].fact.shape, node.outputs[0].shape
     body.append(f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} changed it")
     idle = not (own[0] and own[1]) and not unpadded
-    missing = idle and _calls_in_vain(evidence, failure, [*own[0], *own[1]])
+    before_it = any(_joined(link[0], failure) for link in (*one, *other))
+    missing = idle and (before_it or _calls_in_vain(evidence, failure, [*own[0], *own[1]]))
+    if before_it and idle:
+        body.append("this very line went well before, where the other way kept the size of the shortcut")
     lines = [
         *_changed(evidence, node),
         *held(call(failure), "lacks_step" if missing else "refused"),
@@ -89,6 +92,13 @@ def _changed(evidence: Evidence, node: Node) -> list[Candidate]:
     """Return the lines to which a changed size is due: of a layer its declaration, which the call only runs."""
     layer = _layer_of(evidence, node) or _weight_of(evidence, node)
     return [*held(layer, "changed_size"), *held(made_by(node), "passes_on" if layer else "changed_size")]
+
+
+def _joined(node: Node, failure: Failure) -> bool:
+    """Whether `node` is an earlier join by the line that failed, of a block that is used again and again."""
+    here, there = node.site, failure.site
+    same = here is not None and there is not None and (here.file, here.line) == (there.file, there.line)
+    return same and node.family == failure.family
 
 
 def _calls_in_vain(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> bool:
