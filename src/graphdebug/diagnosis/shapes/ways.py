@@ -66,7 +66,8 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
     before, after = node.inputs[through].fact.shape, node.outputs[0].shape
     body.append(f"{node_name(node)} {shape_words(before)} -> {shape_words(after)} changed it")
     idle = not (own[0] and own[1]) and not unpadded
-    before_it = any(_joined(link[0], failure) for link in (*one, *other))
+    strides = node.family in ("conv", "pool") and not _stride_one(node)  # a width is a number of its own line
+    before_it = strides and any(_joined(link[0], failure) for link in (*one, *other))
     missing = idle and (before_it or _calls_in_vain(evidence, failure, [*own[0], *own[1]]))
     if before_it and idle:
         body.append("this very line went well before, where the other way kept the size of the shortcut")
