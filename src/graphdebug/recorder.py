@@ -37,6 +37,8 @@ __all__ = ["Log", "Recorder"]
 
 _LARGEST_SOURCE = 2_000_000
 """Characters of a source file that are kept in the log; a larger file is not kept."""
+_OFTEN = 0.05
+"""Seconds between two times that all held back is written, where steps are shorter."""
 
 
 class Log(Protocol):
@@ -63,7 +65,8 @@ class Recorder:
 
     Args:
         log: where events go.
-        drain: makes the backends emit all they hold back; called before a step's number changes.
+        drain: makes the backends emit all they hold back; called when a step ends, but not for each of many
+            short ones.
         every: record every N-th step.
         target: the log's path in words, for warnings.
         tensors: where operands of failing calls are saved, None to save none.
@@ -85,6 +88,7 @@ class Recorder:
         self._every = every
         self._target = target
         self._began = time.perf_counter()
+        self._drained = 0.0
         self._lock = threading.RLock()
         self._muted = self._warned = self._user_marks_steps = False
         self._seqs = count()
@@ -201,7 +205,9 @@ class Recorder:
             )
 
     def _end_step(self) -> None:
-        self._drain()
+        if self.now() - self._drained > _OFTEN:
+            self._drain()
+            self._drained = self.now()
         self.step += 1
         self.recording = not self._muted and self.step % self._every == 0
 
