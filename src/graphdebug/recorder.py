@@ -89,6 +89,7 @@ class Recorder:
         self._target = target
         self._began = time.perf_counter()
         self._drained = 0.0
+        self.whole_steps = hasattr(log, "dump")
         self._lock = threading.RLock()
         self._muted = self._warned = self._user_marks_steps = False
         self._seqs = count()
@@ -205,7 +206,7 @@ class Recorder:
             )
 
     def _end_step(self) -> None:
-        if self.now() - self._drained > _OFTEN:
+        if self.whole_steps or self.now() - self._drained > _OFTEN:
             self._drain()
             self._drained = self.now()
         self.step += 1

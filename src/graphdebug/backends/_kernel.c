@@ -516,17 +516,23 @@ static PyObject *kernel_health(PyObject *self, PyObject *const *args, Py_ssize_t
     return all_finite_aside(data, n, type) ? PyBool_FromLong(1) : not_here();
 }
 
+/* Statistics as an object of class `made`; NULL without an error where they are not finite. */
+static PyObject *look_statistics(PyObject *made, const char *data, int64_t n, int type) {
+    Summary all = {0};
+    summarize_aside(data, n, type, &all);
+    double std = all.finite ? sqrt(all.squares / (double)all.finite) : 0;
+    double l2 = hypot(sqrt(all.squares), sqrt((double)all.finite) * all.mean);
+    if (all.finite != n || !isfinite(std) || !isfinite(l2)) return NULL;
+    return PyObject_CallFunction(made, "LLLLddddd", 0ll, 0ll, 0ll, (long long)all.zero, all.min, all.max, all.mean, std, l2);
+}
+
 static PyObject *kernel_stats(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     const char *data;
     int64_t n;
     int type;
-    Summary all = {0};
     if (nargs != 2 || !memory_of(args[0], args[1], &data, &n, &type)) return not_here();
-    summarize_aside(data, n, type, &all);
-    double std = all.finite ? sqrt(all.squares / (double)all.finite) : 0;
-    double l2 = hypot(sqrt(all.squares), sqrt((double)all.finite) * all.mean);
-    if (all.finite != n || !isfinite(std) || !isfinite(l2)) return not_here();
-    return PyObject_CallFunction(self, "LLLLddddd", 0ll, 0ll, 0ll, (long long)all.zero, all.min, all.max, all.mean, std, l2);
+    PyObject *stats = look_statistics(self, data, n, type);
+    return stats || PyErr_Occurred() ? stats : not_here();
 }
 
 static PyMethodDef STATS = {"stats", (PyCFunction)(void (*)(void))kernel_stats, METH_FASTCALL,
@@ -556,4 +562,17 @@ static PyMethodDef METHODS[] = {
 
 static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, METHODS, NULL, NULL, NULL, NULL};
 
-PyMODINIT_FUNC PyInit__kernel(void) { return PyModule_Create(&MODULE); }
+/* For other extensions of ours: see _record.h. */
+static const struct {
+    int (*finite)(const char *, int64_t, int);
+    PyObject *(*statistics)(PyObject *, const char *, int64_t, int);
+} LOOKS = {all_finite_aside, look_statistics};
+
+PyMODINIT_FUNC PyInit__kernel(void) {
+    PyObject *module = PyModule_Create(&MODULE);
+    PyObject *looks = module ? PyCapsule_New((void *)&LOOKS, "graphdebug.backends._kernel.looks", NULL) : NULL;
+    if (looks && PyModule_AddObject(module, "looks", looks) == 0) return module;
+    Py_XDECREF(looks);
+    Py_XDECREF(module);
+    return NULL;
+}

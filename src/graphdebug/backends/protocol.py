@@ -33,6 +33,10 @@ class Sink(Protocol):
     """Whether nodes of this step are wanted (``every=N``, paused recorder, forked child): when False, don't
     take them."""
 
+    whole_steps: bool
+    """Whether all of a step has to be written before the next begins: where a part holds back events beside the
+    nodes, and where steps are held in memory. Else short steps are written together."""
+
     phase: Phase | None
     """What a library above the framework says it is doing (Keras applying an optimizer); mostly None."""
 

@@ -2,8 +2,8 @@
  * (Opening and closing an op's record: _record_clerk.c.)
  *
  * Plain C against Python's stable ABI, not linked against torch. Each part has a counterpart in Python that gives the
- * same result and takes over wherever this one meets something unusual: Walker.read (stack.py), Clerk.open and
- * Clerk.close (eager.py) then return None, Kinds.of (facts.py) asks Python, Stencils.fill (lines.py) stops at that record.
+ * same result and takes over wherever this one meets something unusual: Walker.read (stack.py) then returns None,
+ * Clerk.dispatch (eager.py) asks the recorder, Kinds.of (facts.py) asks Python, Stencils.fill (lines.py) stops at that record.
  */
 #include "_record.h"
 
@@ -193,11 +193,11 @@ static PyObject *place_of(Walker *self, PyObject *reader, const uint64_t *words,
     return place;
 }
 
-PyObject *walk(PyObject *walker, PyObject *frame, PyObject *reader) {
+int walk(PyObject *walker, PyObject *frame, PyObject *reader, PyObject **place, PyObject **module, int *checkpointed) {
     Walker *self = (Walker *)walker;
     uint64_t users[2 * FRAMES], library[2];
-    int user = 0, libraries = 0, inside = 1, checkpointed = 0;
-    PyObject *module = NULL;
+    int user = 0, libraries = 0, inside = 1;
+    PyObject *running = NULL;
     Py_INCREF(frame);
     while (frame != Py_None) {
         PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
@@ -206,32 +206,41 @@ PyObject *walk(PyObject *walker, PyObject *frame, PyObject *reader) {
         int bad = kind < 0;
         if (kind == USER && user < FRAMES) bad = add_position(users, user++, code, frame) < 0;
         else if (kind == LIBRARY && !libraries) bad = add_position(library, libraries++, code, frame) < 0;
-        else if (kind == MODULE && !module && inside) module = module_of(frame);
+        else if (kind == MODULE && !running && inside) running = module_of(frame);
         else if (kind == ENGINE) inside = 0;
-        else if (kind == CHECKPOINT && inside) checkpointed = 1;
+        else if (kind == CHECKPOINT && inside) *checkpointed = 1;
         PyObject *next = bad || kind == GENERATED ? NULL : PyObject_GetAttr(frame, F_BACK);
         Py_DECREF(frame);
         if (!next) {
-            Py_XDECREF(module);
-            if (PyErr_Occurred()) return NULL;
-            Py_RETURN_NONE;
+            Py_XDECREF(running);
+            return PyErr_Occurred() ? -1 : 0;
         }
         frame = next;
     }
     Py_DECREF(frame);
-    PyObject *place = user ? place_of(self, reader, users, user) : place_of(self, reader, library, libraries);
-    if (!place) {
-        Py_XDECREF(module);
-        return NULL;
+    *place = user ? place_of(self, reader, users, user) : place_of(self, reader, library, libraries);
+    if (!*place) {
+        Py_XDECREF(running);
+        return -1;
     }
-    PyObject *result = PyTuple_Pack(3, place, module ? module : Py_None, checkpointed ? Py_True : Py_False);
-    Py_DECREF(place);
-    Py_XDECREF(module);
-    return result;
+    if (!running) {
+        Py_INCREF(Py_None);
+        running = Py_None;
+    }
+    *module = running;
+    return 1;
 }
 
 static PyObject *walker_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    return nargs == 2 ? walk(self, args[0], args[1]) : (raise_type("read(frame, reader)"), NULL);
+    if (nargs != 2) return raise_type("read(frame, reader)"), NULL;
+    PyObject *place, *module;
+    int checkpointed = 0, found = walk(self, args[0], args[1], &place, &module, &checkpointed);
+    if (found < 0) return NULL;
+    if (!found) Py_RETURN_NONE;
+    PyObject *result = PyTuple_Pack(3, place, module, checkpointed ? Py_True : Py_False);
+    Py_DECREF(place);
+    Py_DECREF(module);
+    return result;
 }
 
 static int walker_traverse(Walker *self, visitproc visit, void *arg) {
@@ -275,10 +284,21 @@ static PyType_Spec WALKER = {"graphdebug.backends.torch._record.Walker", sizeof(
 
 #define AXES 12
 
+/* DLPack's table of functions (version 1, a stable ABI), through which torch describes a tensor in one call. */
+typedef struct {
+    uint32_t major, minor;
+    void *older, *allocate, *export, *import;
+    int (*describe)(void *tensor, Described *described);
+    void *stream;
+} Exchange;
+
 typedef struct {
     PyObject_HEAD
     Table kinds;
-    PyObject *ask; /* makes the kind of any tensor */
+    PyObject *ask;               /* makes the kind of any tensor */
+    PyObject *tensor, *parameter; /* the two plain types */
+    int (*describe)(void *tensor, Described *described);
+    int refused;                 /* how many tensors are not asked about by `describe`, which refused: that takes long */
 } Kinds;
 
 /* Add the numbers in a tuple that `name` gives, as an attribute or (`call`) a method. Returns their number or -1. */
@@ -318,10 +338,58 @@ static Py_ssize_t words_of(PyObject *tensor, uint64_t *words) {
     return count;
 }
 
-static PyObject *kinds_of(Kinds *self, PyObject *tensor) {
+static int is_dense(const Described *it) {
+    int64_t expected = 1;
+    for (int axis = it->axes - 1; axis >= 0; axis--) {
+        if (it->sizes[axis] == 1) continue;
+        if (it->strides[axis] != expected) return 0;
+        expected *= it->sizes[axis];
+    }
+    return 1;
+}
+
+/* The kernel's number for an element type; -1 where it reads none such. */
+static int kernel_type(const Described *it) {
+    static const uint16_t types[] = {0x220, 0x240, 0x410, 0x210, 0x040, 0x020, 0x010, 0x008, 0x108}; /* float32 .. uint8 */
+    int type = it->code << 8 | it->bits;
+    if (type == 0x608) return 8; /* bool */
+    for (int i = 0; i < 9; i++)
+        if (types[i] == type) return i;
+    return -1;
+}
+
+/* The same words by DLPack's description, and what is to be known to look at the elements. */
+static Py_ssize_t described_words(Kinds *self, PyObject *tensor, uint64_t *words, Seen *seen) {
+    PyObject *type = (PyObject *)Py_TYPE(tensor);
+    Described it;
+    if (!self->describe || (type != self->tensor && type != self->parameter)) return 0;
+    if (self->refused) return self->refused--, 0;
+    if (self->describe(tensor, &it) < 0) { /* no memory of its own: sparse, meta, nested, of torch.func */
+        self->refused = 32;
+        return forgotten() ? 0 : -1;
+    }
+    if (it.device != 1 || it.lanes != 1 || it.axes > AXES || (it.axes && !it.strides)) return 0;
+    int dense = 1;
+    int64_t count = 1;
+    for (int axis = 0; axis < it.axes; axis++) {
+        words[3 + axis] = (uint64_t)it.sizes[axis];
+        count *= it.sizes[axis];
+    }
+    if (count) dense = is_dense(&it);
+    for (int axis = 0; axis < it.axes && !dense; axis++) words[3 + it.axes + axis] = (uint64_t)it.strides[axis];
+    words[0] = (uint64_t)(uintptr_t)type;
+    words[1] = (uint64_t)it.code << 8 | it.bits;
+    words[2] = (uint64_t)dense; /* no address, as the other words have here */
+    *seen = (Seen){it.data, count, it.axes, dense && it.data ? kernel_type(&it) : -1};
+    return 3 + (dense ? 1 : 2) * it.axes;
+}
+
+static PyObject *kind_seen(Kinds *self, PyObject *tensor, Seen *seen) {
     uint64_t words[3 + 2 * AXES];
-    Py_ssize_t count = words_of(tensor, words);
-    if (!count) return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(self->ask, tensor, NULL);
+    seen->type = -1;
+    Py_ssize_t count = described_words(self, tensor, words, seen);
+    if (!count) count = words_of(tensor, words);
+    if (count <= 0) return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(self->ask, tensor, NULL);
     Entry *entry = table_find(&self->kinds, hash_of(words, count), words, count);
     if (entry && entry->hash) {
         Py_INCREF(entry->value);
@@ -336,29 +404,46 @@ static PyObject *kinds_of(Kinds *self, PyObject *tensor) {
     return kind;
 }
 
-PyObject *kind_in(PyObject *kinds, PyObject *tensor) { return kinds_of((Kinds *)kinds, tensor); }
+static PyObject *kinds_of(Kinds *self, PyObject *tensor) {
+    Seen seen;
+    return kind_seen(self, tensor, &seen);
+}
 
+PyObject *kind_in(PyObject *kinds, PyObject *tensor, Seen *seen) { return kind_seen((Kinds *)kinds, tensor, seen); }
+
+/* Kinds(ask, Tensor, Parameter, exchange): the last is torch's capsule of DLPack's functions, or None. */
 static PyObject *kinds_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *ask;
+    PyObject *ask, *tensor, *parameter, *capsule;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "O", &ask)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOOO", &ask, &tensor, &parameter, &capsule)) return NULL;
     Kinds *self = (Kinds *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (!self) return NULL;
     Py_INCREF(ask);
+    Py_INCREF(tensor);
+    Py_INCREF(parameter);
     self->ask = ask;
+    self->tensor = tensor;
+    self->parameter = parameter;
     self->kinds.most = 20000;
+    const Exchange *exchange = PyCapsule_IsValid(capsule, "dlpack_exchange_api")
+                                   ? PyCapsule_GetPointer(capsule, "dlpack_exchange_api") : NULL;
+    if (exchange && exchange->major == 1) self->describe = exchange->describe;
     return (PyObject *)self;
 }
 
 static int kinds_traverse(Kinds *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE((PyObject *)self));
     Py_VISIT(self->ask);
+    Py_VISIT(self->tensor);
+    Py_VISIT(self->parameter);
     return table_visit(&self->kinds, visit, arg);
 }
 
 static int kinds_clear(Kinds *self) {
     table_clear(&self->kinds);
     Py_CLEAR(self->ask);
+    Py_CLEAR(self->tensor);
+    Py_CLEAR(self->parameter);
     return 0;
 }
 

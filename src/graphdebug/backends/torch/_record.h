@@ -15,8 +15,8 @@
     DO(SHAPE, "shape") DO(DTYPE, "dtype") DO(IS_CPU, "is_cpu") DO(IS_CONTIGUOUS, "is_contiguous") DO(STRIDE, "stride")   \
     DO(CLASSIFY, "classify") DO(MAKE, "place_at") DO(NAN_COUNT, "nan") DO(POS_INF, "pos_inf") DO(NEG_INF, "neg_inf")     \
     DO(FORWARD, "forward") DO(BACKWARD, "backward") DO(OPTIMIZER, "optimizer") DO(EXECUTED, "executed")                  \
-    DO(EAGER, "eager") DO(PARAMETER, "parameter") DO(BUFFER, "buffer") DO(VIEWS, "views") DO(WRITES, "writes")           \
-    DO(UNBORN, "unborn") DO(NUMEL, "numel") DO(MUTED, "muted") DO(ENDS_STEP, "ends_step") DO(STEP_ENDED, "step_ended")   \
+    DO(EAGER, "eager") DO(PARAMETER, "parameter") DO(BUFFER, "buffer")           \
+    DO(NUMEL, "numel") DO(MUTED, "muted") DO(STEP_ENDED, "step_ended")   \
     DO(OPTIMIZING, "optimizing") DO(RECORDING, "recording") DO(RUNNING_PHASE, "phase") DO(RUNNING_MODULE, "module")      \
     DO(RUNNING_STEP, "step") DO(SEQUENCE_NR, "_sequence_nr") DO(NODE, "node") DO(NODE_NAME, "node_name")                 \
     DO(NODE_FORWARD, "node_forward") DO(NAME_OF, "name") DO(OWNERS, "owners") DO(OWNER_ELSEWHERE, "_owner_elsewhere")    \
@@ -24,7 +24,8 @@
     DO(ENGINE_PLACE, "engine_place") DO(PLACE_OF_BACKWARD, "_place_of_backward") DO(PLACE_OF_STEP, "place")              \
     DO(LAST_NUMBER, "last_number") DO(NOTE_WRITES, "_note_writes") DO(CLAIM_FROM_COPY, "_claim_from_copy")               \
     DO(RECOMPUTE, "recompute") DO(BACKWARD_CALLED, "backward called") DO(CHECKPOINTED, "forward checkpointed")           \
-    DO(NO_TEXT, "") DO(LAYOUT, "layout") DO(REINTERPRETS, "reinterprets")
+    DO(NO_TEXT, "") DO(LAYOUT, "layout") DO(TRAITS, "traits") DO(CALL, "call") DO(ATTACHED, "attached")                  \
+    DO(OPENED, "_opened") DO(CLOSED, "_closed") DO(REFUSED, "_refused") DO(FULL, "_full") DO(VARIABLE, "variable")
 #define DECLARE(word, text) extern PyObject *word;
 FOR_WORDS(DECLARE)
 #undef DECLARE
@@ -41,10 +42,35 @@ int forgotten(void);
 /* What deallocates an instance of any type here. */
 void freed(PyObject *self);
 
-/* walk(walker, frame, reader) -> (place, module, checkpointed), or None where a frame has to be read in Python. */
-PyObject *walk(PyObject *walker, PyObject *frame, PyObject *reader);
+/* Read the stack from `frame` on: the place and the running module or None (new references), and whether a checkpoint is on
+ * it. Returns 0 where a frame has to be read in Python, -1 at an error. */
+int walk(PyObject *walker, PyObject *frame, PyObject *reader, PyObject **place, PyObject **module, int *checkpointed);
+/* What is to be known of a plain tensor to look at its elements; `type` is the kernel's number, -1 where it can't read it. */
+typedef struct {
+    const char *data;
+    int64_t count;
+    int axes, type;
+} Seen;
+
+/* DLPack's DLTensor. */
+typedef struct {
+    void *data;
+    int32_t device, device_number, axes;
+    uint8_t code, bits;
+    uint16_t lanes;
+    int64_t *sizes, *strides;
+    uint64_t offset;
+} Described;
+
+/* The kernel's functions (_kernel.c), in a capsule of this name. */
+#define LOOKS "graphdebug.backends._kernel.looks"
+typedef struct {
+    int (*finite)(const char *data, int64_t count, int type);
+    PyObject *(*statistics)(PyObject *made, const char *data, int64_t count, int type); /* NULL without an error: look in Python */
+} Looks;
+
 /* The kind of any tensor. */
-PyObject *kind_in(PyObject *kinds, PyObject *tensor);
+PyObject *kind_in(PyObject *kinds, PyObject *tensor, Seen *seen);
 
 extern PyType_Spec CLERK;
 #endif

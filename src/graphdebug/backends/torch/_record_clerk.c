@@ -1,23 +1,31 @@
-/* The record of an op: what is known before it runs, and what of its result.
+/* What runs at every op in place of `__torch_dispatch__` (eager.py): what is known before it, the op, what of its result.
  *
- * Stands in for `_before` and `_after` (eager.py). Where something is unusual `open` and `close` return None, and Python
- * does it from the start: what they changed until then is the same when done twice.
+ * Where something is unusual Python does it from the start (`_opened`, `_closed`): what was changed until then is the
+ * same when done twice.
  */
 #include "_record.h"
 
 enum { SINK, THREADS, MADE, PATHS, WALKER, READER, TENSOR, MARK, ENGINE_CALL, NEXT_SEQ, NODE_OF, NUMBER_OF, TASK_OF, CLOCK, LOOK,
-       QUICK, KINDS, RAWS, APPEND, WATCHERS, HELD };
+       QUICK, KINDS, RAWS, APPEND, WATCHERS, OPS, OP_OF, LEFT, STATISTICS, HELD };
+
+enum { AS_VIEW = 1, IN_PLACE = 2, NOT_BORN = 4, AS_OTHER = 8, STEP_END = 16, WANTED = 32 }; /* the traits of an op (ops.py) */
+#define BATCH 512
 
 typedef struct {
     PyObject_HEAD
     PyObject *held[HELD];
+    const Looks *looks; /* the kernel's functions, NULL where Python looks or nobody */
+    int level;          /* what of them: 1 whether all is finite, 2 statistics */
+    unsigned long ident; /* the thread that ran the last op; what is known of it, and its number as an object */
+    PyObject *state, *number;
 } Clerk;
 
-static int is_true(PyObject *object, PyObject *name) {
-    PyObject *value = PyObject_GetAttr(object, name);
-    int answer = value ? PyObject_IsTrue(value) : -1;
-    Py_XDECREF(value);
-    return answer;
+/* An object's attributes: asking the dict is several times faster than asking the object. */
+static PyObject *attributes_of(PyObject *object) { return PyObject_GenericGetDict(object, NULL); }
+
+static int is_true(PyObject *attributes, PyObject *name) {
+    PyObject *value = PyDict_GetItemWithError(attributes, name);
+    return value ? PyObject_IsTrue(value) : -1;
 }
 
 static PyObject *kept(PyObject *object) {
@@ -29,12 +37,6 @@ static PyObject *kept(PyObject *object) {
 static PyObject *untracked(PyObject *object) {
     if (object) PyObject_GC_UnTrack(object);
     return object;
-}
-
-/* None, for Python to do it, also after an error; but what is no error of ours, as an interrupt, goes on. */
-static PyObject *ask_python(void) {
-    if (!forgotten()) return NULL;
-    Py_RETURN_NONE;
 }
 
 /* What is known of a tensor, also if it was written since; NULL if nothing is. */
@@ -68,36 +70,54 @@ static PyObject *trace_of(PyObject *tensor, PyObject *made) {
 /* ---- Opening a record. ---- */
 
 typedef struct {
-    PyObject **held, *recorder, *op, *args, *kwargs, *frame;
-    PyObject *thread, *ident, *phase, *place, *module, *path, *traces, *statics, *forward, *name, *leaf, *seq, *adding; /* owned, or NULL */
-    /* `adding` is the autograd node that adds to a leaf's gradient */
-
+    Clerk *clerk;
+    PyObject **held, *recorder, *op, *args, *kwargs, *frame; /* borrowed */
+    PyObject *ident, *state, *running; /* the thread's number; attributes of what is known of it, and of the sink; owned */
+    PyObject *phase, *place, *module, *path, *traces, *statics, *forward, *name, *leaf, *seq, *began; /* owned, or NULL */
+    PyObject *adding; /* the autograd node that adds to a leaf's gradient */
+    long traits;
 } Opening;
 
 static void forget(Opening *it) {
-    PyObject *all[] = {it->thread,  it->ident,   it->phase, it->place, it->module, it->path, it->traces,
-                       it->statics, it->forward, it->name,  it->leaf,  it->seq,     it->adding};
+    PyObject *all[] = {it->ident,   it->state,   it->running, it->phase, it->place, it->module, it->path, it->traces,
+                       it->statics, it->forward, it->name,    it->leaf,  it->seq,   it->began,  it->adding};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) Py_XDECREF(all[i]);
 }
 
+/* What is known of the running thread; 0 where Python is to make its acquaintance. */
+static int find_thread(Opening *it) {
+    Clerk *self = it->clerk;
+    unsigned long ident = PyThread_get_thread_ident();
+    if (!self->state || self->ident != ident) {
+        PyObject *number = PyLong_FromUnsignedLong(ident);
+        PyObject *thread = number ? PyDict_GetItemWithError(it->held[THREADS], number) : NULL;
+        PyObject *state = thread ? attributes_of(thread) : NULL;
+        if (!state) {
+            Py_XDECREF(number);
+            return 0;
+        }
+        Py_XDECREF(self->state);
+        Py_XDECREF(self->number);
+        self->ident = ident;
+        self->state = state;
+        self->number = number;
+    }
+    it->state = kept(self->state); /* another thread may come in between */
+    it->ident = kept(self->number);
+    return 1;
+}
+
 /* Whether the op is to be recorded as one of the running step. */
-static int is_usual(Opening *it) {
-    it->ident = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
-    it->thread = it->ident ? kept(PyDict_GetItemWithError(it->held[THREADS], it->ident)) : NULL;
-    if (!it->thread || is_true(it->thread, MUTED) || is_true(it->op, ENDS_STEP)) return 0;
-    if (is_true(it->recorder, STEP_ENDED) && is_true(it->thread, OPTIMIZING) != 1) return 0;
-    return is_true(it->held[SINK], RECORDING) == 1;
+static int is_usual(Opening *it, PyObject *recorder) {
+    if (!find_thread(it) || is_true(it->state, MUTED) || it->traits & STEP_END) return 0;
+    if (is_true(recorder, STEP_ENDED) && is_true(it->state, OPTIMIZING) != 1) return 0;
+    it->running = attributes_of(it->held[SINK]);
+    return it->running && is_true(it->running, RECORDING) == 1;
 }
 
 static int read_stack(Opening *it, PyObject *phase, PyObject *checkpointed) {
-    PyObject *found = walk(it->held[WALKER], it->frame, it->held[READER]);
-    int whole = found && found != Py_None;
-    if (whole) {
-        it->place = kept(PyTuple_GetItem(found, 0));
-        it->module = kept(PyTuple_GetItem(found, 1));
-        it->phase = kept(PyTuple_GetItem(found, 2) == Py_True ? checkpointed : phase);
-    }
-    Py_XDECREF(found);
+    int again = 0, whole = walk(it->held[WALKER], it->frame, it->held[READER], &it->place, &it->module, &again) > 0;
+    if (whole) it->phase = kept(again ? checkpointed : phase);
     return whole;
 }
 
@@ -111,33 +131,37 @@ static int is_engines(Opening *it) {
 
 /* Where the running backward was called. */
 static PyObject *backward_place(Opening *it) {
-    PyObject *task = PyObject_CallNoArgs(it->held[TASK_OF]), *known = PyObject_GetAttr(it->thread, ENGINE_TASK), *place = NULL;
-    if (task && known)
-        place = equal(task, known) == 1 ? PyObject_GetAttr(it->thread, ENGINE_PLACE)
-                                        : PyObject_CallMethodObjArgs(it->recorder, PLACE_OF_BACKWARD, it->thread, it->frame, NULL);
+    PyObject *task = PyObject_CallNoArgs(it->held[TASK_OF]), *known = PyDict_GetItemWithError(it->state, ENGINE_TASK);
+    PyObject *place = NULL;
+    if (task && known && equal(task, known) == 1) {
+        place = kept(PyDict_GetItemWithError(it->state, ENGINE_PLACE));
+    } else if (task && known) {
+        PyObject *thread = kept(PyDict_GetItemWithError(it->held[THREADS], it->ident));
+        if (thread) place = PyObject_CallMethodObjArgs(it->recorder, PLACE_OF_BACKWARD, thread, it->frame, NULL);
+        Py_XDECREF(thread);
+    }
     Py_XDECREF(task);
-    Py_XDECREF(known);
     return place;
 }
 
 /* Name and forward node of an autograd node that begins to run. */
 static int enter_node(Opening *it, PyObject *node, PyObject *number) {
-    PyObject *owners = PyObject_GetAttr(it->thread, OWNERS);
-    it->name = PyObject_CallMethodObjArgs(node, NAME_OF, NULL);
-    it->forward = owners ? kept(PyDict_GetItemWithError(owners, number)) : NULL;
+    PyObject *owners = PyDict_GetItemWithError(it->state, OWNERS);
+    it->name = owners ? PyObject_CallMethodObjArgs(node, NAME_OF, NULL) : NULL;
+    owners = PyDict_GetItemWithError(it->state, OWNERS);
+    it->forward = it->name && owners ? kept(PyDict_GetItemWithError(owners, number)) : NULL;
     if (!it->forward && it->name)
         it->forward = PyObject_CallMethodObjArgs(it->recorder, OWNER_ELSEWHERE, number, it->name, NULL);
-    Py_XDECREF(owners);
-    return it->name && it->forward && PyObject_SetAttr(it->thread, NODE_NAME, it->name) == 0 &&
-           PyObject_SetAttr(it->thread, NODE_FORWARD, it->forward) == 0 && PyObject_SetAttr(it->thread, NODE, number) == 0;
+    return it->name && it->forward && PyDict_SetItem(it->state, NODE_NAME, it->name) == 0 &&
+           PyDict_SetItem(it->state, NODE_FORWARD, it->forward) == 0 && PyDict_SetItem(it->state, NODE, number) == 0;
 }
 
 static int read_backward(Opening *it, PyObject *node) {
-    PyObject *number = PyObject_CallMethodObjArgs(node, SEQUENCE_NR, NULL), *last = PyObject_GetAttr(it->thread, NODE);
+    PyObject *number = PyObject_CallMethodObjArgs(node, SEQUENCE_NR, NULL), *last = PyDict_GetItemWithError(it->state, NODE);
     int done = number && last;
     if (done && equal(number, last) == 1) {
-        it->name = PyObject_GetAttr(it->thread, NODE_NAME);
-        it->forward = PyObject_GetAttr(it->thread, NODE_FORWARD);
+        it->name = kept(PyDict_GetItemWithError(it->state, NODE_NAME));
+        it->forward = kept(PyDict_GetItemWithError(it->state, NODE_FORWARD));
         done = it->name && it->forward;
     } else if (done && PyLong_AsUnsignedLongLong(number) >> 63) { /* AccumulateGrad has no number of its own */
         it->name = kept(ACCUMULATE_GRAD);
@@ -146,7 +170,6 @@ static int read_backward(Opening *it, PyObject *node) {
         done = done && enter_node(it, node, number);
     }
     Py_XDECREF(number);
-    Py_XDECREF(last);
     if (!done) return 0;
     if (!is_engines(it)) return read_stack(it, BACKWARD_CALLED, RECOMPUTE);
     it->phase = kept(BACKWARD);
@@ -163,20 +186,17 @@ static int read_phase(Opening *it) {
         return done;
     }
     Py_XDECREF(node);
-    if (!node) return 0;
-    PyObject *running = PyObject_GetAttr(it->held[SINK], RUNNING_PHASE);
-    int optimizing = running && (is_true(it->thread, OPTIMIZING) == 1 || equal(running, OPTIMIZER) == 1);
-    Py_XDECREF(running);
+    PyObject *running = node ? PyDict_GetItemWithError(it->running, RUNNING_PHASE) : NULL;
     if (!running) return 0;
-    if (!optimizing) return read_stack(it, FORWARD, CHECKPOINTED);
+    if (is_true(it->state, OPTIMIZING) != 1 && equal(running, OPTIMIZER) != 1) return read_stack(it, FORWARD, CHECKPOINTED);
     it->phase = kept(OPTIMIZER);
-    it->place = PyObject_GetAttr(it->thread, PLACE_OF_STEP);
+    it->place = kept(PyDict_GetItemWithError(it->state, PLACE_OF_STEP));
     return it->place && it->place != Py_None;
 }
 
 /* The path of the running module; not that of one seen for the first time. */
 static int find_path(Opening *it) {
-    it->path = PyObject_GetAttr(it->held[SINK], RUNNING_MODULE);
+    it->path = kept(PyDict_GetItemWithError(it->running, RUNNING_MODULE));
     if (!it->path) return 0;
     if (!it->module || it->module == Py_None || equal(it->path, NO_TEXT) != 1) return 1;
     PyObject *key = PyLong_FromVoidPtr(it->module);
@@ -235,65 +255,76 @@ static int take_arguments(Opening *it) {
 static int note_writes(Opening *it, PyObject *owners, PyObject *number) {
     PyObject *done = PyObject_CallMethodObjArgs(it->recorder, NOTE_WRITES, it->op, it->seq, it->args, it->kwargs, NULL);
     PyObject *before = PyLong_FromLongLong(PyLong_AsLongLong(number) - 1);
-    if (done && before && !PyDict_GetItemWithError(owners, before)) {
+    PyObject *thread = kept(PyDict_GetItemWithError(it->held[THREADS], it->ident));
+    if (done && before && thread && !PyDict_GetItemWithError(owners, before)) {
         Py_DECREF(done);
-        done = PyObject_CallMethodObjArgs(it->recorder, CLAIM_FROM_COPY, it->thread, number, it->seq, it->traces, NULL);
+        done = PyObject_CallMethodObjArgs(it->recorder, CLAIM_FROM_COPY, thread, number, it->seq, it->traces, NULL);
     }
+    Py_XDECREF(thread);
     Py_XDECREF(before);
     Py_XDECREF(done);
     return done != NULL;
 }
 
+/* The leaf whose gradient the op leaves: here a parameter that is known by its name. */
+static PyObject *leaf_of(Opening *it) {
+    if (it->held[LEFT] == Py_None) return kept(Py_None);
+    PyObject *leaf = PyObject_GetAttr(it->adding, VARIABLE), *trace = leaf ? known_of(leaf, it->held[MADE]) : NULL;
+    PyObject *named = trace ? PyTuple_GetItem(trace, T_NAMED) : NULL, *found = NULL;
+    if (named && named != Py_None && equal(PyTuple_GetItem(named, 0), PARAMETER) == 1) {
+        PyObject *seq = PyObject_CallNoArgs(it->held[NEXT_SEQ]);
+        if (seq) found = PyObject_CallFunctionObjArgs(it->held[LEFT], PyTuple_GetItem(named, 1), seq, Py_None, NULL);
+        Py_XDECREF(seq);
+    } else if (leaf && !PyErr_Occurred()) {
+        found = PyObject_CallMethodObjArgs(it->recorder, ACCUMULATED, it->adding, NULL);
+    }
+    Py_XDECREF(leaf);
+    Py_XDECREF(trace);
+    return found;
+}
+
 /* The node takes its number, and owns the autograd nodes numbered since the one before. */
 static int take_number(Opening *it) {
-    if (it->adding) it->leaf = PyObject_CallMethodObjArgs(it->recorder, ACCUMULATED, it->adding, NULL);
-    if (it->adding && !it->leaf) return 0;
+    if (it->adding && !(it->leaf = leaf_of(it))) return 0;
     it->seq = PyObject_CallNoArgs(it->held[NEXT_SEQ]);
-    PyObject *next = PyObject_CallNoArgs(it->held[NUMBER_OF]), *last = PyObject_GetAttr(it->thread, LAST_NUMBER);
-    PyObject *owners = PyObject_GetAttr(it->thread, OWNERS);
+    PyObject *next = it->seq ? PyObject_CallNoArgs(it->held[NUMBER_OF]) : NULL;
+    PyObject *last = PyDict_GetItemWithError(it->state, LAST_NUMBER), *owners = kept(PyDict_GetItemWithError(it->state, OWNERS));
     PyObject *number = next ? PyLong_FromLongLong(PyLong_AsLongLong(next) - 1) : NULL;
-    int writes = is_true(it->op, WRITES), done = it->seq && last && owners && number && writes >= 0;
+    int done = last && owners && number;
     if (done && equal(number, last) != 1)
-        done = PyObject_SetAttr(it->thread, LAST_NUMBER, number) == 0 &&
+        done = PyDict_SetItem(it->state, LAST_NUMBER, number) == 0 &&
                (PyDict_GetItemWithError(owners, number) || PyDict_SetItem(owners, number, it->seq) == 0);
-    if (done && writes) done = note_writes(it, owners, number);
+    if (done && it->traits & IN_PLACE) done = note_writes(it, owners, number);
     Py_XDECREF(next);
-    Py_XDECREF(last);
     Py_XDECREF(owners);
     Py_XDECREF(number);
     return done;
 }
 
-static PyObject *opened(Opening *it) {
-    PyObject *step = PyObject_GetAttr(it->held[SINK], RUNNING_STEP), *record = PyTuple_New(ENDED);
-    PyObject *fields[] = {it->seq,     step,        it->op,   it->phase, it->place,  it->path, it->traces,
-                          it->statics, it->forward, it->name, it->leaf,  it->ident};
-    for (int i = 0; record && i < BEGAN; i++) PyTuple_SetItem(record, i, kept(fields[i] ? fields[i] : Py_None));
-    Py_XDECREF(step);
-    PyObject *began = PyObject_CallNoArgs(it->held[CLOCK]);
-    if (record && began) PyTuple_SetItem(record, BEGAN, began);
-    else Py_CLEAR(record);
+/* Take what is known before the op runs. Returns 0 where Python is to do it. */
+static int opened(Opening *it) {
+    PyObject *recorder = attributes_of(it->recorder);
+    int done = recorder && is_usual(it, recorder) && read_phase(it) && find_path(it) && take_arguments(it) && take_number(it);
+    if (done) it->began = PyObject_CallNoArgs(it->held[CLOCK]);
+    Py_XDECREF(recorder);
+    return done && it->began;
+}
+
+/* The first fields of the record: ENDED of them, or all with `ends`. */
+static PyObject *record_of(Opening *it, PyObject **ends) {
+    int count = ends ? FIELDS : ENDED;
+    PyObject *record = PyTuple_New(count), *step = PyDict_GetItemWithError(it->running, RUNNING_STEP);
+    PyObject *fields[] = {it->seq,     step,        it->op,   it->phase, it->place, it->path, it->traces,
+                          it->statics, it->forward, it->name, it->leaf,  it->ident, it->began};
+    fields[NAME] = it->name ? it->name : NO_TEXT;
+    for (int i = 0; record && i < count; i++) {
+        PyObject *field = i < ENDED ? fields[i] : ends[i - ENDED];
+        PyTuple_SetItem(record, i, kept(field ? field : Py_None));
+    }
     return untracked(record);
 }
 
-/* open(recorder, op, args, kwargs, frame) -> the record's first part, or None where Python is to do it. */
-static PyObject *clerk_open(Clerk *self, PyObject *const *args, Py_ssize_t nargs) {
-    if (nargs != 5) return raise_type("open(recorder, op, args, kwargs, frame)"), NULL;
-    Opening it = {.held = self->held, .recorder = args[0], .op = args[1], .args = args[2], .kwargs = args[3], .frame = args[4]};
-    PyObject *record = NULL;
-    if (is_usual(&it) && read_phase(&it) && find_path(&it) && take_arguments(&it) && take_number(&it)) {
-        if (!it.name) it.name = kept(NO_TEXT);
-        record = opened(&it);
-    }
-    forget(&it);
-    return record ? record : ask_python();
-}
-
-/* ---- Closing a record: the trace of an op's result. ---- */
-
-typedef struct {
-    PyObject *record, *result, *made, *look, *quick;
-} Closing;
+/* ---- Closing a record: the traces of an op's results. ---- */
 
 static int same_number(PyObject *one, PyObject *other, PyObject *name) {
     PyObject *a = PyObject_GetAttr(one, name), *b = PyObject_GetAttr(other, name);
@@ -303,128 +334,267 @@ static int same_number(PyObject *one, PyObject *other, PyObject *name) {
     return same;
 }
 
+/* Pack a trace; it takes over `way`, `version` and `look`. */
+static PyObject *packed(Opening *it, PyObject *way, PyObject *version, Py_ssize_t output, PyObject *kind, PyObject *look,
+                        PyObject *named) {
+    PyObject *trace = NULL, *index = PyLong_FromSsize_t(output);
+    if (way && version && index && look) trace = PyTuple_Pack(TRACE_FIELDS, way, version, it->seq, index, kind, look, named);
+    Py_XDECREF(way);
+    Py_XDECREF(version);
+    Py_XDECREF(index);
+    Py_XDECREF(look);
+    return untracked(trace);
+}
+
 /* The trace of a view: its memory was looked at when its base was made. */
-static PyObject *trace_of_view(Closing *it, PyObject *source, PyObject *kind, int reinterprets) {
-    PyObject *look = PyTuple_GetItem(source, T_LOOK), *named = PyTuple_GetItem(source, T_NAMED), *trace = NULL;
-    PyObject *way = untracked(PyWeakref_NewRef(it->result, NULL)), *first = PyLong_FromLong(0);
-    if (reinterprets) look = Py_None;
+static PyObject *trace_of_view(Opening *it, PyObject *result, Py_ssize_t output, PyObject *kind) {
+    PyObject *source = PyList_GetItem(it->traces, 0);
+    if (!source) return NULL;
+    PyObject *look = PyTuple_GetItem(source, T_LOOK), *named = PyTuple_GetItem(source, T_NAMED);
+    if (it->traits & AS_OTHER) look = Py_None;
     if (look != Py_None && look != Py_True && !same_number(PyTuple_GetItem(source, T_KIND), kind, NUMEL)) look = Py_None;
     if (named != Py_None) {
         PyObject *origin = PyTuple_GetItem(named, 0);
         if (!equal(origin, PARAMETER) && !equal(origin, BUFFER)) named = Py_None;
     }
-    if (way && first)
-        trace = PyTuple_Pack(TRACE_FIELDS, way, PyTuple_GetItem(source, T_VERSION), PyTuple_GetItem(it->record, SEQ), first,
-                             kind, look, named);
-    Py_XDECREF(way);
-    Py_XDECREF(first);
-    return trace;
+    return packed(it, untracked(PyWeakref_NewRef(result, NULL)), kept(PyTuple_GetItem(source, T_VERSION)), output, kind,
+                  kept(look), named);
 }
 
-/* What looking at the result gives: the quick way, or where that has no answer the other. */
-static PyObject *looked_at(Closing *it, PyObject *kind) {
-    if (it->quick != Py_None) {
-        PyObject *look = PyObject_CallFunctionObjArgs(it->quick, it->result, kind, NULL);
+/* What the kernel says of a plain tensor; NULL, perhaps without an error, where Python is to look. */
+static PyObject *glanced(Clerk *self, const Seen *seen) {
+    if (!self->looks || seen->type < 0) return NULL;
+    if (!seen->count || (self->level == 1 && seen->type > 3)) return kept(Py_None); /* whole numbers are finite */
+    if (self->level == 1 && seen->axes) return self->looks->finite(seen->data, seen->count, seen->type) ? kept(Py_True) : NULL;
+    return self->looks->statistics(self->held[STATISTICS], seen->data, seen->count, seen->type);
+}
+
+/* What looking at a result gives: the quick way, or where that has no answer the other. */
+static PyObject *looked_at(Opening *it, PyObject *result, PyObject *kind, const Seen *seen) {
+    if (it->held[LOOK] == Py_None || it->traits & NOT_BORN) return kept(Py_None);
+    PyObject *look = glanced(it->clerk, seen);
+    if (look || PyErr_Occurred()) return look;
+    if (it->held[QUICK] != Py_None && seen->type < 0) {
+        look = PyObject_CallFunctionObjArgs(it->held[QUICK], result, kind, NULL);
         if (look != Py_NotImplemented) return look;
         Py_DECREF(look);
     }
-    return PyObject_CallFunctionObjArgs(it->look, it->result, kind, NULL);
+    return PyObject_CallFunctionObjArgs(it->held[LOOK], result, kind, NULL);
 }
 
-static PyObject *trace_of_result(Closing *it, PyObject *kind, int writes, int unborn) {
-    PyObject *counter = PyObject_GetAttr(it->result, VERSION), *version = NULL, *first = NULL, *way = NULL, *look = NULL;
-    PyObject *trace = NULL, *named = NULL, *old = counter && writes ? known_of(it->result, it->made) : NULL;
-    if (!counter || PyErr_Occurred()) {
-        Py_XDECREF(counter);
+static PyObject *trace_of_result(Opening *it, PyObject *result, Py_ssize_t output, PyObject *kind, const Seen *seen) {
+    int writes = (it->traits & IN_PLACE) != 0;
+    PyObject *counter = PyObject_GetAttr(result, VERSION); /* an inference tensor has none */
+    long long version = counter ? PyLong_AsLongLong(counter) : 0;
+    Py_XDECREF(counter);
+    if (!counter) return NULL;
+    PyObject *old = writes ? known_of(result, it->held[MADE]) : NULL;
+    if (PyErr_Occurred()) {
         Py_XDECREF(old);
         return NULL;
     }
-    way = old ? kept(PyTuple_GetItem(old, T_WAY)) : untracked(PyWeakref_NewRef(it->result, NULL));
-    named = kept(old ? PyTuple_GetItem(old, T_NAMED) : Py_None);
+    PyObject *way = old ? kept(PyTuple_GetItem(old, T_WAY)) : untracked(PyWeakref_NewRef(result, NULL));
+    PyObject *named = old ? PyTuple_GetItem(old, T_NAMED) : Py_None;
+    PyObject *look = way ? looked_at(it, result, kind, seen) : NULL;
+    PyObject *trace = packed(it, way, PyLong_FromLongLong(version + writes), output, kind, look, named); /* it rises after the node */
     Py_XDECREF(old);
-    look = it->look == Py_None || unborn ? (Py_INCREF(Py_None), Py_None) : looked_at(it, kind);
-    version = PyLong_FromLongLong(PyLong_AsLongLong(counter) + writes); /* it rises after the node */
-    first = PyLong_FromLong(0);
-    if (way && look && version && first)
-        trace = PyTuple_Pack(TRACE_FIELDS, way, version, PyTuple_GetItem(it->record, SEQ), first, kind, look, named);
-    Py_DECREF(counter);
-    Py_DECREF(named);
-    Py_XDECREF(version);
-    Py_XDECREF(first);
-    Py_XDECREF(way);
-    Py_XDECREF(look);
     return trace;
 }
 
-static PyObject *closed(Closing *it, PyObject *trace, PyObject *alias, PyObject *ended) {
-    PyObject *key = PyLong_FromVoidPtr(it->result), *outputs = untracked(PyTuple_Pack(1, trace)), *whole = PyTuple_New(FIELDS);
-    if (!key || !outputs || !whole || PyDict_SetItem(it->made, key, trace) < 0) Py_CLEAR(whole);
-    PyObject *ends[] = {ended, outputs, alias, EXECUTED, EAGER};
-    for (int i = 0; whole && i < FIELDS; i++)
-        PyTuple_SetItem(whole, i, kept(i < ENDED ? PyTuple_GetItem(it->record, i) : ends[i - ENDED]));
+static PyObject *trace_made(Opening *it, PyObject *result, Py_ssize_t output) {
+    Seen seen;
+    PyObject *kind = kind_in(it->held[KINDS], result, &seen), *trace = NULL, *key = NULL;
+    if (kind)
+        trace = it->traits & AS_VIEW ? trace_of_view(it, result, output, kind) : trace_of_result(it, result, output, kind, &seen);
+    if (trace) key = PyLong_FromVoidPtr(result);
+    if (trace && (!key || PyDict_SetItem(it->held[MADE], key, trace) < 0)) Py_CLEAR(trace);
     Py_XDECREF(key);
-    Py_XDECREF(outputs);
-    return untracked(whole);
-}
-
-/* The whole record; NULL where it is to be closed in Python. */
-static PyObject *whole_record(Clerk *self, PyObject *op, Closing *it) {
-    int views = is_true(op, VIEWS), writes = is_true(op, WRITES), unborn = is_true(op, UNBORN);
-    PyObject *ended = PyObject_CallNoArgs(self->held[CLOCK]), *kind = ended ? kind_in(self->held[KINDS], it->result) : NULL;
-    PyObject *source = NULL, *trace = NULL, *whole = NULL;
-    int reinterprets = views > 0 ? is_true(op, REINTERPRETS) : 0;
-    if (views >= 0 && reinterprets >= 0 && writes >= 0 && unborn >= 0 && kind) {
-        if (views) source = PyList_GetItem(PyTuple_GetItem(it->record, TRACES), 0);
-        if (!views) trace = untracked(trace_of_result(it, kind, writes, unborn));
-        else if (source) trace = untracked(trace_of_view(it, source, kind, reinterprets));
-    }
-    if (trace) whole = closed(it, trace, source ? PyTuple_GetItem(source, T_SEQ) : Py_None, ended);
-    Py_XDECREF(ended);
     Py_XDECREF(kind);
-    Py_XDECREF(trace);
-    return whole;
+    return trace;
 }
 
-/* close(op, record, result) -> how many records wait now, or None where Python is to do it. */
-static PyObject *clerk_close(Clerk *self, PyObject *const *args, Py_ssize_t nargs) {
-    if (nargs != 3 || !PyTuple_Check(args[1]) || PyTuple_Size(args[1]) != ENDED)
-        return raise_type("close(op, record, result)"), NULL;
-    PyObject **held = self->held;
-    if (!PyObject_TypeCheck(args[2], (PyTypeObject *)held[TENSOR]) || PyList_Size(held[WATCHERS])) return ask_python();
-    Closing it = {args[1], args[2], held[MADE], held[LOOK], held[QUICK]};
-    PyObject *whole = whole_record(self, args[0], &it);
-    PyObject *done = whole ? PyObject_CallFunctionObjArgs(held[APPEND], whole, NULL) : NULL;
-    Py_XDECREF(whole);
-    if (!done) return ask_python(); /* an inference tensor has no version counter */
+/* The traces of a list or tuple of results. */
+static PyObject *traces_made(Opening *it, PyObject *results) {
+    PyObject *outputs = untracked(PyList_New(0));
+    Py_ssize_t length = PySequence_Size(results);
+    for (Py_ssize_t i = 0; outputs && i < length; i++) {
+        PyObject *one = PySequence_GetItem(results, i), *trace = NULL;
+        int is_tensor = one && PyObject_TypeCheck(one, (PyTypeObject *)it->held[TENSOR]);
+        if (is_tensor) trace = trace_made(it, one, i);
+        if (!one || (is_tensor && (!trace || PyList_Append(outputs, trace) < 0))) Py_CLEAR(outputs);
+        Py_XDECREF(trace);
+        Py_XDECREF(one);
+    }
+    return outputs;
+}
+
+static PyObject *outputs_of(Opening *it, PyObject *result) {
+    if (PyList_Check(result) || PyTuple_Check(result)) return traces_made(it, result);
+    if (!PyObject_TypeCheck(result, (PyTypeObject *)it->held[TENSOR])) return PyTuple_New(0);
+    PyObject *trace = trace_made(it, result, 0), *outputs = trace ? untracked(PyTuple_Pack(1, trace)) : NULL;
+    Py_XDECREF(trace);
+    return outputs;
+}
+
+/* Add the whole record to those that wait. Returns one more than they are, 0 where Python is to do it, -1 at an interrupt. */
+static Py_ssize_t closed(Opening *it, PyObject *result) {
+    PyObject *record = NULL, *done = NULL, *source = NULL, *outputs = NULL, *ended = PyObject_CallNoArgs(it->held[CLOCK]);
+    if (ended && PyList_Size(it->held[WATCHERS]) == 0) outputs = outputs_of(it, result);
+    if (outputs && it->traits & AS_VIEW) source = PyList_GetItem(it->traces, 0);
+    PyObject *ends[] = {ended, outputs, source ? PyTuple_GetItem(source, T_SEQ) : Py_None, EXECUTED, EAGER};
+    if (outputs && !PyErr_Occurred()) record = record_of(it, ends);
+    if (record) done = PyObject_CallFunctionObjArgs(it->held[APPEND], record, NULL);
+    Py_XDECREF(record);
+    Py_XDECREF(outputs);
+    Py_XDECREF(ended);
+    if (!done) return forgotten() ? 0 : -1;
     Py_DECREF(done);
-    return PyLong_FromSsize_t(PyObject_Size(held[RAWS]));
+    return 1 + PyObject_Size(it->held[RAWS]);
+}
+
+/* ---- The op. ---- */
+
+/* What is known of an operator, and its traits; NULL where it can't be told. */
+static PyObject *op_of(Clerk *self, PyObject *operator, long *traits, PyObject **call) {
+    PyObject *key = PyLong_FromVoidPtr(operator), *op = key ? kept(PyDict_GetItemWithError(self->held[OPS], key)) : NULL;
+    Py_XDECREF(key);
+    if (!op && !PyErr_Occurred()) op = PyObject_CallFunctionObjArgs(self->held[OP_OF], operator, NULL);
+    PyObject *bits = op ? PyObject_GetAttr(op, TRAITS) : NULL;
+    *traits = bits ? PyLong_AsLong(bits) : -1;
+    *call = bits ? PyObject_GetAttr(op, CALL) : NULL;
+    Py_XDECREF(bits);
+    if (*call) return op;
+    Py_XDECREF(op);
+    return NULL;
+}
+
+/* After an op that raised: Python records it, and may know how to call it so that it does not. */
+static PyObject *raised(Opening *it, PyObject *operator, PyObject *record) {
+    PyObject *type, *error, *trace, *result = NULL;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (trace) PyException_SetTraceback(error, trace);
+    if (PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
+        PyObject *again = PyObject_CallMethodObjArgs(it->recorder, REFUSED, operator, it->args, it->kwargs, record, error, NULL);
+        if (!again) {
+            Py_XDECREF(type);
+            Py_XDECREF(error);
+            Py_XDECREF(trace);
+            return NULL;
+        }
+        if (again != Py_None) result = kept(PyTuple_GetItem(again, 0));
+        Py_DECREF(again);
+    }
+    if (!result) {
+        PyErr_Restore(type, error, trace);
+        return NULL;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+    return result;
+}
+
+/* Run an op that is to be recorded. */
+static PyObject *recorded(Opening *it, PyObject *operator, PyObject *call) {
+    int usual = opened(it);
+    PyObject *record = NULL, *result;
+    if (!usual) {
+        if (!forgotten()) return NULL;
+        record = PyObject_CallMethodObjArgs(it->recorder, OPENED, it->op, it->args, it->kwargs, it->frame, NULL);
+        if (!record) return NULL;
+    }
+    result = PyObject_Call(call, it->args, it->kwargs);
+    if (!result) {
+        PyObject *type, *error, *trace;
+        PyErr_Fetch(&type, &error, &trace);
+        if (usual) record = record_of(it, NULL);
+        PyErr_Restore(type, error, trace);
+        result = record ? raised(it, operator, record) : NULL;
+    }
+    Py_ssize_t waiting = result && usual ? closed(it, result) : 0;
+    PyObject *done = NULL;
+    if (result && waiting == 0) {
+        if (!record) record = record_of(it, NULL);
+        if (record == Py_None) done = kept(Py_None);
+        else if (record) done = PyObject_CallMethodObjArgs(it->recorder, CLOSED, it->op, record, result, NULL);
+    } else if (waiting > BATCH) {
+        done = PyObject_CallMethodObjArgs(it->recorder, FULL, NULL);
+    } else if (waiting > 0) {
+        done = kept(Py_None);
+    }
+    if (!done) Py_CLEAR(result);
+    Py_XDECREF(done);
+    Py_XDECREF(record);
+    return result;
+}
+
+/* dispatch(recorder, operator, types, args=(), kwargs=None) -> what the op returns. */
+static PyObject *clerk_dispatch(Clerk *self, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs < 3 || nargs > 5) return raise_type("dispatch(recorder, operator, types, args, kwargs)"), NULL;
+    PyObject *operator = args[1], *call = NULL, *result = NULL, *arguments, *keywords;
+    arguments = nargs > 3 ? PySequence_Tuple(args[3]) : PyTuple_New(0);
+    keywords = nargs > 4 && args[4] != Py_None ? kept(args[4]) : PyDict_New();
+    Opening it = {.clerk = self, .held = self->held, .recorder = args[0], .args = arguments, .kwargs = keywords};
+    PyObject *recorder = arguments && keywords ? attributes_of(args[0]) : NULL;
+    int attached = recorder ? is_true(recorder, ATTACHED) : -1;
+    Py_XDECREF(recorder);
+    PyObject *op = attached > 0 ? op_of(self, operator, &it.traits, &call) : NULL;
+    if (op && it.traits & WANTED) {
+        PyObject *frame = (PyObject *)PyThreadState_GetFrame(PyThreadState_Get());
+        it.op = op;
+        it.frame = frame ? frame : Py_None;
+        result = recorded(&it, operator, call);
+        Py_XDECREF(frame);
+    } else if (attached >= 0 && forgotten()) {
+        result = PyObject_Call(op ? call : operator, arguments, keywords);
+    }
+    forget(&it);
+    Py_XDECREF(op);
+    Py_XDECREF(call);
+    Py_XDECREF(arguments);
+    Py_XDECREF(keywords);
+    return result;
 }
 
 /* ---- The type. ---- */
 
+/* Clerk(held, looks, level): what it holds, the kernel's capsule or None, and what to look for. */
 static PyObject *clerk_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    if (PyTuple_Size(args) != HELD || (kwargs && PyDict_Size(kwargs))) return raise_type("Clerk takes what it holds"), NULL;
+    PyObject *held, *looks;
+    int level;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "OOi", &held, &looks, &level)) return NULL;
+    if (!PyTuple_Check(held) || PyTuple_Size(held) != HELD) return raise_type("Clerk takes what it holds"), NULL;
     Clerk *self = (Clerk *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-    for (int i = 0; self && i < HELD; i++) self->held[i] = kept(PyTuple_GetItem(args, i));
+    if (!self) return NULL;
+    for (int i = 0; i < HELD; i++) self->held[i] = kept(PyTuple_GetItem(held, i));
+    self->level = level;
+    self->looks = level && looks != Py_None ? PyCapsule_GetPointer(looks, LOOKS) : NULL;
+    if (PyErr_Occurred()) {
+        Py_DECREF(self);
+        return NULL;
+    }
     return (PyObject *)self;
 }
 
 static int clerk_traverse(Clerk *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE((PyObject *)self));
+    Py_VISIT(self->state);
     for (int i = 0; i < HELD; i++) Py_VISIT(self->held[i]);
     return 0;
 }
 
 static int clerk_clear(Clerk *self) {
+    Py_CLEAR(self->state);
+    Py_CLEAR(self->number);
     for (int i = 0; i < HELD; i++) Py_CLEAR(self->held[i]);
     return 0;
 }
 
 static PyMethodDef CLERK_METHODS[] = {
-    {"open", (PyCFunction)(void (*)(void))clerk_open, METH_FASTCALL,
-     "open(recorder, op, args, kwargs, frame) -> the record's first part, or None where Python is to do it."},
-    {"close", (PyCFunction)(void (*)(void))clerk_close, METH_FASTCALL,
-     "close(op, record, result) -> how many records wait now, or None where Python is to do it."},
+    {"dispatch", (PyCFunction)(void (*)(void))clerk_dispatch, METH_FASTCALL,
+     "dispatch(recorder, operator, types, args=(), kwargs=None) -> what the op returns, which is recorded."},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot CLERK_SLOTS[] = {{Py_tp_new, clerk_new},           {Py_tp_dealloc, freed},
                                     {Py_tp_traverse, clerk_traverse}, {Py_tp_clear, clerk_clear},

@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from types import MethodType, TracebackType
 from typing import Any
 
 import torch
@@ -22,12 +22,12 @@ from graphdebug.backends.torch.filters import Filters
 from graphdebug.backends.torch.native import RECORD
 from graphdebug.backends.torch.nodes.facts import KINDS_HELD, kind_of
 from graphdebug.backends.torch.nodes.lines import Lines
-from graphdebug.backends.torch.nodes.looking import looker, quick_looker
+from graphdebug.backends.torch.nodes.looking import glances, looker, quick_looker
 from graphdebug.backends.torch.nodes.modules import Modules
 from graphdebug.backends.torch.nodes.ops import KNOWN, Op, op_of
 from graphdebug.backends.torch.nodes.origins import Origins, Trace, trace_of, version_of
 from graphdebug.backends.torch.nodes.writing import TENSOR, Accumulated, NodeBuilder, Raw, Record
-from graphdebug.model.event import Origin, Site
+from graphdebug.model.event import Origin, Site, Stats
 from graphdebug.options import Options
 
 __all__ = ["EagerRecorder", "Watcher"]
@@ -51,12 +51,7 @@ Watcher = Callable[[Raw, Any], None]
 
 
 class Thread:
-    """What the recorder knows of one thread."""
-
-    __slots__ = (
-        "engine_place", "engine_task", "ident", "last_number", "muted", "node", "node_forward", "node_name",
-        "optimizing", "owners", "place",
-    )  # fmt: skip
+    """What the recorder knows of one thread: attributes in a dict, where the compiled recorder reads them."""
 
     def __init__(self, ident: int) -> None:
         self.ident = ident
@@ -110,15 +105,18 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self._zero = _now() - sink.now()
         self._blind = False
         """Whether ops ran in this recording that it was told not to take."""
-        self._clerk = None if RECORD is None or self._filtered else self._make_clerk()
+        if RECORD is not None and not self._filtered:
+            self.__torch_dispatch__ = MethodType(self._make_clerk().dispatch, self)
 
     def _make_clerk(self) -> Any:
-        """Return what opens and closes most records in compiled code; it is given all it needs once."""
-        return RECORD.Clerk(
+        """Return what records ops in compiled code; it is given all it needs once."""
+        held = (
             self.sink, self._threads, self.origins.made, self.modules.paths, self.stack.walker, self.stack,
             Tensor, TENSOR, ENGINE_CALL, self.sink.next_seq, _autograd_node, _sequence_number, _graph_task,
             _now, self._look, self._quick_look, KINDS_HELD, self._raws, self._raws.append, self.watchers,
+            KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats,
         )  # fmt: skip
+        return RECORD.Clerk(held, *glances(self.options.level))
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -139,6 +137,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         """Stop seeing ops, leaving the mode stack as it was."""
         self.attached = False
         self.__exit__(None, None, None)
+        vars(self).pop("__torch_dispatch__", None)  # it refers to this recorder
         self.origins.clear()
         self.modules.clear()
         self._threads.clear()
@@ -210,45 +209,54 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         """Type and message of the exception that an op raised last."""
         return self._raised[0] if self._raised is not None else None
 
-    def __torch_dispatch__(  # noqa: C901  # runs once an op: calls cost more than branches
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if kwargs is None:
-            kwargs = {}
-        record, call, clerk = None, func, self._clerk
-        if self.attached:
-            try:
-                op = KNOWN.get(id(func)) or op_of(func)
-                call = op.call
-                if op.recorded:
-                    frame = sys._getframe(1)
-                    if clerk is not None:
-                        record = clerk.open(self, op, args, kwargs, frame)
-                    if record is None:
-                        record = self._before(op, args, kwargs, frame)
-            except Exception as error:
-                self.sink.tool_error("recording an op", error)
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an op and record it; the compiled recorder does the same where it was built."""
+        kwargs = kwargs or {}
+        if not self.attached:
+            return func(*args, **kwargs)
+        op = op_of(func)
+        record = self._opened(op, args, kwargs, sys._getframe(1)) if op.recorded else None
         try:
-            result = call(*args, **kwargs)
+            result = op.call(*args, **kwargs)
         except Exception as error:
-            again = _numbers_as_tensors(func, args, error)
+            again = self._refused(func, args, kwargs, record, error)
             if again is None:
-                if record is not None:
-                    self._raise(record, error)
                 _drop_op_call(error.__traceback__)
                 raise
-            result = func(*again, **kwargs)
-        if record is None:
-            return result
+            result = again[0]
+        if record is not None:
+            self._closed(op, record, result)
+        return result
+
+    def _opened(self, op: Op, args: Any, kwargs: Any, frame: Any) -> Record | None:
         try:
-            waiting = None if clerk is None else clerk.close(op, record, result)
-            if waiting is None:
-                self._after(op, record, result)
-            elif waiting >= _BATCH:
-                self.flush()
+            return self._before(op, args, kwargs, frame)
         except Exception as error:
             self.sink.tool_error("recording an op", error)
-        return result
+            return None
+
+    def _closed(self, op: Op, record: Record, result: Any) -> None:
+        try:
+            self._after(op, record, result)
+        except Exception as error:
+            self.sink.tool_error("recording an op", error)
+
+    def _full(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:
+            self.sink.tool_error("recording an op", error)
+
+    def _refused(
+        self, func: Any, args: Any, kwargs: Any, record: Record | None, error: Exception
+    ) -> tuple[Any] | None:
+        """Record that an op raised; or call it as it likes it, and return its result in a tuple."""
+        again = _numbers_as_tensors(func, args, error)
+        if again is not None:
+            return (func(*again, **kwargs),)
+        if record is not None:
+            self._raise(record, error)
+        return None
 
     def _before(  # noqa: C901  # runs once an op: calls cost more than branches
         self, op: Op, args: Any, kwargs: Any, frame: Any

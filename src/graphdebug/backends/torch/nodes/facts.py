@@ -76,7 +76,8 @@ def kind_of_any(tensor: torch.Tensor) -> Kind:
     return kind
 
 
-KINDS_HELD: Any = None if RECORD is None else RECORD.Kinds(kind_of_any)
+_EXCHANGE = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+KINDS_HELD: Any = None if RECORD is None else RECORD.Kinds(kind_of_any, *_PLAIN, _EXCHANGE)
 """The kinds seen so far, where the compiled code keeps them."""
 kind_of: Callable[[torch.Tensor], Kind] = kind_of_any if KINDS_HELD is None else KINDS_HELD.of
 """Returns the kind of any tensor; also of sparse, nested, fake and other special ones."""

@@ -18,7 +18,7 @@ try:
 except ImportError:  # not compiled on this machine: torch's own operations give the same numbers
     _kernel = None
 
-__all__ = ["Looker", "looker", "quick_looker", "stats_of", "unreadable"]
+__all__ = ["Looker", "glances", "looker", "quick_looker", "stats_of", "unreadable"]
 
 Looker = Callable[[torch.Tensor, Kind], Look]
 _LAST_FLOAT = 3
@@ -39,6 +39,11 @@ def quick_looker(level: str) -> Callable[[torch.Tensor, Kind], Any] | None:
     if _kernel is None:
         return None
     return {"health": _kernel.health, "stats": _kernel.stats_into(Stats)}.get(level)
+
+
+def glances(level: str) -> tuple[Any, int]:
+    """Return the kernel's functions for the compiled recorder, and which of them are for this level."""
+    return (None, 0) if _kernel is None else (_kernel.looks, {"health": 1, "stats": 2}.get(level, 0))
 
 
 def _health(tensor: torch.Tensor, kind: Kind) -> Look:

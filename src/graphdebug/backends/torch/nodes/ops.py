@@ -123,6 +123,8 @@ class Op:
     """What to call to run it: what an overload's own ``__call__`` calls, which saves a frame of Python's."""
     written: tuple[tuple[int, str], ...] = ()
     """Positions and names of the arguments written in place."""
+    traits: int = 0
+    """What the compiled recorder asks of it at every execution, a bit each (_record_clerk.c)."""
 
 
 KNOWN: dict[int, Op] = {}
@@ -136,6 +138,8 @@ def op_of(func: Any) -> Op:
         op = KNOWN[id(func)] = _read(func)
         op.operator = func
         op.call = func._op if type(func) is torch._ops.OpOverload else func
+        asked = op.views, op.writes, op.unborn, op.reinterprets, op.ends_step, op.recorded
+        op.traits = sum(1 << bit for bit, one in enumerate(asked) if one)
     return op
 
 

@@ -33,6 +33,7 @@ class Gradients:
         self._requested = RequestedGradients(recorder, self._arrived)
         self._open = True
         if recorder.options.gradients == "all":
+            recorder.sink.whole_steps = True
             recorder.watchers.append(self._watch)
 
     def drain(self) -> None:

@@ -73,6 +73,7 @@ class RequestedGradients:
         if not kwargs.get("accumulate_grad", True) and recorder in _get_current_dispatch_mode_stack():
             try:
                 if recorder.sink.recording:
+                    recorder.sink.whole_steps = True
                     self._record(args[_INPUTS], found, list(islice(self._hooked, before, None)))
             except Exception as error:
                 recorder.sink.tool_error("recording gradients that were asked for", error)
