@@ -468,27 +468,17 @@ static PyObject *op_of(Clerk *self, PyObject *operator, long *traits, PyObject *
     return NULL;
 }
 
-/* After an op that raised: Python records it, and may know how to call it so that it does not. */
+/* After an op that raised: Python records that, and raises again or calls the op so that it does not. */
 static PyObject *raised(Opening *it, PyObject *operator, PyObject *record) {
-    PyObject *type, *error, *trace, *result = NULL;
+    PyObject *type, *error, *trace, *result;
     PyErr_Fetch(&type, &error, &trace);
     PyErr_NormalizeException(&type, &error, &trace);
     if (trace) PyException_SetTraceback(error, trace);
-    if (PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
-        PyObject *again = PyObject_CallMethodObjArgs(it->recorder, REFUSED, operator, it->args, it->kwargs, record, error, NULL);
-        if (!again) {
-            Py_XDECREF(type);
-            Py_XDECREF(error);
-            Py_XDECREF(trace);
-            return NULL;
-        }
-        if (again != Py_None) result = kept(PyTuple_GetItem(again, 0));
-        Py_DECREF(again);
-    }
-    if (!result) {
+    if (!PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
         PyErr_Restore(type, error, trace);
         return NULL;
     }
+    result = PyObject_CallMethodObjArgs(it->recorder, REFUSED, operator, it->args, it->kwargs, record, error, NULL);
     Py_XDECREF(type);
     Py_XDECREF(error);
     Py_XDECREF(trace);

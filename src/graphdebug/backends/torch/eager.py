@@ -219,7 +219,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         try:
             result = op.call(*args, **kwargs)
         except Exception as error:
-            again = self._refused(func, args, kwargs, record, error)
+            again = self._again(func, args, kwargs, record, error)
             if again is None:
                 _drop_op_call(error.__traceback__)
                 raise
@@ -247,7 +247,16 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         except Exception as error:
             self.sink.tool_error("recording an op", error)
 
-    def _refused(
+    def _refused(self, func: Any, args: Any, kwargs: Any, record: Record | None, error: Exception) -> Any:
+        """Do what `_again` does, for the compiled recorder; raising from here, the traceback keeps the operands
+        alive until the failure is explained.
+        """
+        again = self._again(func, args, kwargs, record, error)
+        if again is None:
+            raise error
+        return again[0]
+
+    def _again(
         self, func: Any, args: Any, kwargs: Any, record: Record | None, error: Exception
     ) -> tuple[Any] | None:
         """Record that an op raised; or call it as it likes it, and return its result in a tuple."""
