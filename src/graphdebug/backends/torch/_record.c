@@ -455,6 +455,83 @@ static PyType_Slot KINDS_SLOTS[] = {{Py_tp_new, kinds_new},           {Py_tp_dea
 static PyType_Spec KINDS = {"graphdebug.backends.torch._record.Kinds", sizeof(Kinds), 0,
                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, KINDS_SLOTS};
 
+/* ---- Way: from a module to a parameter or buffer of it, keeping neither alive. ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *module;    /* a weak reference */
+    PyObject *table, *key;
+    PyObject *parameter; /* the type of parameters; what is of another may be wrapped by torch.func */
+    PyObject *in_memory; /* gives what is wrapped */
+} Way;
+
+static PyTypeObject *way_type;
+
+static PyObject *way_find(Way *self) {
+    PyObject *module = PyWeakref_GetObject(self->module);
+    if (!module) return NULL;
+    if (module == Py_None) Py_RETURN_NONE;
+    Py_INCREF(module);
+    PyObject *table = PyObject_GetAttr(module, self->table), *found = NULL;
+    Py_DECREF(module);
+    if (!table) return NULL;
+    found = PyDict_Check(table) ? PyDict_GetItemWithError(table, self->key) : NULL;
+    Py_XINCREF(found);
+    Py_DECREF(table);
+    if (!found && PyErr_Occurred()) return NULL;
+    if (!found) Py_RETURN_NONE;
+    if (found == Py_None || (PyObject *)Py_TYPE(found) == self->parameter) return found;
+    PyObject *inner = PyObject_CallFunctionObjArgs(self->in_memory, found, NULL);
+    Py_DECREF(found);
+    return inner;
+}
+
+static PyObject *way_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    return way_find((Way *)self);
+}
+
+PyObject *find_way(PyObject *way) { return Py_TYPE(way) == way_type ? way_find((Way *)way) : PyObject_CallNoArgs(way); }
+
+static PyObject *way_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *module, *table, *key, *parameter, *in_memory;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "OUUOO", &module, &table, &key, &parameter, &in_memory)) return NULL;
+    Way *self = (Way *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) return NULL;
+    self->module = PyWeakref_NewRef(module, NULL);
+    PyObject *all[] = {table, key, parameter, in_memory};
+    for (int i = 0; i < 4; i++) Py_INCREF(all[i]);
+    self->table = table;
+    self->key = key;
+    self->parameter = parameter;
+    self->in_memory = in_memory;
+    if (!self->module) Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static int way_traverse(Way *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    Py_VISIT(self->module);
+    Py_VISIT(self->parameter);
+    Py_VISIT(self->in_memory);
+    return 0;
+}
+
+static int way_clear(Way *self) {
+    Py_CLEAR(self->module);
+    Py_CLEAR(self->table);
+    Py_CLEAR(self->key);
+    Py_CLEAR(self->parameter);
+    Py_CLEAR(self->in_memory);
+    return 0;
+}
+
+static PyType_Slot WAY_SLOTS[] = {{Py_tp_new, way_new},           {Py_tp_dealloc, freed},  {Py_tp_call, way_call},
+                                  {Py_tp_traverse, way_traverse}, {Py_tp_clear, way_clear}, {0, NULL}};
+static PyType_Spec WAY = {"graphdebug.backends.torch._record.Way", sizeof(Way), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                          WAY_SLOTS};
+
 /* ---- Stencils: lines of nodes with holes for what differs between executions of one op at one place. ---- */
 
 enum { UNASKED, FINITE, STATS_TAKEN };                 /* what looking gave, as far as a stencil has words for it */
@@ -473,7 +550,7 @@ typedef struct {
 } Stencils;
 
 /* A stencil is a tuple of these. */
-enum { S_STATICS, S_NAME, S_MODULE, S_PAIR, S_TEXT };
+enum { S_STATICS, S_NAME, S_MODULE, S_PAIR, S_TEXT, S_GRADIENT };
 
 static int append(Stencils *self, const char *text, size_t length) {
     if (self->length + length > self->room) {
@@ -694,8 +771,39 @@ static int remember(Memory *memory, PyObject *raw, PyObject *stencil) {
     return PyDict_SetItem(memory->forwards, seq, pair);
 }
 
-/* fill(raws, start, zero, forwards, sources, users, finished, step) -> how many raws are done. It stops after one that
- * left a gradient, and before one that it has no stencil for. */
+/* The forward node of a gradient that a record left (borrowed); NULL where its line has to be built in Python. */
+static PyObject *forward_of_leaf(Memory *memory, PyObject *leaf, PyObject *stencil) {
+    if (PyTuple_GetItem(stencil, S_GRADIENT) == Py_None || memory->users == Py_None) return NULL;
+    PyObject *node = PyDict_GetItemWithError(memory->users, PyTuple_GetItem(leaf, 0));
+    if (!node && !PyErr_Occurred()) node = PyTuple_GetItem(leaf, 2);
+    return node == Py_None ? NULL : node;
+}
+
+/* The line of that gradient; `alias` of a record is what its gradient comes from, if it is a view. */
+static int write_gradient(Stencils *self, PyObject *raw, PyObject *stencil, PyObject *node) {
+    char *text;
+    Py_ssize_t length;
+    if (PyBytes_AsStringAndSize(PyTuple_GetItem(stencil, S_GRADIENT), &text, &length) < 0) return -1;
+    Pen pen = {text, text + length};
+    PyObject *leaf = PyTuple_GetItem(raw, LEAF), *alias = PyTuple_GetItem(raw, ALIAS);
+    PyObject *trace = PySequence_GetItem(PyTuple_GetItem(raw, OUTPUTS), 0), *look = trace ? PyTuple_GetItem(trace, T_LOOK) : NULL;
+    PyObject *name = look ? PyObject_CallFunctionObjArgs(self->encode, PyTuple_GetItem(leaf, 0), NULL) : NULL, *stats = NULL;
+    int bad = !name || append(self, "\n", 1) < 0 || number_after(self, &pen, PyTuple_GetItem(leaf, 1)) < 0 ||
+              number_after(self, &pen, PyTuple_GetItem(raw, STEP)) < 0;
+    if (!bad && look != Py_None && look != Py_True) {
+        stats = PyObject_CallFunctionObjArgs(self->encode, look, NULL);
+        bad = !stats || piece(self, &pen) < 0 || append_bytes(self, stats) < 0;
+    }
+    bad = bad || piece(self, &pen) < 0 || append_bytes(self, name) < 0 || number_after(self, &pen, node) < 0 ||
+          number_after(self, &pen, alias != Py_None ? alias : PyTuple_GetItem(trace, T_SEQ)) < 0 || piece(self, &pen) < 0;
+    Py_XDECREF(stats);
+    Py_XDECREF(name);
+    Py_XDECREF(trace);
+    return bad ? -1 : 0;
+}
+
+/* fill(raws, start, zero, forwards, sources, users, finished, step) -> how many raws are done. It stops before one that it
+ * has no stencil for. */
 static PyObject *stencils_fill(Stencils *self, PyObject *const *args, Py_ssize_t nargs) {
     if (nargs != 8) return raise_type("fill takes 8 arguments"), NULL;
     PyObject *raws = args[0];
@@ -713,16 +821,18 @@ static PyObject *stencils_fill(Stencils *self, PyObject *const *args, Py_ssize_t
         int length = key_of(self, raw, memory.forwards, words);
         PyObject *stencil = length ? stencil_of(self, raw, words, length) : NULL;
         if (!stencil) break;
+        PyObject *leaf = PyTuple_GetItem(raw, LEAF), *node = NULL;
+        int leaves = leaf != Py_None && PySequence_Size(PyTuple_GetItem(raw, OUTPUTS)) > 0;
+        if (leaves && !(node = forward_of_leaf(&memory, leaf, stencil))) break;
         Py_INCREF(stencil);
+        Py_XINCREF(node);
         size_t before = self->length;
-        int bad = write_line(self, raw, stencil, zero) < 0 || remember(&memory, raw, stencil) < 0;
+        int bad = write_line(self, raw, stencil, zero) < 0 || (leaves && write_gradient(self, raw, stencil, node) < 0) ||
+                  remember(&memory, raw, stencil) < 0;
         Py_DECREF(stencil);
+        Py_XDECREF(node);
         if (bad) {
             self->length = before;
-            break;
-        }
-        if (PyTuple_GetItem(raw, LEAF) != Py_None) {
-            at++;
             break;
         }
     }
@@ -829,7 +939,27 @@ static PyType_Spec STENCILS = {"graphdebug.backends.torch._record.Stencils", siz
 
 /* ---- The module. ---- */
 
-static struct PyModuleDef MODULE_DEF = {PyModuleDef_HEAD_INIT, "_record", NULL, -1, NULL, NULL, NULL, NULL, NULL};
+/* prune(made) -> the keys of tensors that are known otherwise than by a weak reference; those that are gone are forgotten. */
+static PyObject *prune(PyObject *module, PyObject *made) {
+    PyObject *gone = PyList_New(0), *others = PyList_New(0), *key, *trace;
+    (void)module;
+    int bad = !gone || !others;
+    for (Py_ssize_t at = 0; !bad && PyDict_Next(made, &at, &key, &trace);) {
+        PyObject *way = PyTuple_GetItem(trace, T_WAY);
+        if (!way) bad = 1;
+        else if (Py_TYPE(way) != &_PyWeakref_RefType) bad = PyList_Append(others, key) < 0;
+        else if (PyWeakref_GetObject(way) == Py_None) bad = PyList_Append(gone, key) < 0;
+    }
+    for (Py_ssize_t i = bad ? 0 : PyList_Size(gone); i > 0 && !bad; i--) bad = PyDict_DelItem(made, PyList_GetItem(gone, i - 1)) < 0;
+    Py_XDECREF(gone);
+    if (bad) Py_CLEAR(others);
+    return others;
+}
+
+static PyMethodDef FUNCTIONS[] = {{"prune", prune, METH_O, "prune(made) -> keys of what is not known by a weak reference."},
+                                  {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef MODULE_DEF = {PyModuleDef_HEAD_INIT, "_record", NULL, -1, FUNCTIONS, NULL, NULL, NULL, NULL};
 
 static int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
     PyObject *type = PyType_FromSpec(spec);
@@ -844,7 +974,8 @@ PyMODINIT_FUNC PyInit__record(void) {
     FOR_WORDS(MAKE_WORD)
     PyObject *module = PyModule_Create(&MODULE_DEF);
     if (!module || add_type(module, &WALKER, "Walker") < 0 || add_type(module, &KINDS, "Kinds") < 0 ||
-        add_type(module, &STENCILS, "Stencils") < 0 || add_type(module, &CLERK, "Clerk") < 0)
+        add_type(module, &STENCILS, "Stencils") < 0 || add_type(module, &CLERK, "Clerk") < 0 || add_type(module, &WAY, "Way") < 0)
         Py_CLEAR(module);
+    if (module && !(way_type = (PyTypeObject *)PyObject_GetAttrString(module, "Way"))) Py_CLEAR(module);
     return module;
 }

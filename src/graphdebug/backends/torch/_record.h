@@ -25,7 +25,8 @@
     DO(LAST_NUMBER, "last_number") DO(NOTE_WRITES, "_note_writes") DO(CLAIM_FROM_COPY, "_claim_from_copy")               \
     DO(RECOMPUTE, "recompute") DO(BACKWARD_CALLED, "backward called") DO(CHECKPOINTED, "forward checkpointed")           \
     DO(NO_TEXT, "") DO(LAYOUT, "layout") DO(TRAITS, "traits") DO(CALL, "call") DO(ATTACHED, "attached")                  \
-    DO(OPENED, "_opened") DO(CLOSED, "_closed") DO(REFUSED, "_refused") DO(FULL, "_full") DO(VARIABLE, "variable")
+    DO(OPENED, "_opened") DO(CLOSED, "_closed") DO(REFUSED, "_refused") DO(FULL, "_full") DO(VARIABLE, "variable")     \
+    DO(UNTYPED_STORAGE, "untyped_storage") DO(CDATA, "_cdata") DO(WRITTEN_OF, "written") DO(APPEND_TO, "append")
 #define DECLARE(word, text) extern PyObject *word;
 FOR_WORDS(DECLARE)
 #undef DECLARE
@@ -61,6 +62,9 @@ typedef struct {
     int64_t *sizes, *strides;
     uint64_t offset;
 } Described;
+
+/* What a way back to a tensor leads to (a new reference). */
+PyObject *find_way(PyObject *way);
 
 /* The kernel's functions (_kernel.c), in a capsule of this name. */
 #define LOOKS "graphdebug.backends._kernel.looks"

@@ -6,7 +6,7 @@
 #include "_record.h"
 
 enum { SINK, THREADS, MADE, PATHS, WALKER, READER, TENSOR, MARK, ENGINE_CALL, NEXT_SEQ, NODE_OF, NUMBER_OF, TASK_OF, CLOCK, LOOK,
-       QUICK, KINDS, RAWS, APPEND, WATCHERS, OPS, OP_OF, LEFT, STATISTICS, HELD };
+       QUICK, KINDS, RAWS, APPEND, WATCHERS, OPS, OP_OF, LEFT, STATISTICS, WRITTEN, ROW, NEW_HISTORY, HELD };
 
 enum { AS_VIEW = 1, IN_PLACE = 2, NOT_BORN = 4, AS_OTHER = 8, STEP_END = 16, WANTED = 32 }; /* the traits of an op (ops.py) */
 #define BATCH 512
@@ -48,7 +48,7 @@ static PyObject *known_of(PyObject *tensor, PyObject *made) {
     if (!way) return NULL;
     if (Py_TYPE(way) == &_PyWeakref_RefType) return PyWeakref_GetObject(way) == tensor ? kept(trace) : NULL;
     Py_INCREF(trace);
-    back = PyObject_CallNoArgs(way); /* a parameter: through its module */
+    back = find_way(way); /* a parameter: through its module */
     Py_XDECREF(back);
     if (back != tensor) Py_CLEAR(trace);
     return trace;
@@ -251,9 +251,61 @@ static int take_arguments(Opening *it) {
     return 1;
 }
 
+#define STORAGES 4096
+
+/* A tuple of a named sort, of the items of `row`, which it takes over. */
+static PyObject *made_tuple(PyObject *sort, PyObject *row) {
+    PyObject *args = row ? PyTuple_Pack(1, row) : NULL, *made = NULL;
+    if (args) made = ((newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new))((PyTypeObject *)sort, args, NULL);
+    Py_XDECREF(row);
+    Py_XDECREF(args);
+    return made;
+}
+
+/* Remember a write into a tensor's memory, as Origins.wrote does. Returns 0 where Python is to do it. */
+static int wrote(Opening *it, PyObject *tensor) {
+    PyObject *storage = PyObject_CallMethodObjArgs(tensor, UNTYPED_STORAGE, NULL), *written = it->held[WRITTEN];
+    PyObject *address = storage ? PyObject_GetAttr(storage, CDATA) : NULL, *key = PyLong_FromVoidPtr(tensor);
+    PyObject *counter = address ? PyObject_GetAttr(tensor, VERSION) : NULL, *history = NULL, *row = NULL, *done = NULL;
+    Seen seen;
+    PyObject *kind = counter ? kind_in(it->held[KINDS], tensor, &seen) : NULL;
+    PyObject *number = counter ? PyLong_FromLongLong(PyLong_AsLongLong(counter) + 1) : NULL;
+    if (kind && key && number && PyDict_Size(written) <= STORAGES) {
+        PyObject *before = PyDict_GetItemWithError(it->held[MADE], key);
+        row = made_tuple(it->held[ROW], PyTuple_Pack(4, number, it->seq, before ? PyTuple_GetItem(before, T_SEQ) : Py_None, kind));
+        history = row ? kept(PyDict_GetItemWithError(written, address)) : NULL;
+        if (history && PyDict_DelItem(written, address) < 0) Py_CLEAR(history);
+        else if (row && !history) history = PyObject_CallNoArgs(it->held[NEW_HISTORY]);
+        if (history) done = PyObject_CallMethodObjArgs(history, APPEND_TO, row, NULL);
+        if (done && PyDict_SetItem(written, address, history) < 0) Py_CLEAR(done); /* at the end: the last written */
+    }
+    PyObject *all[] = {storage, address, key, counter, history, row, kind, number};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) Py_XDECREF(all[i]);
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
+/* Remember which memory the op writes, where it writes tensors that it was given one by one. */
+static int note_each(Opening *it) {
+    PyObject *written = PyObject_GetAttr(it->op, WRITTEN_OF);
+    Py_ssize_t count = written ? PyTuple_Size(written) : -1, given = PyTuple_Size(it->args);
+    int done = count >= 0;
+    for (Py_ssize_t i = 0; done && i < count; i++) {
+        PyObject *pair = PyTuple_GetItem(written, i);
+        Py_ssize_t index = PyLong_AsSsize_t(PyTuple_GetItem(pair, 0));
+        PyObject *one = index < given ? PyTuple_GetItem(it->args, index)
+                                      : PyDict_GetItemWithError(it->kwargs, PyTuple_GetItem(pair, 1));
+        done = one && PyObject_TypeCheck(one, (PyTypeObject *)it->held[TENSOR]) && wrote(it, one);
+    }
+    Py_XDECREF(written);
+    return done;
+}
+
 /* Remember which memory the op writes. */
 static int note_writes(Opening *it, PyObject *owners, PyObject *number) {
-    PyObject *done = PyObject_CallMethodObjArgs(it->recorder, NOTE_WRITES, it->op, it->seq, it->args, it->kwargs, NULL);
+    PyObject *done = note_each(it) ? kept(Py_None) : NULL;
+    if (!done && forgotten())
+        done = PyObject_CallMethodObjArgs(it->recorder, NOTE_WRITES, it->op, it->seq, it->args, it->kwargs, NULL);
     PyObject *before = PyLong_FromLongLong(PyLong_AsLongLong(number) - 1);
     PyObject *thread = kept(PyDict_GetItemWithError(it->held[THREADS], it->ident));
     if (done && before && thread && !PyDict_GetItemWithError(owners, before)) {
@@ -273,7 +325,7 @@ static PyObject *leaf_of(Opening *it) {
     PyObject *named = trace ? PyTuple_GetItem(trace, T_NAMED) : NULL, *found = NULL;
     if (named && named != Py_None && equal(PyTuple_GetItem(named, 0), PARAMETER) == 1) {
         PyObject *seq = PyObject_CallNoArgs(it->held[NEXT_SEQ]);
-        if (seq) found = PyObject_CallFunctionObjArgs(it->held[LEFT], PyTuple_GetItem(named, 1), seq, Py_None, NULL);
+        if (seq) found = made_tuple(it->held[LEFT], PyTuple_Pack(3, PyTuple_GetItem(named, 1), seq, Py_None));
         Py_XDECREF(seq);
     } else if (leaf && !PyErr_Occurred()) {
         found = PyObject_CallMethodObjArgs(it->recorder, ACCUMULATED, it->adding, NULL);

@@ -25,7 +25,7 @@ from graphdebug.backends.torch.nodes.lines import Lines
 from graphdebug.backends.torch.nodes.looking import glances, looker, quick_looker
 from graphdebug.backends.torch.nodes.modules import Modules
 from graphdebug.backends.torch.nodes.ops import KNOWN, Op, op_of
-from graphdebug.backends.torch.nodes.origins import Origins, Trace, trace_of, version_of
+from graphdebug.backends.torch.nodes.origins import Origins, Trace, Write, new_history, trace_of, version_of
 from graphdebug.backends.torch.nodes.writing import TENSOR, Accumulated, NodeBuilder, Raw, Record
 from graphdebug.model.event import Origin, Site, Stats
 from graphdebug.options import Options
@@ -114,7 +114,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             self.sink, self._threads, self.origins.made, self.modules.paths, self.stack.walker, self.stack,
             Tensor, TENSOR, ENGINE_CALL, self.sink.next_seq, _autograd_node, _sequence_number, _graph_task,
             _now, self._look, self._quick_look, KINDS_HELD, self._raws, self._raws.append, self.watchers,
-            KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats,
+            KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats, self.origins.written,
+            Write, new_history,
         )  # fmt: skip
         return RECORD.Clerk(held, *glances(self.options.level))
 

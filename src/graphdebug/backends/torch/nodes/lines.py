@@ -14,9 +14,9 @@ import msgspec
 from msgspec.structs import replace
 
 from graphdebug.backends.torch.native import RECORD
-from graphdebug.backends.torch.nodes.writing import NodeBuilder, Raw, Record
+from graphdebug.backends.torch.nodes.writing import NodeBuilder, Record
 from graphdebug.model.batch import Batch
-from graphdebug.model.event import Event, Node, Stats, TensorFact
+from graphdebug.model.event import Event, Gradient, Node, Stats, TensorFact
 
 __all__ = ["Lines"]
 
@@ -35,14 +35,12 @@ class Lines:
         """Return the events of `raws`, whose times count from `zero`: as lines where a file takes them."""
         gradients = sum(raw[10] is not None and len(raw[14]) > 0 for raw in raws)
         return Batch(
-            len(raws) + gradients,
-            lambda: self._builder.build(raws, zero),
-            lambda: _encoder.encode_lines(self._write(raws, zero))[:-1],
+            len(raws) + gradients, lambda: self._builder.build(raws, zero), lambda: self._write(raws, zero)
         )
 
-    def _write(self, raws: list[Record], zero: float) -> list[Event | msgspec.Raw]:
-        """Return the events of `raws` as lines, where need be as structs."""
-        events: list[Event | msgspec.Raw] = []
+    def _write(self, raws: list[Record], zero: float) -> bytes:
+        """Return the lines of `raws`, most of them filled into stencils."""
+        lines: list[bytes] = []
         builder, fill = self._builder, self._stencils.fill
         users = builder.users if builder.gradients else None
         at = 0
@@ -52,29 +50,30 @@ class Lines:
                 raws, at, zero, builder.forwards, builder.sources, users, builder.finished, builder.users_step
             )
             if at > start:
-                events.append(msgspec.Raw(self._stencils.take()))
-                last = raws[at - 1]
-                if last[10] is not None and last[14]:
-                    events.append(builder.gradient(Raw._make(last)))
+                lines.append(self._stencils.take())
             elif raws[at][3] == "forward" and raws[at][1] != builder.users_step:
                 builder.enter_step(raws[at][1], raws[at][0])
             else:
-                self._build(raws[at], zero, events)
+                lines.append(_encoder.encode_lines(self._build(raws[at], zero))[:-1])
                 at += 1
         builder.forget()
-        return events
+        return b"\n".join(filter(None, lines))
 
-    def _build(self, raw: Record, zero: float, events: list[Event | msgspec.Raw]) -> None:
+    def _build(self, raw: Record, zero: float) -> list[Event]:
         """Build the events of one record, and cut a stencil for the next ones like it."""
-        builder, before = self._builder, len(events)
+        builder = self._builder
+        events: list[Event] = []
         try:
             builder.build_one(raw, zero, events)
-            node = events[before]
+            node, *gradients = events
             if isinstance(node, Node):
-                stencil = (raw[7], raw[9], raw[5], builder.forwards.get(raw[0]), _cut(node))
+                left = [_cut_gradient(one) for one in gradients if isinstance(one, Gradient)]
+                pair = builder.forwards.get(raw[0])
+                stencil = (raw[7], raw[9], raw[5], pair, _cut(node), left[0] if left else None)
                 self._stencils.learn(raw, builder.forwards, stencil)
         except Exception as error:
             builder.sink.tool_error("building a node", error)
+        return events
 
 
 def _cut(node: Node) -> bytes:
@@ -88,6 +87,16 @@ def _cut(node: Node) -> bytes:
             duration=_HOLE, thread=_HOLE,
         )
     )  # fmt: skip
+
+
+def _cut_gradient(gradient: Gradient) -> bytes | None:
+    """Return a gradient's line with zero bytes for holes, of which its name is one; None where others are missing."""
+    if gradient.node is None or gradient.producer is None:
+        return None
+    fact = _with_holes(gradient.fact)
+    return _encoder.encode(
+        replace(gradient, seq=_HOLE, step=_HOLE, fact=fact, name=_HOLE, node=_HOLE, producer=_HOLE)
+    )
 
 
 def _with_holes(fact: TensorFact) -> TensorFact:

@@ -23,6 +23,7 @@ from graphdebug.backends.torch.code.source import (
     site_of,
 )
 from graphdebug.backends.torch.code.stack import StackReader, locals_of
+from graphdebug.backends.torch.native import RECORD
 from graphdebug.backends.torch.nodes.attributes import plain
 from graphdebug.backends.torch.nodes.facts import in_memory, kind_of
 from graphdebug.backends.torch.nodes.origins import Origins
@@ -301,6 +302,9 @@ def _lookup(module: Any, table: str, key: str) -> Callable[[], Any]:
 
     Inside a ``torch.func`` transform a functional call puts a wrapped tensor in its place for a while.
     """
+    if RECORD is not None:
+        way: Callable[[], Any] = RECORD.Way(module, table, key, nn.Parameter, in_memory)
+        return way
     reference = weakref.ref(module)
 
     def find() -> Any:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from graphdebug.backends.torch.native import RECORD
 from graphdebug.backends.torch.nodes.facts import Kind, Look, kind_of
 from graphdebug.model.event import Origin
 
-__all__ = ["Named", "Origins", "Trace", "Write", "trace_of", "version_of"]
+__all__ = ["Named", "Origins", "Trace", "Write", "new_history", "trace_of", "version_of"]
 
 Named = tuple[Origin, str]
 """Origin and name of a tensor that is more than some node's output."""
@@ -55,7 +56,7 @@ class Origins:
 
     def __init__(self) -> None:
         self.made: dict[int, Trace] = {}
-        self._written: dict[int, deque[Write]] = {}
+        self.written: dict[int, deque[Write]] = {}
         """Writes in place by the address of the storage, oldest first."""
         self._named: dict[Named, Named] = {}
 
@@ -93,34 +94,40 @@ class Origins:
         """Remember that node `seq` writes `tensor`'s memory in place, leaving `version`."""
         address = _storage(tensor)
         if address:
-            if len(self._written) > _STORAGES_KEPT:
-                for old in list(self._written)[: _STORAGES_KEPT // 2]:
-                    del self._written[old]
+            if len(self.written) > _STORAGES_KEPT:
+                for old in list(self.written)[: _STORAGES_KEPT // 2]:
+                    del self.written[old]
             # moved to the end, so that the storages written longest ago go first
-            writes = self._written.pop(address, None) or deque(maxlen=_WRITES_KEPT)
+            writes = self.written.pop(address, None) or new_history()
             before = self.made.get(id(tensor))
             writes.append(Write(version, seq, before[2] if before is not None else None, kind_of(tensor)))
-            self._written[address] = writes
+            self.written[address] = writes
 
     def writer(self, tensor: torch.Tensor, version: int) -> int | None:
         """Return the node that left `tensor`'s memory at `version`, if it was seen."""
-        writes = self._written.get(_storage(tensor), ())
+        writes = self.written.get(_storage(tensor), ())
         return next((one.seq for one in reversed(writes) if one.version == version), None)
 
     def histories(self) -> list[list[Write]]:
         """Return the writes of each storage that was written in place, the last written first."""
-        return [list(writes) for writes in reversed(self._written.values())]
+        return [list(writes) for writes in reversed(self.written.values())]
 
     def prune(self) -> None:
         """Forget tensors that are gone."""
-        for key, trace in list(self.made.items()):
-            if trace[0]() is None and self.made.get(key) is trace:
+        for key in list(self.made) if RECORD is None else RECORD.prune(self.made):
+            trace = self.made.get(key)
+            if trace is not None and trace[0]() is None and self.made.get(key) is trace:
                 del self.made[key]
 
     def clear(self) -> None:
         """Forget everything."""
         self.made.clear()
-        self._written.clear()
+        self.written.clear()
+
+
+def new_history() -> deque[Write]:
+    """Return an empty history of the writes into one storage."""
+    return deque(maxlen=_WRITES_KEPT)
 
 
 def version_of(tensor: torch.Tensor) -> int:
