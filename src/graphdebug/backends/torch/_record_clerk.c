@@ -9,13 +9,13 @@ enum { SINK, THREADS, MADE, PATHS, WALKER, READER, TENSOR, MARK, ENGINE_CALL, NE
        QUICK, KINDS, RAWS, APPEND, WATCHERS, OPS, OP_OF, LEFT, STATISTICS, WRITTEN, ROW, NEW_HISTORY, HELD };
 
 enum { AS_VIEW = 1, IN_PLACE = 2, NOT_BORN = 4, AS_OTHER = 8, STEP_END = 16, WANTED = 32 }; /* the traits of an op (ops.py) */
-#define BATCH 512
 
 typedef struct {
     PyObject_HEAD
     PyObject *held[HELD];
     const Looks *looks; /* the kernel's functions, NULL where Python looks or nobody */
     int level;          /* what of them: 1 whether all is finite, 2 statistics */
+    int most;           /* records that may wait */
     unsigned long ident; /* the thread that ran the last op; what is known of it, and its number as an object */
     PyObject *state, *number;
 } Clerk;
@@ -560,7 +560,7 @@ static PyObject *recorded(Opening *it, PyObject *operator, PyObject *call) {
         if (!record) record = record_of(it, NULL);
         if (record == Py_None) done = kept(Py_None);
         else if (record) done = PyObject_CallMethodObjArgs(it->recorder, CLOSED, it->op, record, result, NULL);
-    } else if (waiting > BATCH) {
+    } else if (waiting > it->clerk->most) {
         done = PyObject_CallMethodObjArgs(it->recorder, FULL, NULL);
     } else if (waiting > 0) {
         done = kept(Py_None);
@@ -601,16 +601,17 @@ static PyObject *clerk_dispatch(Clerk *self, PyObject *const *args, Py_ssize_t n
 
 /* ---- The type. ---- */
 
-/* Clerk(held, looks, level): what it holds, the kernel's capsule or None, and what to look for. */
+/* Clerk(held, most, looks, level): what it holds, how many records may wait, the kernel's capsule or None, what to look for. */
 static PyObject *clerk_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *held, *looks;
-    int level;
+    int most, level;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "OOi", &held, &looks, &level)) return NULL;
+    if (!PyArg_ParseTuple(args, "OiOi", &held, &most, &looks, &level)) return NULL;
     if (!PyTuple_Check(held) || PyTuple_Size(held) != HELD) return raise_type("Clerk takes what it holds"), NULL;
     Clerk *self = (Clerk *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (!self) return NULL;
     for (int i = 0; i < HELD; i++) self->held[i] = kept(PyTuple_GetItem(held, i));
+    self->most = most;
     self->level = level;
     self->looks = level && looks != Py_None ? PyCapsule_GetPointer(looks, LOOKS) : NULL;
     if (PyErr_Occurred()) {

@@ -42,7 +42,8 @@ _ACCUMULATE = 2**63
 """Sequence numbers from here on are those of AccumulateGrad, which has none of its own."""
 _NODES_BEFORE = {"torch::autograd::CopySlices": 1, "AsStridedBackward0": 2}
 """A write into a view makes these after its own autograd node: for its base, and for the view as it is then."""
-_BATCH = 512
+_BATCH = 64
+"""Records that wait to be written as lines: few enough that they are still in the cache."""
 _CONTAINERS = frozenset((list, tuple))
 _OWNERS_KEPT = 2048
 
@@ -98,6 +99,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self._look = looker(options.level)
         self._quick_look = quick_looker(options.level)
         self._raws: deque[Record] = deque()
+        self._written_last: Record | None = None
         self._threads: dict[int, Thread] = {}
         self._prune_at = 256
         """Number of tensors known at which those that are gone are looked for."""
@@ -117,7 +119,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats, self.origins.written,
             Write, new_history,
         )  # fmt: skip
-        return RECORD.Clerk(held, *glances(self.options.level))
+        return RECORD.Clerk(held, _BATCH, *glances(self.options.level))
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -158,6 +160,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
     def flush(self) -> None:
         """Emit the nodes seen so far."""
         raws = self.take_raws()
+        self._written_last = raws[-1] if raws else self._written_last
         if self._lines is not None:
             self.sink.emit(self._lines.batch(raws, self._zero))
         else:
@@ -377,7 +380,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     def _claim_from_copy(self, thread: Thread, number: int, seq: int, traces: list[Trace]) -> None:
         """Autograd may first copy what an op in place overwrites: its number is the one before the copy's."""
-        last = self._raws[-1] if self._raws else None
+        last = self._raws[-1] if self._raws else self._written_last
         if last is not None and last[2].name == "aten::clone" and traces and last[6][0] is traces[0]:
             thread.owners[number - 1] = thread.owners[number] = seq
 
