@@ -116,8 +116,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             self.sink, self._threads, self.origins.made, self.modules.paths, self.stack.walker, self.stack,
             Tensor, TENSOR, ENGINE_CALL, self.sink.next_seq, _autograd_node, _sequence_number, _graph_task,
             _now, self._look, self._quick_look, KINDS_HELD, self._raws, self._raws.append, self.watchers,
-            KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats, self.origins.written,
-            Write, new_history,
+            KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats,
+            self.origins.written, Write, new_history,
         )  # fmt: skip
         return RECORD.Clerk(held, _BATCH, *glances(self.options.level))
 

@@ -90,7 +90,7 @@ def _cut(node: Node) -> bytes:
 
 
 def _cut_gradient(gradient: Gradient) -> bytes | None:
-    """Return a gradient's line with zero bytes for holes, of which its name is one; None where others are missing."""
+    """Return a gradient's line with zero bytes for holes, its name being one; None where others are missing."""
     if gradient.node is None or gradient.producer is None:
         return None
     fact = _with_holes(gradient.fact)
