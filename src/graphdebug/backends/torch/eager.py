@@ -44,6 +44,7 @@ _NODES_BEFORE = {"torch::autograd::CopySlices": 1, "AsStridedBackward0": 2}
 """A write into a view makes these after its own autograd node: for its base, and for the view as it is then."""
 _BATCH = 64
 """Records that wait to be written as lines: few enough that they are still in the cache."""
+_DISPATCH = "__torch_dispatch__"
 _CONTAINERS = frozenset((list, tuple))
 _OWNERS_KEPT = 2048
 
@@ -108,7 +109,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self._blind = False
         """Whether ops ran in this recording that it was told not to take."""
         if RECORD is not None and not self._filtered:
-            self.__torch_dispatch__ = MethodType(self._make_clerk().dispatch, self)
+            self.__dict__[_DISPATCH] = MethodType(self._make_clerk().dispatch, self)
 
     def _make_clerk(self) -> Any:
         """Return what records ops in compiled code; it is given all it needs once."""
@@ -140,7 +141,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         """Stop seeing ops, leaving the mode stack as it was."""
         self.attached = False
         self.__exit__(None, None, None)
-        vars(self).pop("__torch_dispatch__", None)  # it refers to this recorder
+        self.__dict__.pop(_DISPATCH, None)  # it refers to this recorder
         self.origins.clear()
         self.modules.clear()
         self._threads.clear()
