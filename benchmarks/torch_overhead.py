@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -33,6 +34,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import graphdebug
 from benchmarks.torch_models import NETWORKS, Training
@@ -93,6 +95,17 @@ def module_hooks(training: Training) -> Iterator[None]:
             handle.remove()
 
 
+class Empty(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed by mypy
+    """What torch takes to show every op to Python, which runs it: the floor of all that sees ops there."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func._op(*args, **(kwargs or {}))
+
+
 @contextmanager
 def debug_mode(hashes: bool = False, **options: bool) -> Iterator[None]:
     from torch.utils._debug_mode import DebugMode
@@ -118,6 +131,7 @@ def underflow_overflow(training: Training) -> Iterator[None]:
 def ways() -> dict[str, Way]:
     found: dict[str, Way] = {
         "plain": lambda _: nullcontext(),
+        "empty dispatch mode": lambda _: Empty(),
         "graphdebug shapes": ours("shapes"),
         "graphdebug health": ours("health"),
         "graphdebug stats": ours("stats"),
