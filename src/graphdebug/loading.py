@@ -8,7 +8,8 @@ from pathlib import Path
 from graphdebug.diagnosis import diagnose
 from graphdebug.log.folder import LogFolder, logs_of
 from graphdebug.log.reader import LogFile
-from graphdebug.model.run import EventStore, Run
+from graphdebug.model.run import Run
+from graphdebug.model.store import EventStore
 from graphdebug.showing import SHOWING
 
 __all__ = ["load"]

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from graphdebug._version import VERSION
 from graphdebug.backends import discovery
 from graphdebug.backends.protocol import Attachment
 from graphdebug.errors import RecordingError
-from graphdebug.model.event import SCHEMA_VERSION, Failure, Framework, Level, Notice, RunStart
+from graphdebug.launch import path_of_rank, run_start
+from graphdebug.model.event import Failure, Framework, Level, Notice
 from graphdebug.model.finding import Finding
-from graphdebug.model.run import EventStore, MemoryStore, Run, StepSlice
+from graphdebug.model.run import Run, StepSlice
+from graphdebug.model.store import EventStore, MemoryStore
 from graphdebug.options import Options
 from graphdebug.recorder import Log, Recorder, Tensors
 from graphdebug.showing import SHOWING
@@ -95,7 +92,7 @@ class Recording(Run):
     def __init__(self, path: Path | None, options: Options) -> None:
         super().__init__(MemoryStore(), diagnose=_diagnose, showing=SHOWING)
         self.options = options
-        self.path = _path_of_rank(path)
+        self.path = path_of_rank(path)
         self._recorder: Recorder | None = None
         self._attachments: dict[str, Attachment] = {}
         self._watch: discovery.ImportWatch | None = None
@@ -117,7 +114,7 @@ class Recording(Run):
         if outer is not None:
             outer._pause_for(self)
         _active.append(self)
-        recorder.emit([_run_start(recorder.next_seq(), self.options)])
+        recorder.emit([run_start(recorder.next_seq(), self.options)])
         try:
             self._attach_all()
         except BaseException:
@@ -332,31 +329,6 @@ def _is_own(entry: TracebackType) -> bool:
     return entry.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER)
 
 
-def _place_in_job() -> tuple[int | None, int | None]:
-    """Return this process's number in a distributed job and the job's size, as the launcher has set them.
-
-    They are in ``RANK`` and ``WORLD_SIZE``, or in ``TF_CONFIG``, where the chief comes before the workers.
-    """
-    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
-    if rank.isdigit():
-        return int(rank), int(world) if world.isdigit() else None
-    try:
-        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-        cluster, task = config["cluster"], config["task"]
-        kinds = ("chief", "worker")
-        trainers = [(kind, index) for kind in kinds for index in range(len(cluster.get(kind, ())))]
-        return trainers.index((task["type"], int(task["index"]))), len(trainers)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None, None
-
-
-def _path_of_rank(path: Path | None) -> Path | None:
-    rank, _ = _place_in_job()
-    if path is None or rank is None:
-        return path
-    return path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
-
-
 def _status_of(error: BaseException | None) -> Literal["completed", "failed", "interrupted", "exited"]:
     if error is None or isinstance(error, GeneratorExit | StopIteration):
         return "completed"
@@ -372,22 +344,3 @@ def _plain_failure(recorder: Recorder, error: BaseException) -> Failure:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     site = frames[-1] if frames else None
     return Failure(recorder.next_seq(), recorder.step, name, str(error), site=site, frames=frames)
-
-
-def _run_start(seq: int, options: Options) -> RunStart:
-    rank, world_size = _place_in_job()
-    return RunStart(
-        seq=seq,
-        schema=SCHEMA_VERSION,
-        graphdebug=VERSION,
-        started=datetime.now().astimezone().isoformat(timespec="milliseconds"),
-        python=platform.python_version(),
-        platform=platform.platform(),
-        argv=tuple(sys.argv),
-        cwd=os.getcwd(),
-        pid=os.getpid(),
-        options=options.to_json(),
-        rank=rank,
-        world_size=world_size,
-        host=socket.gethostname(),
-    )

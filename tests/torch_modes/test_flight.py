@@ -8,7 +8,7 @@ import pytest
 
 from graphdebug.log.flight import FlightRecorder
 from graphdebug.model.event import Declaration, End, Failure, Gradient, Node, Stats, TensorFact
-from graphdebug.model.run import MemoryStore
+from graphdebug.model.store import MemoryStore
 
 
 def node(seq, step, *, finite=True):

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 import graphdebug
 from graphdebug.cli import main
 from graphdebug.log.codec import encode
-from graphdebug.model.run import MemoryStore, Run
+from graphdebug.model.run import Run
+from graphdebug.model.store import MemoryStore
 from tests.view.conftest import FINDING, make_events
 
 

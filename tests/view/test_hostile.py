@@ -32,7 +32,8 @@ from graphdebug.model.event import (
     ToolError,
     number,
 )
-from graphdebug.model.run import MemoryStore, Run
+from graphdebug.model.run import Run
+from graphdebug.model.store import MemoryStore
 from graphdebug.view import page, terminal, terminal_detail
 from graphdebug.view.detail import detail
 from graphdebug.view.html import html

@@ -11,7 +11,8 @@ import pytest
 
 from graphdebug.log.reader import LogFile
 from graphdebug.log.writer import LogWriter
-from graphdebug.model.run import MemoryStore, Run
+from graphdebug.model.run import Run
+from graphdebug.model.store import MemoryStore
 from graphdebug.view.compare import compare
 from graphdebug.view.html import html
 from graphdebug.view.report import report

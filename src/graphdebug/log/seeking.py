@@ -16,7 +16,7 @@ from graphdebug.log.codec import decode
 from graphdebug.log.index import HEAD
 from graphdebug.log.reader import LogFile
 from graphdebug.model.event import Event, Gradient, Node
-from graphdebug.model.run import MemoryStore
+from graphdebug.model.store import MemoryStore
 
 __all__ = ["SeekingLog"]
 

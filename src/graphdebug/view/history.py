@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from graphdebug.model.event import Gradient, Node, Number, TensorFact
-from graphdebug.model.run import Run, TextSearch
+from graphdebug.model.run import Run
+from graphdebug.model.store import TextSearch
 from graphdebug.view.rows import worst
 
 __all__ = ["History", "history", "same_in_step"]

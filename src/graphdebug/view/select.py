@@ -12,7 +12,8 @@ import msgspec
 
 from graphdebug.errors import OptionError
 from graphdebug.model.event import Node, Site
-from graphdebug.model.run import Run, TextSearch
+from graphdebug.model.run import Run
+from graphdebug.model.store import TextSearch
 from graphdebug.view.where import Condition
 
 __all__ = ["Selection", "parse_line", "parse_steps", "selected"]

@@ -27,7 +27,8 @@ from graphdebug.backends.tensorflow.sessions.calls import (
 )
 from graphdebug.backends.tensorflow.sessions.gradients import differentiated, name_after
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts
-from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode, make_plan
+from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode
+from graphdebug.backends.tensorflow.sessions.planning import make_plan, plan_input
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.backends.tensorflow.sessions.scratch import Body, Scratch, is_variant
 from graphdebug.model.event import Level, Operand
@@ -296,7 +297,5 @@ def _by_tensor(body: Body, arrays: Mapping[tuple[int, int], Any]) -> dict[int, A
 
 
 def _as_inputs(plan: Plan, tensors: Sequence[Any]) -> list[Any]:
-    from graphdebug.backends.tensorflow.sessions.plan import plan_input
-
     fed = {id(tensor) for tensor in plan.feeds}
     return [plan_input(tensor, "", plan.index, fed) for tensor in tensors]

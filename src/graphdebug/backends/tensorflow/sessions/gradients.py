@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphdebug.backends.tensorflow.sessions.leaves import GradientPlan, leaf_gradients
+from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanInput, PlanNode
 from graphdebug.backends.tensorflow.sessions.variables import variable_of
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.site import SiteFinder
-
-if TYPE_CHECKING:
-    from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanInput, PlanNode
 
 __all__ = ["assign_phases", "differentiated", "is_update", "name_after", "plan_gradients"]
 

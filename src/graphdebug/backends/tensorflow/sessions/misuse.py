@@ -19,7 +19,8 @@ from graphdebug.backends.tensorflow.patches import Patches
 from graphdebug.backends.tensorflow.sessions.declarations import Declarations
 from graphdebug.backends.tensorflow.sessions.mixing import told_apart
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts
-from graphdebug.backends.tensorflow.sessions.plan import make_plan, selected_ops
+from graphdebug.backends.tensorflow.sessions.plan import selected_ops
+from graphdebug.backends.tensorflow.sessions.planning import make_plan
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.backends.tensorflow.sessions.variables import variable_of
 from graphdebug.backends.tensorflow.vocabulary import Word, word

@@ -11,7 +11,8 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.messages import node_name
 from graphdebug.backends.tensorflow.sessions.calls import function_graph, functions_of
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts
-from graphdebug.backends.tensorflow.sessions.plan import Plan, make_plan, plan_input
+from graphdebug.backends.tensorflow.sessions.plan import Plan
+from graphdebug.backends.tensorflow.sessions.planning import make_plan, plan_input
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.model.event import Level, Node, Notice, Operand
 

@@ -16,7 +16,8 @@ from graphdebug.backends.tensorflow.sessions.bodies import Bodies
 from graphdebug.backends.tensorflow.sessions.declarations import Declarations
 from graphdebug.backends.tensorflow.sessions.pipelines import tell_pipeline
 from graphdebug.backends.tensorflow.sessions.placement import probe_plan
-from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode, make_plan
+from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode
+from graphdebug.backends.tensorflow.sessions.planning import make_plan
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.backends.tensorflow.sessions.usage import Usage
 from graphdebug.model.event import Level, Notice, Operand

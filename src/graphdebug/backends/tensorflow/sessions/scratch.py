@@ -13,7 +13,8 @@ from typing import Any
 from tensorflow.python.ops.session_ops import TensorHandle
 
 from graphdebug.backends.tensorflow.sessions.calls import function_graph, is_call
-from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode, make_plan
+from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode
+from graphdebug.backends.tensorflow.sessions.planning import make_plan
 from graphdebug.backends.tensorflow.sessions.pruned import placeholder_name, pruned_graph
 from graphdebug.model.site import SiteFinder
 
