@@ -11,14 +11,6 @@ from typing import TYPE_CHECKING, Any
 from graphdebug._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from graphdebug.assertions import (
-        assert_finite,
-        assert_gradients_flow,
-        assert_no_broadcast,
-        assert_same_run,
-        assert_shapes,
-        raises,
-    )
     from graphdebug.backends.torch.comparing.compare import compare_compiled
     from graphdebug.errors import (
         GraphDebugError,
@@ -32,6 +24,14 @@ if TYPE_CHECKING:
     from graphdebug.model.finding import Finding
     from graphdebug.model.run import Run
     from graphdebug.recording import Recording, record
+    from graphdebug.testing.assertions import (
+        assert_finite,
+        assert_gradients_flow,
+        assert_no_broadcast,
+        assert_same_run,
+        assert_shapes,
+        raises,
+    )
 
 __all__ = [
     "Event",
@@ -72,13 +72,13 @@ _HOME = {
     "Run": "model.run",
     "Site": "model.event",
     "TensorFact": "model.event",
-    "assert_finite": "assertions",
-    "assert_gradients_flow": "assertions",
-    "assert_no_broadcast": "assertions",
-    "assert_same_run": "assertions",
-    "assert_shapes": "assertions",
+    "assert_finite": "testing.assertions",
+    "assert_gradients_flow": "testing.assertions",
+    "assert_no_broadcast": "testing.assertions",
+    "assert_same_run": "testing.assertions",
+    "assert_shapes": "testing.assertions",
     "load": "loading",
-    "raises": "assertions",
+    "raises": "testing.assertions",
     "record": "recording",
 }
 

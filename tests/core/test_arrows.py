@@ -22,7 +22,7 @@ FORBIDDEN = {
     "view/html.py": ["graphdebug.view.terminal"],
 }
 ALLOWED = {"model": ["graphdebug.model", "graphdebug.errors"]}
-EVERYWHERE = ["graphdebug.cli", "graphdebug.pytest_plugin"]
+EVERYWHERE = ["graphdebug.cli", "graphdebug.testing.plugin"]
 
 
 def imports_of(path: Path) -> list[str]:
@@ -65,7 +65,7 @@ def test_no_part_imports_what_it_must_not_know():
 
 
 def test_nothing_but_the_commands_imports_the_command_line_or_the_plugin():
-    own = {path for part in ("cli", "pytest_plugin.py") for path in files_of(part)}
+    own = {path for part in ("cli", "testing/plugin.py") for path in files_of(part)}
     found = [
         offence for path in HOME.rglob("*.py") if path not in own for offence in offences(path, EVERYWHERE, [])
     ]

@@ -10,7 +10,7 @@ def warm(tmp_path_factory):
     import torch
 
     import graphdebug
-    import graphdebug.testing
+    import graphdebug.testing.recorder
 
     with (
         pytest.raises(RuntimeError),

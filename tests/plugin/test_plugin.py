@@ -413,7 +413,7 @@ def test_a_recording_that_fails_leaves_the_test_alone(pytester):
 
 
 def test_loading_the_plugin_loads_nothing_heavy():
-    code = "import sys, pytest, graphdebug.pytest_plugin\nprint([m for m in {!r} if m in sys.modules])"
+    code = "import sys, pytest, graphdebug.testing.plugin\nprint([m for m in {!r} if m in sys.modules])"
     heavy = ("torch", "tensorflow", "keras", "numpy", "rich", "structlog", "click", "msgspec")
     done = subprocess.run(
         [sys.executable, "-c", code.format(heavy)], capture_output=True, text=True, check=True
@@ -423,7 +423,7 @@ def test_loading_the_plugin_loads_nothing_heavy():
 
 def test_loading_the_plugin_costs_less_than_5_ms_of_cpu():
     code = (
-        "import pytest, time; start = time.process_time(); import graphdebug.pytest_plugin; "
+        "import pytest, time; start = time.process_time(); import graphdebug.testing.plugin; "
         "print((time.process_time() - start) * 1000)"
     )
     costs = [

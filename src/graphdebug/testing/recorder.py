@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from graphdebug import assertions
 from graphdebug.errors import GraphDebugError, OptionError
 from graphdebug.model.finding import Finding
 from graphdebug.recording import Recording
-from graphdebug.testing_settings import Settings
+from graphdebug.testing import assertions
+from graphdebug.testing.settings import Settings
 
 __all__ = ["RecordedTest", "TestRecorder"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from graphdebug.testing import RecordedTest, TestRecorder
+    from graphdebug.testing.recorder import RecordedTest, TestRecorder
 
 MODES = ("on-fail", "always", "off")
 _RECORDER = pytest.StashKey["TestRecorder"]()
@@ -96,7 +96,7 @@ def recorder_of(config: pytest.Config) -> TestRecorder:
     """Return the session's recorder, made and registered as a plugin when first asked for."""
     recorder = config.stash.get(_RECORDER, None)
     if recorder is None:
-        from graphdebug.testing import TestRecorder
+        from graphdebug.testing.recorder import TestRecorder
 
         recorder = config.stash[_RECORDER] = TestRecorder(config)
         config.pluginmanager.register(recorder, "graphdebug-recorder")

@@ -1,0 +1,1 @@
+"""Testing: the pytest plugin, and assertions about runs."""
