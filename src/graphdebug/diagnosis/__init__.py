@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.failing import explain, unknown
 from graphdebug.diagnosis.learning.unrun import unrun
-from graphdebug.diagnosis.refused.misuse import unreached
+from graphdebug.diagnosis.refused.ungraphed import unreached
 from graphdebug.diagnosis.runs.ranks import compare_ranks
 from graphdebug.diagnosis.scan import Scan
 from graphdebug.model.event import Event, Failure

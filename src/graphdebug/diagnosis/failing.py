@@ -20,6 +20,7 @@ from graphdebug.diagnosis.refused import (
     shared,
     targets,
     traced,
+    ungraphed,
 )
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import telling
@@ -32,13 +33,13 @@ Rule = Callable[[Evidence, Failure], Finding | None]
 _MISUSES = (
     "not_a_tensor",
     "backward_twice",
-    "no_gradient",
     "unfed",
     "finalized",
     "memory",
 )
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_MISUSES, misuse.explain),
+    "no_gradient": ungraphed.explain,
     "shape": shape.explain,
     "other_graph": graphs.explain_mixed,
     "uninitialized": initializing.explain_uninitialized,

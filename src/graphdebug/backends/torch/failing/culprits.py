@@ -26,6 +26,8 @@ def completed(
         return detail | _first_backward(recorder)
     if category == "index":
         return _element(made) | detail
+    if category == "no_gradient":
+        return detail | {"recording": torch.is_grad_enabled(), "frozen": recorder.modules.frozen()}
     return detail
 
 

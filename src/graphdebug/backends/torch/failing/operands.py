@@ -71,6 +71,8 @@ def operation(
         return Operation()
     function, family = words_of(_OPERATORS.get(call.name, call.name))
     values = [(one.keyword or str(i), one.value) for i, one in enumerate(call.arguments)]
+    if inner and not any(tensors_in(value) for _, value in values):  # made within the call's own expression
+        values = _arguments(inner[0])
     return _of_values(recorder, function, family, values, call)
 
 

@@ -88,6 +88,11 @@ class Modules:
         tensor: torch.Tensor | None = found[3]() if found is not None else None
         return tensor
 
+    def frozen(self) -> list[str]:
+        """Return the names of the parameters seen that require no gradient."""
+        found = ((entry[2], entry[3]()) for entry in self._tensors.values() if entry[1] == "parameter")
+        return sorted(name for name, tensor in found if tensor is not None and not tensor.requires_grad)
+
     def variable_name(self, value: Any, frame: FrameType | None) -> str:
         """Return the name of the user's variable that holds `value`, looking outwards from `frame`."""
         found = self._variable(value, frame)

@@ -1,0 +1,266 @@
+"""Ungraphed: a loss without a way to any parameter: the line that cut the graph, or kept it from being made."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.refused import switches
+from graphdebug.diagnosis.shapes.geometry import Link
+from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.words import listing, shape_words
+from graphdebug.model.event import Failure, Node, Operand, TensorFact
+from graphdebug.model.finding import Candidate, Finding
+
+__all__ = ["CUTS", "explain", "unreached"]
+
+CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
+"""Functions whose results have no history."""
+_SOURCES = ("fill", "random", "placeholder", "assign")
+_KEEP = ["keep the loss a tensor: no .item(), .data, numpy or argmax between parameters and loss"]
+_RECORD = ["compute what is trained outside of it; it is for evaluation"]
+_THAW = ["freeze only the layers that are not trained", "set requires_grad of those that are after it"]
+_ON = ["put it in a with, so that it ends: with torch.no_grad():", "turn it on again: set_grad_enabled(True)"]
+
+
+def explain(evidence: Evidence, failure: Failure) -> Finding:
+    """Return the finding for a backward that could not begin."""
+    many = _is_many(failure)
+    account = _no_scalar(evidence, failure) if many else _no_gradient(evidence, failure)
+    what = "backward began at a tensor that is no scalar" if many else "backward has no way to any parameter"
+    return evidence.finding(
+        "no_gradient", what=what, candidates=[*account.candidates, *call(failure)],
+        confidence=0.85 if account.candidates else 0.7, failed=failure.site, when=when(failure),
+        body=[f"  {line}" for line in account.body], tries=account.tries, operands=failure.operands,
+        evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _no_scalar(evidence: Evidence, failure: Failure) -> Account:
+    """Backward, or a transform that takes a gradient, was given a loss of many elements."""
+    loss = failure.operands[0]
+    body = [f"backward starts from a scalar; this tensor is {shape_words(loss.fact.shape)}"]
+    tries = ["take its mean or sum first", "give backward the gradient of each element"]
+    node = evidence.provenance.node(loss.producer)
+    unreduced = node is not None and node.attributes.get("reduction") == "none"
+    made = loss_made(evidence, node.site) if node is not None and unreduced else []
+    if unreduced:
+        body.append("the loss was made with reduction='none': it has one value for each sample")
+        tries = ["leave reduction at 'mean'", *tries]
+    by = made_by(node, f"the {node.function} gives {shape_words(loss.fact.shape)}") if node is not None else []
+    if failure.detail.get("transform"):
+        return Account([*made, *by], body, tries)
+    return Account([*made, *call(failure, "the call of backward"), *(by if unreduced else [])], body, tries)
+
+
+def _state(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> Account | None:
+    """The graph was not made because of a state: inside no_grad, turned off for good, or all weights frozen."""
+    learned = _learned(evidence, failure.operands[0])
+    lines = [one for node in learned for one in (node.site, *node.callers) if one is not None]
+    off = switches.block_without(evidence.source, lines)
+    if off is not None:
+        body = ["what was computed from weights there has no history"]
+        made = made_by(learned[0], "computed without a graph")
+        return Account([Candidate(off, "declaration", "no graph is recorded inside"), *made], body, _RECORD)
+    frames = [*lines, *reversed(failure.frames), *([failure.site] if failure.site is not None else [])]
+    frozen = failure.detail.get("frozen")
+    names = {
+        one.name for node in learned for each in node.inputs
+        if (one := evidence.provenance.stored(each)) is not None and one.origin != "buffer"
+    }  # fmt: skip
+    if isinstance(frozen, list) and names and names <= set(frozen):
+        body = [f"all {len(names)} weights that it was computed from are frozen: requires_grad is False"]
+        made = made_by(learned[0], "computed from frozen weights alone")
+        sites = switches.freezing(evidence.source, frames)
+        lines_off = [Candidate(one, "declaration", "takes requires_grad from the weights") for one in sites]
+        return Account([*lines_off, *made], body, _THAW)
+    still = failure.detail.get("recording") is False
+    left = switches.left_off(evidence.source, frames) if still or (isinstance(frozen, list) and names) else []
+    if still or left:
+        body = ["recording of gradients was turned off, until something turns it on again"]
+        return Account([Candidate(one, "declaration", "turns it off") for one in left], body, _ON)
+    graded = _graded(evidence, failure, links)
+    if graded:
+        body = [f"{listing(sorted({one.name for one in graded}))} does not require a gradient"]
+        return Account(graded, body, ["make it with requires_grad=True"])
+    return None
+
+
+def _graded(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> list[Candidate]:
+    """Return the lines that made the plain tensors whose gradients the program reads or that it optimizes."""
+    if failure.site is None:
+        return []
+    wanted = switches.graded(evidence.source, failure.site)
+    found = {}
+    for node, _ in links:
+        frames = [*reversed(node.callers), *([node.site] if node.site is not None else [])]
+        for one in node.inputs:
+            name = evidence.provenance.own_name(one, frames, node.function)
+            made = evidence.source.assignment(name, failure.site) if name in wanted else None
+            if made is not None:
+                found[name] = Candidate(made, "declaration", f"makes {name} without requires_grad", name)
+    return list(found.values())
+
+
+def _learned(evidence: Evidence, loss: Operand) -> list[Node]:
+    """Return the nodes that took a weight on any way to `loss`, the nearest first."""
+    waiting, seen, found = [loss.producer], set[int](), []
+    while waiting and len(seen) < 2000:
+        node = evidence.provenance.node(waiting.pop(0))
+        if node is None or node.seq in seen or node.phase != "forward":
+            continue
+        seen.add(node.seq)
+        if any(evidence.provenance.stored(one) is not None for one in node.inputs):
+            found.append(node)
+        waiting += [one.producer for one in node.inputs]
+    return found
+
+
+def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
+    """Walk back from the loss to the node where the graph was cut."""
+    loss = next(iter(failure.operands), None)
+    if loss is None:
+        return Account([], [], _KEEP)
+    root, links = _way_through_indices(evidence, loss)
+    for node, _ in reversed(links):
+        cuts = node.function in CUTS
+        integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
+        if cuts or integer:
+            lines = made_by(node, f"the {node.function} cuts the graph")
+            return Account(lines, [f"{node.function} has no gradient"], _KEEP)
+    state = _state(evidence, failure, links)
+    if state is not None:
+        return state
+    swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
+    if swapped is not None:
+        body = ["what was computed from the weights came in as its labels; labels get no gradient"]
+        return Account(made_by(swapped, "labels and logits are swapped"), body, ["swap the two arguments"])
+    learns = [node for node, _ in links if _stores(evidence, node)]
+    began = failure.attributes.get("recorded_after")
+    early = [node for node in learns if isinstance(began, int) and node.seq < began]
+    if early:
+        body = ["it was computed before the tape was opened: the tape does not know how"]
+        return Account(made_by(early[-1], f"the {early[-1].function} is not on the tape"), body, _KEEP)
+    gone = None if learns else _taken_out(evidence, failure, links)
+    if gone is not None:
+        body = [f"what {gone.function} gave goes on without its history (numpy(), item(), a new tensor)"]
+        back = _came_back(evidence, links, gone)
+        return Account([*back, *made_by(gone, f"the {gone.function} leaves the graph")], body, _KEEP)
+    node_of_root = evidence.provenance.node(root.producer)
+    if node_of_root is not None and node_of_root.family in ("copy", "fill"):
+        return Account(made_by(node_of_root, "makes a new tensor without history"), [], _KEEP)
+    ungraphed = next(iter(_learned(evidence, loss)), None)
+    if ungraphed is not None:
+        body = ["it was computed from weights, but no graph was recorded: no_grad, or they need no gradient"]
+        return Account([*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body, _KEEP)
+    taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
+    return Account([*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], [], _KEEP)
+
+
+def _way_through_indices(evidence: Evidence, loss: Operand) -> tuple[Operand, list[Link]]:
+    """Return the way of `loss`, followed also where what was computed became a mere index (one-hot, gather)."""
+    root, links = evidence.provenance.way(loss)
+    for _ in range(4):
+        made = evidence.provenance.node(root.producer)
+        through = next(
+            (i for i, one in enumerate(made.inputs) if one.role == "index" and one.producer is not None)
+            if made is not None
+            else iter(()),
+            None,
+        )
+        if made is None or through is None:
+            break
+        root, before = evidence.provenance.way(made.inputs[through])
+        links = [*before, (made, through), *links]
+    return root, links
+
+
+def _came_back(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Candidate]:
+    """Return the line that gave the plain tensor which has the values of `gone`."""
+    for node, _ in links:
+        frames = [*reversed(node.callers), *([node.site] if node.site is not None else [])]
+        for one in node.inputs:
+            if one.producer is None and one.fact.shape == gone.outputs[0].shape:
+                site = evidence.provenance.arguments.made_at(one, frames, node.function)
+                if site is not None:
+                    return [Candidate(site, "origin", "goes on as a plain tensor", one.name)]
+    return []
+
+
+def _stores(evidence: Evidence, node: Node) -> bool:
+    """Whether a weight goes into `node`."""
+    return any(evidence.provenance.stored(one) is not None for one in node.inputs)
+
+
+def _taken_out(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> Node | None:
+    """Return the node whose values came back on the way as a plain tensor: computed from weights, taken by
+    nothing, and alike in shape and dtype.
+    """
+    plain = {
+        (one.fact.shape, one.fact.dtype)
+        for node, _ in links
+        for one in node.inputs
+        if one.producer is None and one.fact.shape and evidence.provenance.stored(one) is None
+    }
+    taken: set[int | None] = set()
+    for node in evidence.before(failure.seq, failure.step):
+        fits = bool(node.outputs) and (node.outputs[0].shape, node.outputs[0].dtype) in plain
+        if fits and node.phase == "forward" and node.seq not in taken and node.family not in _SOURCES:
+            way = [*(one for one, _ in evidence.provenance.way(node.inputs[0])[1]), node] if node.inputs else []
+            if any(_stores(evidence, one) for one in way):
+                return node
+        taken.update(one.producer for one in node.inputs)
+    return None
+
+
+def _labels_learn(evidence: Evidence, loss: Node) -> bool:
+    """Whether the labels of `loss` were computed with a weight."""
+    labels = next((one for one in loss.inputs if one.role == "labels"), None)
+    links = evidence.provenance.way(labels)[1] if labels is not None else []
+    return any(evidence.provenance.stored(one) is not None for node, _ in links for one in node.inputs)
+
+
+def _is_many(failure: Failure) -> bool:
+    """Whether what backward began at has more elements than one."""
+    shape = failure.operands[0].fact.shape if failure.operands else None
+    return shape is not None and any(size != 1 for size in shape)
+
+
+def unreached(evidence: Evidence) -> Finding | None:
+    """Return the finding for gradients that were asked for and are None, where no exception said so."""
+    told = next((one for one in evidence.run.notices if one.topic == "no_gradient"), None)
+    if told is None or told.site is None:
+        return None
+    target = evidence.provenance.node(told.detail.get("target"))
+    loss = (Operand(target.outputs[0], producer=target.seq),) if target is not None and target.outputs else ()
+    asked = Failure(
+        told.seq, target.step if target is not None else 0, "", told.text, "no_gradient", site=told.site,
+        operands=loss, attributes={"recorded_after": told.detail.get("recorded_after")},
+    )  # fmt: skip
+    sources = told.detail.get("sources") or []
+    account = Account([]) if not any(sources) else _no_gradient(evidence, asked)
+    named, body = account.candidates, account.body
+    if not any(sources):
+        asked_by = Operand(TensorFact(None, ""), role="b")
+        given = evidence.provenance.arguments.made_at(asked_by, (told.site,))
+        named = [Candidate(given, "input", "no variable, and not watched")] if given is not None else []
+        value = evidence.provenance.arguments.given(told.site, asked_by)
+        names = [one.id for one in ast.walk(value) if isinstance(one, ast.Name)] if value is not None else []
+        rebound = evidence.source.rebound(names, told.site)
+        if rebound is not None:
+            why = "puts a plain tensor in the variable's place"
+            named = [Candidate(rebound, "origin", why), *named]
+        body = ["it is asked for by a plain tensor: a tape follows only variables, and what is watched"]
+    tries = ["make it a variable, or watch it: tape.watch(x)"] if not any(sources) else account.tries
+    return evidence.finding(
+        "no_gradient", what="a gradient is None: nothing leads from the target to what it was asked by",
+        candidates=[*named, *call(asked, "asks for it")], confidence=0.7, failed=told.site,
+        when=f"step {asked.step}", body=[f"  {line}" for line in body], tries=tries, operands=loss,
+        evidence=(told.seq,),
+    )  # fmt: skip
+
+
+def _callers(node: Node) -> list[Candidate]:
+    return [Candidate(one, "caller", "a call around it") for one in node.callers[:2]]
