@@ -13,14 +13,17 @@ from graphdebug.diagnosis.refused import (
     graphs,
     initializing,
     inplace,
+    mapped,
     misuse,
     mixups,
     nothing,
+    parameters,
     refusals,
     shared,
     targets,
     traced,
     ungraphed,
+    values,
 )
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import telling
@@ -40,6 +43,9 @@ _MISUSES = (
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_MISUSES, misuse.explain),
     "no_gradient": ungraphed.explain,
+    "parameters": parameters.explain,
+    "values": values.explain,
+    "mapped": mapped.explain,
     "shape": shape.explain,
     "other_graph": graphs.explain_mixed,
     "uninitialized": initializing.explain_uninitialized,

@@ -152,10 +152,15 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         axis = next((i for i, pair in enumerate(zip(*shapes[:2], strict=False)) if pair[0] != pair[1]), None)
         size = shapes[0][axis] if axis is not None else None
         own = sized_by(evidence, declared, size, f"declares {name} {shape_words(shapes[0])}") or own
+        own = own or _model_made(evidence, failure)
         own = [*(decided_by(evidence, declared, size) if len(own) < 2 else []), *own]
         instance = _instance(evidence, declared)
         own = [*(Candidate(one, "caller", "makes this model", name) for one in instance), *own]
         candidates = [*held(own, "declares_size"), *held([*loads, *call(failure)], "refused")]
+    elif "missing" in failure.detail or "unexpected" in failure.detail:
+        body, tries = _keys(failure)
+        saved, model = _saved(evidence, failure), _model_made(evidence, failure)
+        candidates = [*held(saved, "made_operand"), *held(loads, "refused"), *held(model, "began")]
     else:
         candidates = [*held([*loads, *call(failure, "what is to be loaded")], "said"), *held(own, "began")]
     return evidence.finding(
@@ -195,6 +200,40 @@ def _beside(evidence: Evidence, name: str) -> Declaration | None:
         return None
     shapes = [[fact.shape for fact in one.tensors.values()] for one in (own, owner)]
     return owner if shapes[0] == shapes[1] else None
+
+
+def _keys(failure: Failure) -> tuple[list[str], list[str]]:
+    """Say which names the model and the checkpoint do not share, and what to do."""
+    missing, extra = (failure.detail.get(word) or [] for word in ("missing", "unexpected"))
+    body = [f"  the model has no {one}" for one in extra[:2]]
+    body += [f"  the checkpoint has no {one}" for one in missing[:2]]
+    prefix = _prefix(missing, extra)
+    if not prefix:
+        return body, ["load into the model that was saved", "strict=False, if what is missing stays as it is"]
+    body.append(f"  its names begin with {prefix}: it was saved from a model inside of another")
+    return body, [f"take {prefix} off the names", "save the inner model's own state_dict"]
+
+
+def _prefix(missing: list[str], extra: list[str]) -> str:
+    """Return what stands before each missing name in the names that are too many."""
+    first = next(iter(missing), "")
+    longer = next((one for one in extra if first and one.endswith(f".{first}")), "")
+    prefix = longer.removesuffix(first)
+    return prefix if prefix and all(prefix + one in extra for one in missing) else ""
+
+
+def _saved(evidence: Evidence, failure: Failure) -> list[Candidate]:
+    """Return the line that made what is loaded."""
+    names = evidence.source.arguments(failure.site) if failure.site is not None else ()
+    made = next((one for name in names if (one := evidence.source.assignment(name, failure.site))), None)  # type: ignore[arg-type]
+    return [Candidate(made, "origin", "makes what is loaded")] if made is not None else []
+
+
+def _model_made(evidence: Evidence, failure: Failure) -> list[Candidate]:
+    """Return the line that made the model which the failing line loads into."""
+    name, dot, _ = evidence.source.called(failure.site).rpartition(".")
+    made = evidence.source.assignment(name, failure.site) if dot and failure.site is not None else None
+    return [Candidate(made, "declaration", f"makes {name} as it is", name)] if made is not None else []
 
 
 def _listed(failure: Failure) -> list[str]:

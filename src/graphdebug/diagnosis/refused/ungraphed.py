@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.refused import switches
+from graphdebug.diagnosis.refused import absent, switches
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import listing, shape_words
@@ -27,12 +27,20 @@ _ON = ["put it in a with, so that it ends: with torch.no_grad():", "turn it on a
 
 def explain(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a backward that could not begin."""
+    if failure.detail.get("absent"):
+        missing = absent.explain(evidence, failure)
+        name = failure.operands[0].expression or failure.operands[0].name or "a tensor"
+        return _told(evidence, failure, f"{name}.grad is None", missing, missing.confidence)
     many = _is_many(failure)
     account = _no_scalar(evidence, failure) if many else _no_gradient(evidence, failure)
     what = "backward began at a tensor that is no scalar" if many else "backward has no way to any parameter"
+    return _told(evidence, failure, what, account, 0.85 if account.candidates else 0.7)
+
+
+def _told(evidence: Evidence, failure: Failure, what: str, account: Account, confidence: float) -> Finding:
     return evidence.finding(
-        "no_gradient", what=what, candidates=[*account.candidates, *call(failure)],
-        confidence=0.85 if account.candidates else 0.7, failed=failure.site, when=when(failure),
+        "no_gradient", what=what, candidates=[*account.candidates, *call(failure)], confidence=confidence,
+        failed=failure.site, when=when(failure),
         body=[f"  {line}" for line in account.body], tries=account.tries, operands=failure.operands,
         evidence=(failure.seq,),
     )  # fmt: skip

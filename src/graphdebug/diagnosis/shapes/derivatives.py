@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from graphdebug.diagnosis.account import Account, call, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.words import place, shape_words
+from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Failure, Node, Operand, Shape, Site
 from graphdebug.model.finding import Candidate
 
@@ -53,6 +53,11 @@ def _account(
 ) -> Account | None:
     if not made:
         return None
+    if "number of gradients" in failure.message:
+        tries = ["return one for each argument of forward, None for one that is no tensor"]
+        return Account(
+            [*made, *call(failure, "refuses it")], telling(failure.message, 1), tries, confidence=0.85
+        )
     body = []
     if found is not None and wanted is not None:
         body.append(f"the gradient is {shape_words(found)}, the tensor it belongs to {shape_words(wanted)}")

@@ -14,7 +14,7 @@ from torch import nn
 from graphdebug.backends.torch.code.source import tree_of
 from graphdebug.model.event import Site
 
-__all__ = ["Argument", "CallSite", "call_site", "frames_of", "node_at"]
+__all__ = ["Argument", "CallSite", "Names", "call_site", "frames_of", "node_at", "value_of"]
 
 _UNKNOWN = object()
 
@@ -102,12 +102,12 @@ def _at(tree: ast.AST, site: Site) -> Iterator[ast.AST]:
 
 
 def _of_call(node: ast.Call, names: Names) -> CallSite:
-    callee = _value(node.func, names)
+    callee = value_of(node.func, names)
     arguments: list[Argument] = []
     name = ""
     if isinstance(node.func, ast.Attribute):
         name = node.func.attr
-        owner = _value(node.func.value, names)
+        owner = value_of(node.func.value, names)
         if not isinstance(owner, ModuleType | nn.Module | type) and owner is not _UNKNOWN:
             arguments.append(Argument(ast.unparse(node.func.value), owner))
     elif isinstance(node.func, ast.Name):
@@ -120,22 +120,22 @@ def _of_call(node: ast.Call, names: Names) -> CallSite:
 
 
 def _argument(node: ast.expr, names: Names, keyword: str = "") -> Argument:
-    value = _value(node, names)
+    value = value_of(node, names)
     return Argument(ast.unparse(node), None if value is _UNKNOWN else value, keyword)
 
 
-def _value(node: ast.expr, names: Names) -> Any:
+def value_of(node: ast.expr, names: Names) -> Any:
     """Return the object an expression names; nothing of the user's is called for it."""
     if isinstance(node, ast.Name):
         return names.get(node.id, _UNKNOWN)
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Attribute):
-        return _attribute(_value(node.value, names), node.attr)
+        return _attribute(value_of(node.value, names), node.attr)
     if isinstance(node, ast.Subscript):
-        return _item(_value(node.value, names), _value(node.slice, names))
+        return _item(value_of(node.value, names), value_of(node.slice, names))
     if isinstance(node, ast.Tuple | ast.List):
-        return [_value(one, names) for one in node.elts]
+        return [value_of(one, names) for one in node.elts]
     return _UNKNOWN
 
 

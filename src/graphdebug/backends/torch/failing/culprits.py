@@ -10,6 +10,7 @@ import torch
 
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.failing.operands import Operation
+from graphdebug.model.event import number
 
 __all__ = ["completed"]
 
@@ -26,6 +27,8 @@ def completed(
         return detail | _first_backward(recorder)
     if category == "index":
         return _element(made) | detail
+    if category == "values":
+        return detail | _range(made, detail)
     if category == "no_gradient":
         return detail | {"recording": torch.is_grad_enabled(), "frozen": recorder.modules.frozen()}
     return detail
@@ -82,6 +85,22 @@ def _element(made: Operation) -> dict[str, Any]:
             "index": list(place), "value": int(index[tuple(place)]), "low": 0, "high": size,
             "least": int(counted.min()),
         }  # fmt: skip
+
+
+def _range(made: Operation, detail: dict[str, Any]) -> dict[str, Any]:
+    """The least and the largest element of what has values that the call does not take."""
+    role = {"input": "input", "target": "labels"}.get(detail.get("word", ""), "")
+    for operand, tensor in zip(made.operands, made.tensors, strict=True):
+        if (
+            operand.role == role
+            and isinstance(tensor, torch.Tensor)
+            and tensor.numel()
+            and not tensor.is_complex()
+        ):
+            with torch._C._DisableTorchDispatch(), torch.no_grad():
+                least, largest = tensor.detach().aminmax()
+                return {"least": number(float(least)), "largest": number(float(largest))}
+    return {}
 
 
 def _size(function: str, by_role: dict[str, Any]) -> int | None:

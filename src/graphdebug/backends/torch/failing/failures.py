@@ -14,6 +14,7 @@ from graphdebug.backends.torch.failing.culprits import completed
 from graphdebug.backends.torch.failing.elements import elements_of
 from graphdebug.backends.torch.failing.messages import category_of
 from graphdebug.backends.torch.failing.operands import operation, tensors_in
+from graphdebug.backends.torch.failing.outside import absent_gradient, loaded, optimized, optimizes, reduced
 from graphdebug.backends.torch.nodes.writing import Raw
 from graphdebug.model.event import Failure, Site
 
@@ -29,11 +30,24 @@ def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
     site = sites.resolve((user[-1][0].f_code, user[-1][1])) if user else None
     call = call_site(user[-1][0], site) if user and site is not None else None
     inner = [frame for frame, _ in frames[frames.index(user[-1]) + 1 :]] if user else [f for f, _ in frames]
-    if raw is None and not _is_torch(inner, call):
+    frame = user[-1][0] if user else None
+    absent = absent_gradient(recorder, error, frame, site) if frame is not None and site is not None else None
+    if raw is None and absent is None and not _is_torch(inner, call) and not _says_torch(error):
         return None
-    category, detail = category_of(error)
+    category, detail = category_of(error) if absent is None else ("no_gradient", absent[1])
     module = raw.module if raw is not None else _module(recorder, inner)
-    made = operation(recorder, raw, inner, call)
+    made = operation(recorder, raw, inner, call) if absent is None else absent[0]
+    if category == "other" and optimizes(inner):
+        category = "parameters"
+    if category == "parameters":
+        refused, more = optimized(recorder, inner, frame, site)
+        made, detail = refused or made, detail | more
+    elif category == "checkpoint":
+        detail = detail | loaded(recorder, str(error), inner, frame)
+    elif category == "no_gradient" and "grad_and_value" in str(error):
+        made, detail = reduced(recorder, inner) or made, detail | {"transform": True}
+    if _collates(inner):
+        detail = detail | {"collated": True}
     kind = type(error)
     site, run_site, forward = _in_backward(recorder, site, str(error), raw, inner)
     seq = recorder.sink.next_seq()
@@ -89,6 +103,16 @@ def _is_torch(inner: Sequence[FrameType], call: CallSite | None) -> bool:
         return False
     callee = getattr(call.callee, "__module__", None) or ""
     return callee.startswith("torch") or any(tensors_in(one.value) for one in call.arguments)
+
+
+def _says_torch(error: BaseException) -> bool:
+    """Whether a message is torch's own, where no frame of torch's is left: a method of a tensor raised it."""
+    return str(error).startswith("vmap: ")
+
+
+def _collates(inner: Sequence[FrameType]) -> bool:
+    """Whether a loader was joining samples to a batch."""
+    return any(one.f_globals.get("__name__") == "torch.utils.data._utils.collate" for one in inner)
 
 
 def _phase(raw: Raw | None, inner: Sequence[FrameType]) -> Any:

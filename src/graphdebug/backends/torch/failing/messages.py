@@ -12,7 +12,15 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
     ("backward_twice", r"backward through the graph a second time"),
     ("leaf_inplace", r"leaf Variable that requires grad .*in-place|is a view and is being modified inplace"),
     ("no_gradient", r"does not require grad|implicitly created only for scalar|not to have been used in the"),
-    ("shape", r"attempting to assign a gradient of size"),
+    ("shape", r"attempting to assign a gradient of size|returned an incorrect number of gradients"),
+    ("parameters", (r"got an empty parameter list|can't optimize a non-leaf Tensor|can only optimize Tensors"
+     r"|in more than one parameter group|argument given to the optimizer should be"
+     r"|^Invalid (?:learning rate|momentum|weight_decay|beta parameter|epsilon|lr)\b")),
+    ("checkpoint", r"Error\(s\) in loading state_dict"),
+    ("values", (r"all elements of (?:input|target) should be between 0 and 1|sorted in decreasing order"
+     r"|Length of all samples has to be greater than 0")),
+    ("no_gradient", r"grad_and_value\(f\).*to return a scalar|Inference tensors cannot be saved for backward"),
+    ("mapped", (r"^vmap(?:\(|:)|^Batch norm got a batched tensor|vmap: |functorch|functional_call")),
     ("argument", r"only one element tensors can be converted"),
     ("not_a_tensor", r"must be Tensor, not \w+"),
     ("nonfinite", (r"returned nan values in its|found invalid values:[\s\S]*\bnan\b"
@@ -30,6 +38,7 @@ _SIZE = r"has a shape of torch\.Size"
 _GRADIENTS = (
     rf"(?P<gradient>\w+) returned an invalid gradient at .* got {_FOUND} but expected .* {_EXPECTED}",
     r"hook '(?P<gradient>[^']+)' has changed the size of value",
+    r"function (?P<gradient>\w+) returned an incorrect number of gradients",
     rf"(?P<gradient>grad_output)\[\d+\] {_SIZE}\({_FOUND}\) and output\[\d+\] {_SIZE}\({_EXPECTED}\)",
     rf"assign a (?P<gradient>gradient) of size '{_FOUND}' to a tensor of size '{_EXPECTED}'",
 )
@@ -61,6 +70,16 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("device", r"found at least two devices, (?P<expected>[\w:]+) and (?P<found>[\w:]+)"),
     ("device", r"on device (?P<found>[\w:]+) is not on the expected device (?P<expected>[\w:]+)"),
 )
+_WHY: tuple[tuple[str, str], ...] = (
+    ("parameters", r"(?P<empty>empty parameter list)"),
+    ("parameters", r"(?P<computed>non-leaf Tensor)"),
+    ("parameters", r"(?P<twice>more than one parameter group)"),
+    ("parameters", r"^Invalid (?P<setting>[\w ]+?)(?: parameter at index \d| value)?: "),
+    ("values", r"all elements of (?P<operand>input|target) should be between"),
+    ("values", r"(?P<unsorted>sorted in decreasing)"),
+    ("values", r"(?P<empty>greater than 0)"),
+)
+"""What of a call was refused, where it is no number or shape: the group's name is the reason."""
 _DTYPES = {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32",
     "short": "int16", "long int": "int64", "unsigned char": "uint8", "signed char": "int8",
@@ -97,6 +116,9 @@ def _detail(category: str, message: str) -> dict[str, Any]:
     for kind, pattern in _WORDS:
         if kind == category and (found := re.search(pattern, message)):
             return {key: _word(value) for key, value in found.groupdict().items()}
+    for kind, pattern in _WHY:
+        if kind == category and (found := re.search(pattern, message)):
+            return {"refused": next(iter(found.groupdict())), "word": found[1]}
     return {}
 
 

@@ -20,7 +20,7 @@ from graphdebug.backends.torch.nodes.ops import words_of
 from graphdebug.backends.torch.nodes.writing import Raw, call_of, operands_of
 from graphdebug.model.event import Family, Operand
 
-__all__ = ["Operation", "operation", "tensors_in"]
+__all__ = ["Operation", "operand_of_value", "operation", "tensors_in"]
 
 _OPERATORS = {
     "add": "add", "sub": "sub", "mult": "mul", "div": "div", "matmult": "matmul", "pow": "pow",
@@ -145,6 +145,11 @@ def _operand(recorder: EagerRecorder, name: str, family: str, tensor: torch.Tens
     if found is not None:
         return Operand(fact, found[0], None, 0, found[1], role)
     return Operand(fact, "argument", None, 0, "", role)
+
+
+def operand_of_value(recorder: EagerRecorder, tensor: torch.Tensor, expression: str) -> Operand:
+    """Return a tensor that no op was given as an operand, under the user's text for it."""
+    return msgspec.structs.replace(_operand(recorder, "", "other", tensor), expression=expression)
 
 
 def _expressed(operand: Operand, tensor: Any, call: CallSite | None) -> Operand:

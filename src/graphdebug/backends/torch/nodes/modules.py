@@ -93,6 +93,28 @@ class Modules:
         found = ((entry[2], entry[3]()) for entry in self._tensors.values() if entry[1] == "parameter")
         return sorted(name for name, tensor in found if tensor is not None and not tensor.requires_grad)
 
+    def loose(self, module: Any) -> tuple[str, str, Site] | None:
+        """Return attribute, kind and line of layers or tensors that a module, or one in it, does not count as
+        its own: in a plain list or dict, or plain tensors.
+        """
+        for owner in module.modules():
+            for attribute, held in list(vars(owner).items()):
+                if attribute.startswith("_"):
+                    continue
+                values = (
+                    list(held.values())
+                    if type(held) is dict
+                    else held
+                    if type(held) in (list, tuple)
+                    else [held]
+                )
+                layers = type(held) in (list, tuple, dict) and any(isinstance(one, nn.Module) for one in values)
+                tensors = any(isinstance(one, torch.Tensor) for one in values)
+                made = assigned_attribute(type(owner), attribute) if layers or tensors else None
+                if made is not None and self._sink.sites.is_user(made[0]):
+                    return attribute, "layers" if layers else "tensors", self._site(made)
+        return None
+
     def variable_name(self, value: Any, frame: FrameType | None) -> str:
         """Return the name of the user's variable that holds `value`, looking outwards from `frame`."""
         found = self._variable(value, frame)
