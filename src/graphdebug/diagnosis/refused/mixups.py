@@ -11,7 +11,7 @@ from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import label, shape_words
-from graphdebug.model.event import Failure, Operand, Shape, TensorFact
+from graphdebug.model.event import Failure, Node, Operand, Shape, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain_device", "explain_dtype"]
@@ -78,7 +78,10 @@ def _odd_one(evidence: Evidence, failure: Failure, read: Callable[[TensorFact], 
         return None
     if failure.family == "loss" and (target := next((o for o in operands if _is_target(failure, o)), None)):
         return target
-    if failure.family == "index":
+    floats = [one for one in operands if "float" in read(one.fact)]
+    if len({read(one.fact) for one in floats}) > 1:  # what counts, as an index, is not meant
+        operands = floats
+    elif failure.family == "index":
         return next((one for one in operands if one.role == "index"), operands[-1])
     hollow = next((one for one in operands if read(one.fact) == "meta"), None)
     if hollow is not None and not _all_hollow(
@@ -151,6 +154,9 @@ def _turned(
     root, links = evidence.provenance.way(odd)
     for node, through in reversed(links):
         if node.outputs and read(node.inputs[through].fact) != read(odd.fact) == read(node.outputs[0]):
+            carrier = _carrier(node, through, odd, read)
+            if carrier is not None:  # of two that are joined, the wider dtype is what comes out
+                return _turned(evidence, failure, carrier, read)
             made = made_by(node, f"the {node.function} makes it {read(odd.fact)}")
             parted = _parted(evidence, failure, [link for link in links if link[0].seq > node.seq])
             return [*held(made, "agreed"), *held(parted, "lacks_step")] if parted else made
@@ -161,7 +167,24 @@ def _turned(
         first = [Candidate(site, "origin", why, root.name)] if site is not None else []
         collated = links[-1][0].family == "cat"  # a loader's batch: it only passes on what the samples are
         return [*first, *nearest] if collated else [*nearest, *first]
-    return operand_origin(evidence, root, failure, why)
+    return [*operand_origin(evidence, root, failure, why), *_array(evidence, root)]
+
+
+def _array(evidence: Evidence, root: Operand) -> list[Candidate]:
+    """Return the line that made the array which a line only turned into a tensor."""
+    node = evidence.provenance.node(root.producer)
+    if node is None or node.function != "constant" or node.site is None:
+        return []
+    names = evidence.source.arguments(node.site)
+    made = next((one for name in names if (one := evidence.source.assignment(name, node.site))), None)
+    return [Candidate(made, "origin", "makes the array")] if made is not None else []
+
+
+def _carrier(node: Node, through: int, odd: Operand, read: Callable[[TensorFact], str]) -> Operand | None:
+    """Return the other input of a node, no scalar, that has the odd dtype already."""
+    others = [one for place, one in enumerate(node.inputs) if place != through and one.fact.shape]
+    joined = node.family in ("elementwise", "where", "cat")
+    return next((one for one in others if read(one.fact) == read(odd.fact)), None) if joined else None
 
 
 def _parted(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> list[Candidate]:
@@ -178,7 +201,8 @@ def _parted(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> list
 
 
 def _is_target(failure: Failure, operand: Operand) -> bool:
-    return operand.role == "labels" or (len(failure.operands) > 1 and operand is failure.operands[1])
+    second = failure.family == "loss" and len(failure.operands) > 1 and operand is failure.operands[1]
+    return operand.role == "labels" or second
 
 
 def _prediction(failure: Failure) -> Shape:

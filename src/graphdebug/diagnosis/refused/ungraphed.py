@@ -31,10 +31,28 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         missing = absent.explain(evidence, failure)
         name = failure.operands[0].expression or failure.operands[0].name or "a tensor"
         return _told(evidence, failure, f"{name}.grad is None", missing, missing.confidence)
+    if "Inference" in failure.message:
+        return _inference(evidence, failure)
     many = _is_many(failure)
     account = _no_scalar(evidence, failure) if many else _no_gradient(evidence, failure)
     what = "backward began at a tensor that is no scalar" if many else "backward has no way to any parameter"
     return _told(evidence, failure, what, account, 0.85 if account.candidates else 0.7)
+
+
+def _inference(evidence: Evidence, failure: Failure) -> Finding:
+    """An operand was made where tensors can never have a history."""
+    account = Account([], ["inference_mode made it, for good"], ["no_grad() in place of inference_mode()"])
+    for operand in failure.operands:
+        ways = [node for node, _ in reversed(evidence.provenance.way(operand)[1])]
+        for node in ways:
+            frames = [one for one in (node.site, *node.callers) if one is not None]
+            block = switches.block_without(evidence.source, frames)
+            if block is not None and not account.candidates:
+                made = made_by(node, f"the {node.function} made it there")
+                lines = [Candidate(block, "declaration", "what is made inside never has a history"), *made]
+                tries = ["no_grad() in its place", "clone() it outside before it is used"]
+                account = Account(lines, ["backward would need it, and it has no version"], tries)
+    return _told(evidence, failure, "a tensor made without a graph is used with one", account, 0.8)
 
 
 def _told(evidence: Evidence, failure: Failure, what: str, account: Account, confidence: float) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -156,12 +157,23 @@ def _attributes(file: str) -> dict[tuple[str, str], ast.expr]:
     """What the classes of a file assign to their attributes, by class and attribute; the last one."""
     tree = tree_of(file)
     classes = [] if tree is None else [one for one in ast.walk(tree) if isinstance(one, ast.ClassDef)]
-    return {
+    assigned = {
         (one.name, target.attr): value
         for one in classes
         for target, value in _assignments(one)
         if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)  # not everyone says self
     }
+    registered = {(one.name, name): value for one in classes for name, value in _registered(one)}
+    return assigned | registered
+
+
+def _registered(scope: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield name and value of what a class registers: ``self.register_buffer("mask", ...)``."""
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Call) and _called(node) in ("register_buffer", "register_parameter"):
+            given = [*node.args, *(one.value for one in node.keywords if one.arg in ("tensor", "param"))]
+            if len(given) > 1 and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
+                yield given[0].value, given[1]
 
 
 def _assignments(scope: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
