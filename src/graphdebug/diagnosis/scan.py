@@ -9,11 +9,13 @@ from graphdebug.diagnosis.learning.divergence import runaway
 from graphdebug.diagnosis.learning.dropouts import DropoutWatch
 from graphdebug.diagnosis.learning.gradients import GradientWatch
 from graphdebug.diagnosis.learning.handling import HandlingWatch
+from graphdebug.diagnosis.learning.ignored import IgnoredWatch
 from graphdebug.diagnosis.learning.modes import ModeWatch
 from graphdebug.diagnosis.learning.restarts import RestartWatch
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.integers import IntegerWatch
 from graphdebug.diagnosis.numbers.losses import LossWatch
+from graphdebug.diagnosis.numbers.mixing import MixingWatch
 from graphdebug.diagnosis.numbers.nonfinite import NonfiniteWatch
 from graphdebug.diagnosis.numbers.probabilities import ProbabilityWatch
 from graphdebug.diagnosis.numbers.verdicts import born
@@ -53,22 +55,18 @@ class Scan:
         self.gradients = GradientWatch(evidence)
         self.handling = HandlingWatch(evidence)
         self.modes = ModeWatch(evidence)
+        self.ignored = IgnoredWatch(evidence)
         self.integers = IntegerWatch(evidence)
+        self.mixing = MixingWatch(evidence)
         self.probabilities = ProbabilityWatch(evidence)
         self.zeros = ZeroWatch(evidence)
         self.restarts = RestartWatch(evidence)
         self.dropouts = DropoutWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
         silent = (
-            self.folds,
-            self.broadcasts,
-            self.axes,
-            self.integers,
-            self.probabilities,
-            self.zeros,
-            self.restarts,
-            self.dropouts,
-        )
+            self.folds, self.broadcasts, self.axes, self.mixing, self.integers, self.probabilities, self.zeros,
+            self.restarts, self.dropouts, self.ignored,
+        )  # fmt: skip
         self._silent = silent
         for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):
             for family in watch.families:

@@ -16,6 +16,11 @@ __all__ = ["AxisWatch"]
 _A_LINE = 3
 """Nodes of one function that are judged of one line: the argmax of prediction and target stand together."""
 
+_OTHERWISE = {
+    ("nll_loss", True): "take cross_entropy of the scores before it",
+    ("kl_div", True): "log() it where it can't be 0",
+}
+"""Another way out for a loss that was given probabilities."""
 _ARITHMETIC = 8
 """Divisions and differences of one line that are looked at for a softmax spelled out."""
 
@@ -54,7 +59,9 @@ class AxisWatch:
             self._twice(node, logits, node.function)
             self._halved(node, logits)
         elif node.function == "nll_loss":
-            self._unlogged(node, node.inputs[0])
+            self._unlogged(node, node.inputs[0], "nll_loss")
+        elif node.function == "sub" and (given := self._divergence(node)) is not None:
+            self._unlogged(node, given, "kl_div")
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""
@@ -126,7 +133,19 @@ class AxisWatch:
             )
         )
 
-    def _unlogged(self, node: Node, operand: Operand) -> None:
+    def _divergence(self, node: Node) -> Operand | None:
+        """Return what a Kullback-Leibler divergence, ``t log t - t x``, was given as log-probabilities x."""
+        entropy, cross = (
+            self._evidence.provenance.node(one.producer) for one in (*node.inputs, *node.inputs)[:2]
+        )
+        if entropy is None or entropy.function != "xlogy" or cross is None or cross.function != "mul":
+            return None
+        target = entropy.inputs[0].producer
+        if target is None or target not in (one.producer for one in cross.inputs):
+            return None
+        return next((one for one in cross.inputs if one.producer != target), None)
+
+    def _unlogged(self, node: Node, operand: Operand, function: str) -> None:
         """A loss on log-probabilities was given probabilities, or scores, by which it was negative."""
         provenance = self._evidence.provenance
         before = provenance.node(provenance.unchanged(operand).producer)
@@ -136,26 +155,28 @@ class AxisWatch:
         squashed = before.function == "sigmoid" or (known is not None and not known.logarithm)
         stats = node.outputs[0].stats if node.outputs else None
         lowest = float(stats.min) if stats is not None and stats.min is not None else 0.0
-        scores = before.family in ("linear", "matmul", "conv") and lowest < 0
+        scores = function == "nll_loss" and before.family in ("linear", "matmul", "conv") and lowest < 0
         if not squashed and not scores:
             return
         word = "softmax" if known is not None else before.function
         gave = f"{word} gave probabilities" if squashed else f"{word} gave scores"
-        lines = [*told_by(self._evidence, before, f"the {word}"), *made_by(node, f"the {node.function}")]
+        lines = [*told_by(self._evidence, before, f"the {word}"), *made_by(node, f"the {function}")]
         if not squashed:
-            lines = [*told_by(self._evidence, node, f"the {node.function}"), *made_by(before, f"the {word}")]
+            lines = [*told_by(self._evidence, node, f"the {function}"), *made_by(before, f"the {word}")]
         sign = [f"  it is {lowest:.3g}: no log-probabilities make it negative"] if lowest < 0 else []
+        taken = "  it takes no logarithm of it itself"
+        taken += ": it only picks the score of each target, negated" if function == "nll_loss" else ""
         self._keep(
             self._evidence.finding(
                 "not_probabilities",
-                what=f"{node.function} takes log-probabilities; {gave}",
+                what=f"{function} takes log-probabilities; {gave}",
                 candidates=lines,
                 failed=node.site,
                 confidence=0.75,
                 when=f"{node.phase}, step {node.step}; nothing failed",
-                body=["  it takes no logarithm itself: it only picks the score of each target, negated", *sign],
+                body=[taken, *sign],
                 tries=["give it log_softmax" + (f" in place of {word}" if squashed else " of them"),
-                       "take cross_entropy of the scores before it" if squashed else "take cross_entropy"],
+                       _OTHERWISE.get((function, squashed), "take cross_entropy")],
                 operands=(operand,),
                 evidence=(node.seq, before.seq),
             )
@@ -209,6 +230,9 @@ class AxisWatch:
 
     def _is_batch(self, operand: Operand, rows: int | None) -> bool:
         root, links = self._evidence.provenance.way(operand)
+        taken = max((i for i, (n, _) in enumerate(links) if n.family in ("index", "split", "cat")), default=-1)
+        if taken >= 0 and links[taken][0].outputs:  # a batch is a part of the data: it begins there
+            root, links = Operand(links[taken][0].outputs[0]), links[taken + 1 :]
         whole = all(n.outputs and n.outputs[0].shape and n.outputs[0].shape[0] == rows for n, _ in links)
         return bool(root.fact.shape) and root.fact.shape is not None and root.fact.shape[0] == rows and whole
 

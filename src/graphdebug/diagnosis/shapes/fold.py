@@ -94,6 +94,8 @@ def report(
     if origin is not None:
         candidates.append(Candidate(origin, "input", "the input", fold.root.name))
     sample, row = prod(before[1:]), prod(after[1:])
+    if fold.way == "transposed":
+        return _exchanged(evidence, fold, candidates, when=when, confidence=confidence)
     body = [
         (
             f"  {node.function} {shape_words(before)} -> {shape_words(after)}: "
@@ -114,6 +116,35 @@ def report(
         tries=tries, operands=(node.inputs[fold.links[-1][1]],), evidence=(node.seq, *seqs),
         confidence=confidence, fits=fits,
     )  # fmt: skip
+
+
+def _exchanged(
+    evidence: Evidence, fold: Fold, candidates: Sequence[Candidate], *, when: str, confidence: float
+) -> Finding:
+    """Return the finding for a reshape that gives axes other places."""
+    node, before, after = fold.node, fold.before, fold.after
+    order = _order(before, after)
+    tries = [f"exchange the axes: permute{order}" if order else "exchange the axes: permute"]
+    body = [f"  {node.function} {shape_words(before)} -> {shape_words(after)}: {_WAYS[fold.way]}",
+            "  each element is at another place than its axes say"]  # fmt: skip
+    return evidence.finding(
+        "silent_fold", what=f"axes were given other places by {node.function}", candidates=candidates,
+        when=when, body=body, tries=tries,
+        operands=(node.inputs[fold.links[-1][1]],), evidence=(node.seq,), confidence=confidence,
+    )  # fmt: skip
+
+
+def _order(before: Sizes, after: Sizes) -> tuple[int, ...]:
+    """Return the axes of `before` in the order in which `after` has their sizes."""
+    left = list(range(len(before)))
+    order = []
+    for size in after:
+        axis = next((one for one in left if before[one] == size), None)
+        if axis is None:
+            return ()
+        left.remove(axis)
+        order.append(axis)
+    return tuple(order)
 
 
 _WAYS: dict[str, str] = {
@@ -202,9 +233,10 @@ def _asked_rows(node: Node, evidence: Evidence) -> int | None:
 
 
 def _moved(before: Sizes, after: Sizes) -> bool:
-    """Whether all sizes are different, so that it is clear that some have changed places."""
+    """Whether it is clear that some sizes have changed places: all are different, or of many axes most are."""
     sizes = [size for size in before if size != 1]
-    return len(set(sizes)) == len(sizes) and sizes != [size for size in after if size != 1]
+    told = len(set(sizes)) == len(sizes) or (len(sizes) > 3 and len(set(sizes)) > 2 and before[0] == after[0])
+    return told and sizes != [size for size in after if size != 1]
 
 
 def _ends(shape: Sizes) -> set[int]:

@@ -1,0 +1,89 @@
+"""Mixing: a softmax whose weights are summed over another axis than the one on which they add up to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphdebug.diagnosis.account import made_by
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.numbers.softmaxes import softmax_of
+from graphdebug.diagnosis.words import place, shape_words
+from graphdebug.model.event import Node, Operand, Site
+from graphdebug.model.finding import Finding
+
+__all__ = ["MixingWatch"]
+
+_PASSING = ("copy", "cast", "dropout")
+_BETWEEN = ("elementwise", "where", "copy", "cast", "reshape")
+"""What stands between a product of queries with keys and its softmax: a scale, a mask."""
+
+
+class MixingWatch:
+    """Looks at products whose first factor is a softmax, as in attention."""
+
+    families = ("matmul",)
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._judged: set[Site | None] = set()
+        self._found: list[Finding] = []
+
+    def see(self, node: Node) -> None:
+        """Judge one product, once for each line."""
+        if node.phase != "forward" or len(node.inputs) < 2 or node.site in self._judged or len(self._found) > 2:
+            return
+        self._judged.add(node.site)
+        before = self._weights(node.inputs[0])
+        softmax = softmax_of(self._evidence.provenance, before) if before is not None else None
+        shape = before.outputs[0].shape if before is not None and before.outputs else None
+        if before is None or softmax is None or softmax.axis is None or softmax.logarithm or not shape:
+            return
+        rank, axis = len(shape), softmax.axis % len(shape)
+        alone = axis < rank - 2
+        rows = axis == rank - 2 and shape[-1] == shape[-2] and self._scores(softmax.operand)
+        if rank > 2 and shape[axis] != 1 and (alone or rows):
+            self._found.append(self._finding(before, node, axis, shape, alone=alone))
+
+    def findings(self) -> Sequence[Finding]:
+        """What was found."""
+        return self._found
+
+    def _weights(self, operand: Operand) -> Node | None:
+        """Return the node that made the first factor, before copies and merges of its first axes."""
+        node = self._evidence.provenance.node(operand.producer)
+        for _ in range(8):
+            if node is None or not node.inputs or not node.outputs:
+                return node
+            given, made = node.inputs[0].fact.shape or (), node.outputs[0].shape or ()
+            kept = node.family == "reshape" and given[-2:] == made[-2:]
+            if node.family not in _PASSING and not kept:
+                return node
+            node = self._evidence.provenance.node(node.inputs[0].producer)
+        return node
+
+    def _scores(self, operand: Operand) -> bool:
+        """Whether a softmax was taken of a product of two things that were computed: queries and keys."""
+        provenance = self._evidence.provenance
+        node = provenance.node(operand.producer)
+        for _ in range(6):
+            if node is None or node.family not in _BETWEEN or not node.inputs:
+                break
+            node = provenance.node(node.inputs[0].producer)
+        if node is None or node.family != "matmul" or len(node.inputs) < 2:
+            return False
+        return all(one.producer is not None and provenance.stored(one) is None for one in node.inputs[:2])
+
+    def _finding(
+        self, softmax: Node, product: Node, axis: int, shape: Sequence[int | None], *, alone: bool
+    ) -> Finding:
+        over = "an axis that it keeps apart" if alone else "the axis of its rows"
+        return self._evidence.finding(
+            "wrong_axis", what=f"softmax over axis {axis}, where the product after it sums over the last",
+            candidates=[*made_by(softmax, "the softmax"), *made_by(product, "the product")],
+            confidence=0.85 if alone else 0.65, when=f"{softmax.phase}, step {softmax.step}; nothing failed",
+            body=[f"  {shape_words(shape)}: the weights add up to 1 over axis {axis}, {over}",
+                  f"  the product, {place(product.site)}, sums over the last, of size {shape[-1]}",
+                  "  so a mask on that axis has no effect, and what it gives grows or shrinks with its size"],
+            tries=[f"take it over the last axis: dim=-1 ({shape[-1]})"], operands=softmax.inputs[:1],
+            evidence=(softmax.seq, product.seq),
+        )  # fmt: skip
