@@ -17,7 +17,19 @@ from graphdebug.backends.torch.nodes.ops import Op, op_of
 from graphdebug.model.event import Origin, Site, TensorFact
 from graphdebug.model.site import SiteFinder
 
-__all__ = ["GraphTable", "Place", "Step", "attribute_path", "module_path", "name_of_input", "named_source"]
+_OWNER = re.compile(r"[LG]\['(\w+)'\]((?:\.(?!_)\w+)*)\._(?:modules|parameters|buffers)\[")
+"""What dynamo reads a parameter with, up to the module that the compiled code names."""
+
+__all__ = [
+    "GraphTable",
+    "Place",
+    "Step",
+    "attribute_path",
+    "module_path",
+    "name_of_input",
+    "named_source",
+    "owner_of_input",
+]
 
 Place = tuple[str, int, int]
 """Where a value comes from: ``("input", i, 0)`` or ``("step", i, which of its outputs)``."""
@@ -161,6 +173,16 @@ def module_path(node: fx.Node) -> str:
 def name_of_input(node: fx.Node) -> tuple[str, Origin]:
     """Return name and origin of an input that dynamo captured, by the expression that it is read with."""
     return named_source(getattr(node, "_dynamo_source", None))
+
+
+def owner_of_input(node: fx.Node) -> str | None:
+    """Return the expression of the module that holds an input, as ``net`` or ``self.model``; None where the
+    compiled thing is that module itself, or no module holds it.
+    """
+    name = getattr(getattr(node, "_dynamo_source", None), "name", "")
+    found = _OWNER.match(str(name() if callable(name) else name))
+    owner = found[1] + found[2] if found is not None else "self"
+    return None if owner == "self" else owner
 
 
 def named_source(source: Any) -> tuple[str, Origin]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType
@@ -10,14 +11,18 @@ from typing import Any
 import torch
 from torch import fx
 
+from graphdebug.backends.torch.code.callsite import Names, value_of
 from graphdebug.backends.torch.compiled.call import GraphCall
-from graphdebug.backends.torch.compiled.graph import GraphTable, name_of_input
+from graphdebug.backends.torch.compiled.graph import GraphTable, name_of_input, owner_of_input
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.nodes.facts import kind_of
 from graphdebug.backends.torch.nodes.origins import Trace, trace_of, version_of
 from graphdebug.model.event import Notice, Origin, Site
 
 __all__ = ["Region", "trace_of_input"]
+
+_FRAMES = 40
+"""Frames around a graph in which the modules that it uses are looked for."""
 
 
 class Region:
@@ -33,6 +38,8 @@ class Region:
         self.recorder = recorder
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
         self._names = [name_of_input(node) for node in placeholders]
+        self._owners = {owner for node in placeholders if (owner := owner_of_input(node)) is not None}
+        """What the compiled function calls the modules whose parameters it takes, until they are known."""
         self._forwards: dict[int, GraphCall] = {}
         """Runs of the forward graph by the address of a tensor that they saved for backward."""
         self._holds = False
@@ -69,6 +76,9 @@ class Region:
         if module is not None and not self._holds:
             self._holds = True
             recorder.modules.hold(module)
+
+        if self._owners:
+            self._declare_owners(frame)
         forward = self._forward_of(table, arguments) if table.backward else None
         backward = table.backward or torch._C._current_graph_task_id() != -1  # compiled autograd
         runs_at = tuple(sink.sites.resolve(one) for one in place.positions if not _is_generated(one[0]))
@@ -80,6 +90,19 @@ class Region:
         )  # fmt: skip
         call.forward, call.thread, call.began = forward, threading.get_ident(), sink.now()
         return call
+
+    def _declare_owners(self, frame: FrameType) -> None:
+        """Declare the modules that the compiled function uses, and that no eager call has shown."""
+        owners, self._owners = self._owners, set()
+        outer: FrameType | None = frame
+        for _ in range(_FRAMES):
+            if outer is None:
+                break
+            for owner in owners:
+                found = value_of(ast.parse(owner, mode="eval").body, Names(outer))
+                if isinstance(found, torch.nn.Module):
+                    self.recorder.modules.path(found, outer)
+            outer = outer.f_back
 
     def ended(self, call: GraphCall, outputs: Sequence[Any]) -> None:
         """Remember where the outputs come from, for those who will be given them."""
@@ -137,7 +160,9 @@ def trace_of_input(recorder: EagerRecorder, value: torch.Tensor, name: str, orig
         writer = recorder.origins.writer(value, version_of(value))
         return trace_of(kind_of(value), writer, named=found[:2])
     known = recorder.origins.get(value)
-    return known if known is not None else trace_of(kind_of(value), None, named=(origin, name))
+    if known is not None and (origin == "argument" or known[6] is not None):
+        return known
+    return trace_of(kind_of(value), known[2] if known is not None else None, named=(origin, name))
 
 
 def _address(value: torch.Tensor) -> int:
