@@ -11,7 +11,7 @@ from graphdebug.diagnosis.refused import absent, switches
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import listing, shape_words
-from graphdebug.model.event import Failure, Node, Operand, TensorFact
+from graphdebug.model.event import Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["CUTS", "explain", "unreached"]
@@ -146,6 +146,10 @@ def _learned(evidence: Evidence, loss: Operand) -> list[Node]:
 
 def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     """Walk back from the loss to the node where the graph was cut."""
+    before_tape = failure.detail.get("before_tape")
+    if isinstance(before_tape, dict):
+        body = ["it was computed before the tape was opened: the tape does not know how"]
+        return Account([Candidate(Site(**before_tape), "origin", "is not on the tape")], body, _KEEP)
     loss = next(iter(failure.operands), None)
     if loss is None:
         return Account([], [], _KEEP)
