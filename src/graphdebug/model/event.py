@@ -280,7 +280,8 @@ class Failure(Event, frozen=True, gc=False, tag="failure"):
     ``unfed``, ``feed_shape``, ``tensor_fed``, ``not_a_tensor``, ``other_graph``, ``inner_graph``,
     ``finalized``, ``checkpoint``, ``memory``, ``assertion``, ``variable_exists``, ``variable_late``,
     ``variable_missing``, ``variable_shared``, ``starved``, ``data``, ``signature``, ``tape_used``,
-    ``optimizer_variables``, ``missing_file``, ``damaged_file``, ``argument``, ``other``."""
+    ``optimizer_variables``, ``missing_file``, ``damaged_file``, ``argument``, ``parameters``, ``values``,
+    ``mapped``, ``other``."""
     detail: dict[str, Any] = {}
     """What the backend could read off the error, by category; see docs/format.md."""
     framework: str = ""

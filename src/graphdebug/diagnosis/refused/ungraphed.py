@@ -144,6 +144,16 @@ def _learned(evidence: Evidence, loss: Operand) -> list[Node]:
     return found
 
 
+def _cut(links: Sequence[Link]) -> Account | None:
+    """The last node on the way that has no gradient, or gives whole numbers."""
+    for node, _ in reversed(links):
+        integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
+        if node.function in CUTS or integer:
+            lines = made_by(node, f"the {node.function} cuts the graph")
+            return Account(lines, [f"{node.function} has no gradient"], _KEEP)
+    return None
+
+
 def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     """Walk back from the loss to the node where the graph was cut."""
     before_tape = failure.detail.get("before_tape")
@@ -154,15 +164,9 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     if loss is None:
         return Account([], [], _KEEP)
     root, links = _way_through_indices(evidence, loss)
-    for node, _ in reversed(links):
-        cuts = node.function in CUTS
-        integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
-        if cuts or integer:
-            lines = made_by(node, f"the {node.function} cuts the graph")
-            return Account(lines, [f"{node.function} has no gradient"], _KEEP)
-    state = _state(evidence, failure, links)
-    if state is not None:
-        return state
+    known = _cut(links) or _state(evidence, failure, links)
+    if known is not None:
+        return known
     swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
     if swapped is not None:
         body = ["what was computed from the weights came in as its labels; labels get no gradient"]
