@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.data import DataLoader, Dataset
 
 
 class Small(nn.Module):
@@ -263,3 +264,33 @@ def loss_of_each_sample():
     criterion = nn.CrossEntropyLoss(reduction="none")  # <- fault
     loss = criterion(net(torch.randn(4, 6)), torch.tensor([0, 1, 2, 3]))
     loss.backward()
+
+
+class Pairs(Dataset):
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)  # <- fault: pairs
+
+    def __getitem__(self, i):
+        return self.rows[i], self.rows[i + 1]
+
+
+def dataset_that_promises_too_much():
+    for _ in DataLoader(Pairs(torch.randn(9, 2)), batch_size=3):
+        pass
+
+
+class Unlabelled(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return torch.zeros(2), None  # <- fault: unlabelled
+
+
+def samples_with_none():
+    loader = DataLoader(Unlabelled(), batch_size=2)
+    for _ in loader:
+        pass

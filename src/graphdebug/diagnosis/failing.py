@@ -13,6 +13,7 @@ from graphdebug.diagnosis.refused import (
     graphs,
     initializing,
     inplace,
+    loading,
     mapped,
     misuse,
     mixups,
@@ -85,7 +86,7 @@ def unknown(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return what is known of a framework's failure that no rule explains."""
     if not failure.framework:
         return None
-    clear = shape.explain_if_clear(evidence, failure)
+    clear = shape.explain_if_clear(evidence, failure) or loading.explain(evidence, failure)
     if clear is not None:
         return clear
     if failure.category == "assertion":

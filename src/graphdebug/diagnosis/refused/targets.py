@@ -7,6 +7,7 @@ from math import prod
 from graphdebug.diagnosis.account import call, data_entry, decided_by, loss_made, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.refused import loading
 from graphdebug.diagnosis.shapes.shape import operand_lines, when
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate, Finding
@@ -54,6 +55,10 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     if labels and value == high and from_one:
         body.append("  none of the labels is 0: they count from 1")
         blamed = entry
+    said = loading.promised(evidence, failure)
+    if said:
+        body.append("  a loader asks for each sample that the dataset says it has, and this one takes one more")
+        tries, blamed = ["let __len__ leave out what reaches beyond the data"], said
     kind, what = (
         ("target_range", "a target is out of range in")
         if labels
