@@ -150,3 +150,12 @@ def frozen_backbone_right():
         opt.zero_grad()
         loss.backward()
         opt.step()
+
+
+def weights_over_the_steps_of_one_sample():
+    score, head = nn.Linear(5, 3), nn.Linear(5, 2)
+    steps = torch.randn(4, 7, 5)
+    for i in range(4):
+        one = steps[i]
+        weights = score(one).softmax(0)
+        head(weights.t() @ one).sum().backward()

@@ -55,9 +55,9 @@ class IgnoredWatch:
 
     def _is_users(self, node: Node) -> bool:
         """Whether the line that ran is one of the user's own, not that of the forward node."""
-        if node.run_site is not None or node.site is None or node.forward is None or not node.name:
-            return False
-        forward = self._evidence.provenance.node(node.forward)
+        if node.mode != "eager" or node.run_site is not None or node.site is None or not node.name:
+            return False  # what a graph computes keeps the line that it was built on
+        forward = self._evidence.provenance.node(node.forward)  # None for what belongs to no forward node
         return forward is not None and forward.site is not None and forward.site.line != node.site.line
 
     def _close(self, following: Node | None) -> None:

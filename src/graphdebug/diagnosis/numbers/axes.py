@@ -230,9 +230,10 @@ class AxisWatch:
 
     def _is_batch(self, operand: Operand, rows: int | None) -> bool:
         root, links = self._evidence.provenance.way(operand)
-        taken = max((i for i, (n, _) in enumerate(links) if n.family in ("index", "split", "cat")), default=-1)
-        if taken >= 0 and links[taken][0].outputs:  # a batch is a part of the data: it begins there
-            root, links = Operand(links[taken][0].outputs[0]), links[taken + 1 :]
+        for i in range(len(links) - 1, -1, -1):
+            if _takes_rows(*links[i]):  # a batch is a part of the data, or joined of samples: it begins there
+                root, links = Operand(links[i][0].outputs[0]), links[i + 1 :]
+                break
         whole = all(n.outputs and n.outputs[0].shape and n.outputs[0].shape[0] == rows for n, _ in links)
         return bool(root.fact.shape) and root.fact.shape is not None and root.fact.shape[0] == rows and whole
 
@@ -257,3 +258,11 @@ class AxisWatch:
                 evidence=(node.seq,),
             )
         )
+
+
+def _takes_rows(node: Node, through: int) -> bool:
+    """Whether a node gives some rows of what it takes, or stacks samples."""
+    given, made = node.inputs[through].fact.shape, node.outputs[0].shape if node.outputs else None
+    if given is None or made is None or node.family not in ("index", "split", "cat"):
+        return False
+    return given[1:] == made[1:] or (node.family == "cat" and given == made[1:])

@@ -33,6 +33,8 @@ class MixingWatch:
         if node.phase != "forward" or len(node.inputs) < 2 or node.site in self._judged or len(self._found) > 2:
             return
         self._judged.add(node.site)
+        if node.attributes.get("equation") or node.attributes.get("transpose_a"):  # it sums over other axes
+            return
         before = self._weights(node.inputs[0])
         softmax = softmax_of(self._evidence.provenance, before) if before is not None else None
         shape = before.outputs[0].shape if before is not None and before.outputs else None
