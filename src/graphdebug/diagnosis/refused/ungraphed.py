@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.refused import absent, switches
+from graphdebug.diagnosis.refused.misuse import in_loop
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import listing, shape_words
@@ -172,16 +173,13 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
         body = ["what was computed from the weights came in as its labels; labels get no gradient"]
         return Account(made_by(swapped, "labels and logits are swapped"), body, ["swap the two arguments"])
     learns = [node for node, _ in links if _stores(evidence, node)]
-    began = failure.attributes.get("recorded_after")
-    early = [node for node in learns if isinstance(began, int) and node.seq < began]
-    if early:
-        body = ["it was computed before the tape was opened: the tape does not know how"]
-        return Account(made_by(early[-1], f"the {early[-1].function} is not on the tape"), body, _KEEP)
+    unseen = _off_tape(failure, [node for node, _ in links], learns)
+    if unseen is not None:
+        return unseen
     gone = None if learns else _taken_out(evidence, failure, links)
     if gone is not None:
         body = [f"what {gone.function} gave goes on without its history (numpy(), item(), a new tensor)"]
-        back = _came_back(evidence, links, gone)
-        return Account([*back, *made_by(gone, f"the {gone.function} leaves the graph")], body, _KEEP)
+        return Account(_left_at(evidence, links, gone), body, _KEEP)
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
         return Account(made_by(node_of_root, "makes a new tensor without history"), [], _KEEP)
@@ -191,6 +189,35 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
         return Account([*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body, _KEEP)
     taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
     return Account([*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], [], _KEEP)
+
+
+def _off_tape(failure: Failure, way: Sequence[Node], learns: Sequence[Node]) -> Account | None:
+    """What was computed after the tape was closed, or with weights before it was opened, is not on it."""
+    began, until = (failure.attributes.get(key) for key in ("recorded_after", "recorded_until"))
+    late = [node for node in way if isinstance(until, int) and node.seq >= until]
+    early = [node for node in learns if isinstance(began, int) and node.seq < began]
+    if not late and not early:
+        return None
+    node, when_made = (
+        (late[0], "after the tape was closed") if late else (early[-1], "before the tape was opened")
+    )
+    why = f"the {node.function} is not on the tape"
+    calls = in_loop(failure, [one for one in (node.site, *node.callers) if one is not None])
+    lines = [*(Candidate(one, "caller", why) for one in calls), *made_by(node, why)]
+    return Account(lines, [f"it was computed {when_made}: the tape does not know how"], _KEEP)
+
+
+def _left_at(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Candidate]:
+    """Return where what `gone` gave left the graph, and where it came back as a plain tensor.
+
+    Where the line it came back on computes with a plain number that the line of `gone` gave, that one is first.
+    """
+    left, back = made_by(gone, f"the {gone.function} leaves the graph"), _came_back(evidence, links, gone)
+    source, place = evidence.source, back[0].site if back else None
+    names = source.names(place) if place is not None else ()
+    made = [source.assignment(name, place) for name in names if place is not None]
+    own = gone.site is not None and any(one is not None and one.line == gone.site.line for one in made)
+    return [*left, *back] if own else [*back, *left]
 
 
 def _way_through_indices(evidence: Evidence, loss: Operand) -> tuple[Operand, list[Link]]:
@@ -271,7 +298,7 @@ def unreached(evidence: Evidence) -> Finding | None:
     loss = (Operand(target.outputs[0], producer=target.seq),) if target is not None and target.outputs else ()
     asked = Failure(
         told.seq, target.step if target is not None else 0, "", told.text, "no_gradient", site=told.site,
-        operands=loss, attributes={"recorded_after": told.detail.get("recorded_after")},
+        operands=loss, attributes={key: told.detail.get(key) for key in ("recorded_after", "recorded_until")},
     )  # fmt: skip
     sources = told.detail.get("sources") or []
     account = Account([]) if not any(sources) else _no_gradient(evidence, asked)
