@@ -84,7 +84,7 @@ CASES = {
     linear: ("shape", "linear", [("bias", "", (4,)), ("input", "x", (2, 5)), ("weight", "", (4, 3))]),
     lstm: ("shape", "lstm", None),
     dtype: ("dtype", "matmul", [("a", "a", (3, 4)), ("b", "b", (4, 5))]),
-    no_gradient: ("no_gradient", "backward", []),
+    no_gradient: ("no_gradient", "backward", [("input", "", ())]),
 }
 
 
