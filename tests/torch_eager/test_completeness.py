@@ -145,8 +145,9 @@ def test_every_parameter_has_its_gradient_tied_to_the_node_that_used_it():
     with graphdebug.record() as run:
         training.step()
     named = dict(training.net.named_parameters())
-    assert {one.name for one in run.gradients} == set(named)
-    for one in run.gradients:
+    tied = [one for one in run.gradients if one.stage != "given"]  # those were looked at as the step began
+    assert {one.name for one in tied} == set(named)
+    for one in tied:
         assert one.fact.shape == tuple(named[one.name].shape)
         assert any(operand.name == one.name for operand in run.node(one.node).inputs)
         assert run.node(one.producer).phase == "backward"

@@ -61,7 +61,7 @@ def _unbatched(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
     given = shape_words(root.fact.shape)
     return Account(
         [
-            *held(entry, "lacks_step"),
+            *held(entry, "lacks_step", *(["other_data"] if taken is not None and evidence.worked(failure) else [])),
             *held(call(failure), "refused"),
             *held(declared_lines(evidence, met, failure), "began"),
         ],
