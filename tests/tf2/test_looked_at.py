@@ -198,3 +198,33 @@ def test_while_graphs_are_collected_for_a_summary_functions_are_not_looked_into(
     (notice,) = run.store.of_kind(Notice)
     assert "tf.summary.trace_on is collecting graphs" in notice.text
     assert [node.execution for node in run.nodes if node.op == "Sin"] == ["inferred"]
+
+
+def test_a_product_that_runs_of_other_numbers_is_not_taken_for_what_it_was():
+    """``(g * 2) * x`` runs as ``(x * 2) * g``: what bears the name of the first is finite, and another number."""
+    w, x = tf.Variable([1.0, 2.0]), tf.constant([[0.0, 0.0], [1.0, 2.0]])
+
+    @tf.function
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.sqrt(tf.reduce_sum((x * w) ** 2, 1)))
+        return tape.gradient(loss, w)
+
+    with graphdebug.record() as run:
+        gradient(x)
+    grown = [node for node in run.nodes if node.function == "pow_backward" and node.outputs[0].finite is True]
+    assert not grown
+    assert "gradient of sqrt is not finite" in run.findings[0].text
+
+
+def test_a_function_of_which_an_argument_is_not_used_is_looked_into():
+    w = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+
+    @tf.function
+    def distance(a, b):
+        return tf.sqrt(tf.reduce_sum((a - b) ** 2, axis=1))
+
+    with graphdebug.record() as run, tf.GradientTape() as tape:
+        loss = tf.reduce_mean(distance(tf.ones([3, 2]) @ w, tf.zeros([3, 2]) @ w))
+        tape.gradient(loss, w)
+    assert not [one for one in run.notices if one.topic == "blind"]

@@ -88,7 +88,13 @@ def _at(
     pipeline = _of_handles(source)
     in_backward = node.phase == "backward" and (forward is not None or function != source.function)
     if in_backward:
-        cause = f"float16 ends at 65504: {_SCALED}" if scaled else derivative(function)
+        cause = (
+            f"float16 ends at 65504: {_SCALED}"
+            if scaled
+            else ""
+            if _whole_power(forward)
+            else derivative(function)
+        )
         body += [f"  its gradient: {gave}, of finite gradients and values", f"  {cause}"]
     elif pipeline:
         bad_at = next((i for i, fact in enumerate(node.outputs) if fact.finite is False), 0)
@@ -182,9 +188,18 @@ def _unseen(evidence: Evidence, node: Node) -> Node:
             if fact is None or fact.finite is not None or "float" not in fact.dtype:
                 continue
             waiting.append(before)
-            if risk(before) > risk(best):
+            if _risk(evidence, before) > _risk(evidence, best):
                 best = before
     return best
+
+
+def _risk(evidence: Evidence, node: Node) -> int:
+    """Return how readily a node makes a non-finite number; that of a square's derivative is its growth."""
+    return min(1, risk(node)) if _whole_power(evidence.provenance.node(node.forward)) else risk(node)
+
+
+def _whole_power(node: Node | None) -> bool:
+    return node is not None and node.function == "pow" and only_grows(node)
 
 
 def _came_in(evidence: Evidence, node: Node) -> tuple[Node, set[int]] | None:

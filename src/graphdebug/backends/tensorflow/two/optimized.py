@@ -17,6 +17,9 @@ __all__ = ["Optimized", "ask", "plain_path"]
 
 _asks = itertools.count(1)
 _REWRITTEN = "ArithmeticOptimizer"
+_REORDERED = frozenset({"Add", "AddV2", "Sub", "Mul", "RealDiv"})
+_PASSING = frozenset({"Const", "Identity", "Reshape", "Cast", "ReadVariableOp"})
+"""What is passed over where it changes nothing."""
 _VERSION = re.compile(r"V\d+$")
 
 
@@ -77,7 +80,16 @@ class Optimized:
         node = self._by_path.get(prefix + op.name)
         if node is None:
             return self._stand_in(prefix + op.name)
-        return None if _is_more(node, op) else node
+        return None if _is_more(node, op) or self._takes_others(node, op, prefix) else node
+
+    def _takes_others(self, node: Any, op: Any, prefix: str) -> bool:
+        """Whether a product or sum bears the name of `op`, but is of other numbers: ``(g * 2) * x`` may run as
+        ``(x * 2) * g``, and what was ``g * 2`` is ``x * 2`` then.
+        """
+        given = {_base(one) for one in node.input}
+        made = [] if op.type not in _REORDERED else [one.op for one in op.inputs if one.op.type not in _PASSING]
+        left = (self._by_path.get(prefix + one.name) for one in made)
+        return any(one is not None and one.name not in given for one in left)
 
     def _stand_in(self, path: str) -> Any:
         scope, _, leaf = path.rpartition("/")
@@ -141,10 +153,9 @@ def ask(runtime: Any, signature: Any, inputs: Sequence[Any]) -> Optimized:
         collected = runtime.export_run_metadata().function_graphs
         runtime.disable_graph_collection()
     wanted = {one.name for one in signature.input_arg}
-    graphs = [one.post_optimization_graph for one in collected]
-    for graph in graphs:
-        if {node.name for node in graph.node if node.op == "_Arg"} == wanted:
-            return Optimized(graph)
+    for one in collected:  # arguments that nothing uses are taken out of what is optimized
+        if {node.name for node in one.pre_optimization_graph.node if node.op == "_Arg"} == wanted:
+            return Optimized(one.post_optimization_graph)
     return Optimized(None, "TensorFlow does not show what it makes of the function")
 
 
