@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from graphdebug.diagnosis.account import call, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
@@ -10,7 +11,7 @@ from graphdebug.diagnosis.refused.graphs import session_line
 from graphdebug.diagnosis.refused.misuse import declared_by
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import place
-from graphdebug.model.event import Failure, Node
+from graphdebug.model.event import Failure, Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain_starved", "explain_uninitialized"]
@@ -106,29 +107,31 @@ def _first_nodes(evidence: Evidence) -> Iterator[Node]:
 
 def _partial_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
     """Return the initializer that ran before the failure, was made below the variable, and did not set it."""
-    declared = evidence.provenance.declared(name)
-    if declared is None or declared.site is None:
+    declared, node = _beside(evidence, failure, name)
+    if declared is None or node is None or node.site is None:
         return None
-    for node in evidence.before(failure.seq, failure.step):
-        if node.family == "control" and node.site is not None and _initializes(evidence, node):
-            sets = [
-                one.name for it in evidence.run.step(node.step).nodes if it.mutates for one in it.inputs[:1]
-            ]
-            below = node.site.file == declared.site.file and node.site.line > declared.site.line
-            return node if below and name not in sets else None
-    return None
+    sets = [one.name for it in evidence.run.step(node.step).nodes if it.mutates for one in it.inputs[:1]]
+    return node if node.site.line > declared.line and name not in sets else None
 
 
 def _early_initializer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
     """Return the initializer that ran before the failure and was made above the line that made the variable."""
+    declared, node = _beside(evidence, failure, name)
+    return node if declared and node and node.site and node.site.line < declared.line else None
+
+
+def _beside(evidence: Evidence, failure: Failure, name: str) -> tuple[Site | None, Node | None]:
+    """Return where the variable was declared and, of the same file, the last initializer that ran before the
+    failure: in the steps before it, else at the start of the run.
+    """
     declared = evidence.provenance.declared(name)
     if declared is None or declared.site is None:
-        return None
-    for node in evidence.before(failure.seq, failure.step):
+        return None, None
+    early = sorted((one for one in _first_nodes(evidence) if one.seq < failure.seq), key=lambda one: -one.seq)
+    for node in chain(evidence.before(failure.seq, failure.step), early):
         if node.family == "control" and node.site is not None and _initializes(evidence, node):
-            above = node.site.file == declared.site.file and node.site.line < declared.site.line
-            return node if above else None
-    return None
+            return declared.site, node if node.site.file == declared.site.file else None
+    return declared.site, None
 
 
 def _initializes(evidence: Evidence, group: Node) -> bool:
