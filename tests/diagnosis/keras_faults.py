@@ -174,6 +174,28 @@ def fewer_labels_than_samples():
     _fit(keras.Sequential([keras.Input((5,)), layers.Dense(1)]), np.ones([8, 5]), labels)
 
 
+def windows_and_what_follows_them():
+    def windows(data):
+        x = [data[i : i + 4] for i in range(len(data) - 4)]  # <- fault: the last are followed by too little
+        y = [data[i + 4 : i + 6, 0] for i in range(len(data) - 5)]
+        return np.array(x), np.array(y)
+
+    rows, following = windows(np.ones([20, 3]))
+    model = keras.Sequential([keras.Input((4, 3)), layers.Flatten(), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(rows, following, verbose=0)
+
+
+def class_numbers_in_a_column():
+    labels = np.arange(12).reshape(12, 1) % 3
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+    model.compile(
+        "sgd",
+        loss="categorical_crossentropy",  # <- fault: the labels are class numbers
+    )
+    model.fit(np.ones([12, 4]), labels, verbose=0)
+
+
 def generator_without_labels():
     def batches():
         while True:

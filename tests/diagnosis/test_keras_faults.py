@@ -24,6 +24,8 @@ KINDS = {
     "train_step_with_turned_labels": "shape_mismatch",
     "weights_of_a_wider_layer": "checkpoint_mismatch",
     "fewer_labels_than_samples": "data_mismatch",
+    "windows_and_what_follows_them": "data_mismatch",
+    "class_numbers_in_a_column": "target_mismatch",
     "generator_without_labels": "data_mismatch",
     "dataset_never_batched": "shape_mismatch",
     "dataset_batched_twice": "shape_mismatch",

@@ -1,5 +1,8 @@
 """Clean programs in TF1 graphs and sessions, near misses among them: nothing may be found."""
 
+import os
+import tempfile
+
 import numpy as np
 import tensorflow as tf
 
@@ -196,3 +199,41 @@ def dropout_where_training_is_watched_and_not_where_it_is_judged():
             session.run(train, {x: rows[:8], y: labels[:8], keep: 0.5})
             session.run(hits, {x: rows[:8], y: labels[:8], keep: 0.5})
         session.run(hits, {x: rows, y: labels, keep: 1.0})
+
+
+def _saved(folder):
+    w = v1.get_variable("w", [3, 1])
+    guess = tf.matmul(tf.ones([2, 3]), w)
+    saver = v1.train.Saver()
+    with v1.Session() as session:
+        session.run(v1.global_variables_initializer())
+        return guess, saver, saver.save(session, os.path.join(folder, "net"))
+
+
+def restored_after_the_initializer():
+    with tf.Graph().as_default(), tempfile.TemporaryDirectory() as folder:
+        guess, saver, path = _saved(folder)
+        with v1.Session() as session:
+            session.run(v1.global_variables_initializer())
+            saver.restore(session, path)
+            session.run(guess)
+
+
+def restored_and_judged_before_a_new_beginning():
+    with tf.Graph().as_default(), tempfile.TemporaryDirectory() as folder:
+        guess, saver, path = _saved(folder)
+        with v1.Session() as session:
+            saver.restore(session, path)
+            session.run(guess)
+            session.run(v1.global_variables_initializer())
+            session.run(guess)
+
+
+def restored_in_a_session_of_its_own():
+    with tf.Graph().as_default(), tempfile.TemporaryDirectory() as folder:
+        guess, saver, path = _saved(folder)
+        with v1.Session() as session:
+            saver.restore(session, path)
+        with v1.Session() as session:
+            session.run(v1.global_variables_initializer())
+            session.run(guess)

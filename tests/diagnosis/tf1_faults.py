@@ -657,3 +657,41 @@ def units_dropped_where_it_is_judged():
         for _ in range(4):
             session.run(train, {x: rows[:8], y: labels[:8], keep: 0.5})
         session.run(hits, {x: rows, y: labels, keep: 0.5})  # <- fault: as in training
+
+
+def local_variables_left_out_many_steps_before():
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        w = tf.Variable(tf.ones([3, 1]))
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w)))
+        train = v1.train.GradientDescentOptimizer(0.01).minimize(loss)
+        _, update = v1.metrics.mean(loss)
+        session.run(v1.global_variables_initializer())  # <- fault: not the local ones
+        for _ in range(9):
+            session.run(train, {x: np.ones([2, 3])})
+        session.run(update, {x: np.ones([2, 3])})
+
+
+def labels_counted_from_one_in_parts():
+    def ratings(count):
+        stars = np.arange(count) % 4 + 1  # <- fault: from 1
+        return np.ones([count, 3], "float32"), stars
+
+    with tf.Graph().as_default(), v1.Session() as session:
+        rows, labels = ratings(24)
+        x, y = v1.placeholder(tf.float32, [None, 3]), v1.placeholder(tf.int64, [None])
+        w = tf.Variable(tf.zeros([3, 4]))
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=tf.matmul(x, w))
+        session.run(v1.global_variables_initializer())
+        session.run(loss, {x: rows[:12], y: labels[:12]})
+
+
+def initializer_after_restoring():
+    with tf.Graph().as_default(), v1.Session() as session, tempfile.TemporaryDirectory() as folder:
+        w = v1.get_variable("w", [3, 1])
+        saver = v1.train.Saver()
+        session.run(v1.global_variables_initializer())
+        path = saver.save(session, os.path.join(folder, "net"))
+        saver.restore(session, path)
+        session.run(v1.global_variables_initializer())  # <- fault: over what was restored
+        session.run(tf.matmul(tf.ones([2, 3]), w))

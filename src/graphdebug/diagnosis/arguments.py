@@ -92,6 +92,38 @@ class Arguments:
             value = outer
         return None
 
+    def inside(self, value: ast.expr | None, site: Site) -> Site | None:
+        """Return the line that made `value`, an expression at `site`, within the function of this file that
+        gave it: what that returned in its place.
+        """
+        while isinstance(value, ast.Subscript):
+            value = value.value
+        made = self._source.assignment(value.id, site) if isinstance(value, ast.Name) else None
+        tree = self._source.tree(made.file) if made is not None else None
+        for node in ast.walk(tree) if tree is not None else ():
+            if (
+                isinstance(node, ast.Assign) and made is not None and node.lineno == made.line
+                and isinstance(node.value, ast.Call) and isinstance(value, ast.Name)
+            ):  # fmt: skip
+                line, given = self._source.returned(node.value, made)
+                return self._in_place(line, given, node.targets[0], value.id)
+        return None
+
+    def _in_place(self, line: Site | None, given: ast.expr | None, target: ast.expr, name: str) -> Site | None:
+        """Return the line that made the part of `given`, returned at `line`, that `target` calls `name`."""
+        if isinstance(target, ast.Name):
+            return line
+        if not isinstance(target, ast.Tuple) or not isinstance(given, ast.Tuple) or line is None:
+            return None
+        names = [one.id if isinstance(one, ast.Name) else "" for one in target.elts]
+        if name not in names or len(names) != len(given.elts):
+            return None
+        part = given.elts[names.index(name)]
+        while isinstance(part, ast.Call) and part.args:  # converted as it is returned
+            part = part.args[0]
+        found = self._source.assignment(part.id, line) if isinstance(part, ast.Name) else None
+        return found or line
+
     def settled(self, value: ast.expr, frames: Sequence[Site]) -> tuple[Site, ast.expr] | None:
         """Return the line that set the value of `value`, an expression in the innermost frame, and what is
         written there.

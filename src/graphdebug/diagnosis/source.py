@@ -294,6 +294,14 @@ class SourceText:
         """Return the line that gave the value which the call at `run` feeds to the placeholder made at
         `placeholder`: the value's assignment, else the feed itself. `name` tells it from others of its line.
         """
+        given = self.fed_value(run, placeholder, name)
+        if given is None:
+            return None
+        found = self.assignment(given.id, run) if isinstance(given, ast.Name) else None
+        return found or Site(file=run.file, line=given.lineno)
+
+    def fed_value(self, run: Site, placeholder: Site, name: str = "") -> ast.expr | None:
+        """Return the expression that the call at `run` feeds to the placeholder made at `placeholder`."""
         tree = self.tree(run.file)
         made = self.tree(placeholder.file)
         names = _assigned_at(made, placeholder.line) if made is not None else set()
@@ -302,9 +310,7 @@ class SourceText:
             feed = self._feed_dict(value, run)
             for key, given in zip(feed.keys, feed.values, strict=True) if feed is not None else ():
                 if key is not None and ast.unparse(key) in names:
-                    named = isinstance(given, ast.Name)
-                    found = self.assignment(given.id, run) if isinstance(given, ast.Name) and named else None
-                    return found or Site(file=run.file, line=given.lineno)
+                    return given
         return None
 
     def _feed_dict(self, value: ast.expr, run: Site) -> ast.Dict | None:

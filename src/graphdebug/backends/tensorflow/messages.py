@@ -68,6 +68,11 @@ def _index(groups: dict[str, str]) -> dict[str, Any]:
     return {**found, "index": element} if element else found
 
 
+def _labels(groups: dict[str, str]) -> dict[str, Any]:
+    values = [int(one) for one in (groups.pop("all") or "").split() if one != "-"]
+    return {**_index(groups), **({"least": min(values)} if values else {})}
+
+
 def _dtypes(groups: dict[str, str]) -> dict[str, Any]:
     words = {"float": "float32", "double": "float64", "half": "float16"}
     return {key: words.get(text, text) for key, text in groups.items() if text}
@@ -126,7 +131,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"assertion failed|Condition .+ did not hold", "assertion"),
     _rule(r"dimension (?P<dimension>-?\d+) must have size (?P<expected>\d+)\.\s+Received size (?P<found>\d+)", "shape"),
     _rule(r"Tensor had (?P<values>[\w, +-]*(?:NaN|Inf)[\w, +-]*) values", "nonfinite"),
-    _rule(r"Received a label value of (?P<value>-?\d+) which is outside the valid range of \[(?P<low>\d+), (?P<high>\d+)\)", "index", _index),
+    _rule(r"Received a label value of (?P<value>-?\d+) which is outside the valid range of \[(?P<low>\d+), (?P<high>\d+)\)(?:\.\s+Label values: (?P<all>[-\d ]+))?", "index", _labels),
     _rule(r"indices\[?(?P<index>[\d,]*)\]? = \[?(?P<value>-?\d+)\]? is not in \[(?P<low>\d+), (?P<high>\d+)\)", "index", _index),
     _rule(r"slice index (?P<value>-?\d+) of dimension \d+ out of bounds", "index", _index),
     _rule(r"indices\[(?P<index>[\d,]*)\] = \[[^\]]*\] does not index into", "index", _index),

@@ -11,7 +11,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.shapes.stages import stages_of
 from graphdebug.diagnosis.words import listing, place, shape_words, telling
-from graphdebug.model.event import Failure
+from graphdebug.model.event import Failure, Operand, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain"]
@@ -64,16 +64,27 @@ def _unequal(evidence: Evidence, failure: Failure, sizes: Mapping[str, Sequence[
     odd = [name for name, many in sizes.items() if usual not in many] or list(sizes)[1:]
     if len(counts) == len(sizes) == 2:
         odd = list(sizes)[::-1]
-    lines = [one for name in odd for one in _argument(evidence, failure, name)]
+    longest = sorted(sizes, key=lambda name: -max(sizes[name], default=0))
+    inside = [one for name in longest for one in _argument(evidence, failure, name, inside=True)]
+    beside = len({one.site.line for one in inside}) == len(sizes) == 2  # one function made both
+    lines = [*(inside if beside else []), *(one for name in odd for one in _argument(evidence, failure, name))]
     body = [f"{name} has {listing(map(str, many))} samples" for name, many in sizes.items()]
+    if beside:
+        body.append(f"one function makes both: the last of {longest[0]} have nothing beside them")
     tries = ["give as many of each: cut or shuffle all of them alike"]
     return _told(evidence, failure, "the arguments have different numbers of samples", lines, body, tries)
 
 
-def _argument(evidence: Evidence, failure: Failure, name: str) -> list[Candidate]:
-    """Return the line that made the argument `name` of the failing call."""
+def _argument(evidence: Evidence, failure: Failure, name: str, *, inside: bool = False) -> list[Candidate]:
+    """Return the line that made the argument `name` of the failing call, or `inside` which it was made."""
     role = {"x": "input", "y": "labels"}.get(name, name)
     found = trained_on(evidence, failure, role)
+    site = failure.frames[-1] if failure.frames else failure.site
+    if inside and found and site is not None:
+        arguments = evidence.provenance.arguments
+        value = arguments.given(site, Operand(TensorFact(None, ""), role=role))
+        made = arguments.inside(value, site)
+        return [Candidate(made, "input", f"makes {name}", name)] if made is not None else []
     return [Candidate(one.site, one.role, f"makes {name}", name) for one in found]
 
 

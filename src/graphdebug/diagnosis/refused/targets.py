@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from math import prod
 
 from graphdebug.diagnosis.account import call, data_entry, decided_by, loss_made, sized_by, trained_on
@@ -54,6 +55,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     from_one = _from_one(words.get("least"), index, high) or _all_from_one(evidence, high)
     if labels and value == high and from_one:
         body.append("  none of the labels is 0: they count from 1")
+        entry = [*_fed(evidence, failure, index), *entry]
         blamed = entry
     said = loading.promised(evidence, failure)
     if said:
@@ -71,6 +73,21 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         failed=failure.site, when=when(failure), body=body, tries=tries,
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def _fed(evidence: Evidence, failure: Failure, index: Operand | None) -> list[Candidate]:
+    """Return the lines that made the labels of which a run was fed a part: it has the values of the whole."""
+    site, run = (evidence.provenance.site(index) if index is not None else None), failure.run_site
+    if index is None or index.origin != "feed" or site is None or run is None:
+        return []
+    value = evidence.source.fed_value(run, site, evidence.provenance.own_name(index))
+    while isinstance(value, ast.Subscript):
+        value = value.value
+    if not isinstance(value, ast.Name):
+        return []
+    named = evidence.source.assignment(value.id, run)
+    lines = (evidence.provenance.arguments.inside(value, run), named)
+    return [Candidate(one, "input", "makes the labels", index.name) for one in lines if one is not None]
 
 
 def _from_one(least: object, index: Operand | None, high: object) -> bool:

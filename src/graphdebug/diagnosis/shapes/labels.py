@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from math import prod
 
+import msgspec
+
 from graphdebug.diagnosis.account import (
     Account,
     call,
@@ -22,7 +24,7 @@ from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import kept
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Failure, Operand, Shape
+from graphdebug.model.event import Declaration, Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
@@ -68,13 +70,7 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     layer = last_layer(evidence, guess)
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
     if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
-        body.append(f"the target has one label for each of the {prod(b)} rows, but in two dimensions")  # type: ignore[arg-type]
-        extra = b[-1] == 1
-        lines = [
-            *held(entry, "odd_one" if extra else "began"),
-            *held(call(failure), "refused" if extra else "lacks_step"),
-        ]
-        return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
+        return _column(evidence, failure, (guess, target), entry, chosen, body)
     left = _left_over(evidence, guess, target)
     if left:
         body.append("without its dimensions of size 1 the prediction would fit")
@@ -115,6 +111,45 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(layer, "began"),
              *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
     return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
+
+
+def _column(
+    evidence: Evidence, failure: Failure, both: Sequence[Operand], entry: Sequence[Candidate],
+    chosen: Sequence[Candidate], body: list[str],
+) -> Account:  # fmt: skip
+    """The target has one label for each row of the prediction, in two dimensions."""
+    a, b = (one.fact.shape or () for one in both)
+    extra = b[-1] == 1
+    if extra and failure.function == "cross_entropy" and _class_numbers(evidence, a[-1]):
+        body.append(f"the labels are class numbers, below {a[-1]}; this loss takes a score a class")
+        lines = [*held(_set_at(evidence, chosen), "odd_one", "said"), *held(entry, "made_operand"),
+                 *held(call(failure), "refused")]  # fmt: skip
+        tries = ["take the loss for class numbers (sparse), or one-hot the target"]
+        return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
+    rows = prod(size or 0 for size in b)
+    body.append(f"the target has one label for each of the {rows} rows, but in two dimensions")
+    lines = [*held(entry, "odd_one" if extra else "began"),
+             *held(call(failure), "refused" if extra else "lacks_step")]  # fmt: skip
+    return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
+
+
+def _class_numbers(evidence: Evidence, classes: int | None) -> list[Declaration]:
+    """Return the labels of the training call whose values are whole numbers of as many classes."""
+    told = (one for one in evidence.provenance.declarations() if one.type == "Data")
+    return [
+        one for one in told
+        if one.attributes.get("role") == "labels" and one.attributes.get("whole")
+        and one.attributes.get("low") == 0 and one.attributes.get("high") == (classes or 0) - 1 > 0
+    ]  # fmt: skip
+
+
+def _set_at(evidence: Evidence, chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Return the lines that chose a loss, each as the line in a call of several that names the loss."""
+    named = [(one, evidence.source.keyword_values(one.site, "loss")) for one in chosen]
+    return [
+        one if value is None else msgspec.structs.replace(one, site=Site(one.site.file, value.lineno))
+        for one, value in named
+    ]  # fmt: skip
 
 
 def _chosen(evidence: Evidence, failure: Failure) -> list[Candidate]:
