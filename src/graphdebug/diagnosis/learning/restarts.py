@@ -50,6 +50,8 @@ class RestartWatch:
                 self._lost.append((name, restored, node))
         else:
             made = self._evidence.provenance.node(node.inputs[-1].producer)
+            if made is not None and made.family == "copy" and made.inputs:
+                made = self._evidence.provenance.node(made.inputs[0].producer)
             if made is not None and made.function.startswith("restore"):
                 self._restored[name] = node
 

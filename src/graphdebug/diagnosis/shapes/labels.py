@@ -122,7 +122,7 @@ def _column(
     extra = b[-1] == 1
     if extra and failure.function == "cross_entropy" and _class_numbers(evidence, a[-1]):
         body.append(f"the labels are class numbers, below {a[-1]}; this loss takes a score a class")
-        lines = [*held(_set_at(evidence, chosen), "odd_one", "said"), *held(entry, "made_operand"),
+        lines = [*held(chosen, "odd_one", "said"), *held(entry, "made_operand"),
                  *held(call(failure), "refused")]  # fmt: skip
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
         return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
@@ -162,7 +162,7 @@ def _chosen(evidence: Evidence, failure: Failure) -> list[Candidate]:
         and evidence.source.method_line(judged[1], "fit", ran) is not None
     ):
         return []
-    return compiled_with(evidence, ran) or loss_made(evidence, failure.site)
+    return _set_at(evidence, compiled_with(evidence, ran)) or loss_made(evidence, failure.site)
 
 
 def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
