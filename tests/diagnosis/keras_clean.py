@@ -68,3 +68,26 @@ def tapes_within_and_used_twice():
             cube = a * a * a
         slope = inner.gradient(cube, a)
     assert outer.gradient(slope, a) is not None
+
+
+def frozen_base_under_a_new_head():
+    base = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu")])
+    base.trainable = False
+    model = keras.Sequential([keras.Input((4,)), base, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.random.rand(8, 4), np.random.rand(8, 1), verbose=0)
+
+
+def frozen_model_that_is_only_judged():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.trainable = False
+    model.compile("sgd", "mse")
+    model.evaluate(np.random.rand(8, 4), np.random.rand(8, 1), verbose=0)
+
+
+def layers_thawed_after_the_first_epoch():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(1)])
+    model.trainable = False
+    model.compile("sgd", "mse")
+    thaw = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "trainable", True))
+    model.fit(np.random.rand(8, 4), np.random.rand(8, 1), epochs=2, callbacks=[thaw], verbose=0)

@@ -255,3 +255,11 @@ def optimizer_of_another_model():
             loss = tf.reduce_mean(model(tf.ones([2, 3])))
         slopes = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(slopes, model.trainable_variables, strict=True))
+
+
+def whole_model_frozen_for_its_new_head():
+    base = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu")])
+    model = keras.Sequential([keras.Input((4,)), base, layers.Dense(1)])
+    for layer in model.layers:
+        layer.trainable = False  # <- fault: the head, too
+    _fit(model, np.random.rand(8, 4), np.random.rand(8, 1))

@@ -26,6 +26,7 @@ KINDS = {
     "fewer_labels_than_samples": "data_mismatch",
     "windows_and_what_follows_them": "data_mismatch",
     "class_numbers_in_a_column": "target_mismatch",
+    "whole_model_frozen_for_its_new_head": "untrained_parameter",
     "generator_without_labels": "data_mismatch",
     "dataset_never_batched": "shape_mismatch",
     "dataset_batched_twice": "shape_mismatch",

@@ -28,6 +28,7 @@ TF_KINDS = KINDS | {
     "units_dropped_where_it_is_judged": "wrong_mode",
     "initializer_within_the_loop": "weights_reset",
     "initializer_after_restoring": "weights_reset",
+    "queue_of_fewer_epochs_than_the_loop": "starved",
     "error_computed_by_new_nodes_in_each_step": "growing_graph",
     "placeholder_of_another_graph_is_fed": "other_graph",
     "graph_finalized": "finalized",

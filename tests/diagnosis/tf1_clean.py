@@ -237,3 +237,18 @@ def restored_in_a_session_of_its_own():
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
             session.run(guess)
+
+
+def queue_that_ends_the_loop():
+    with tf.Graph().as_default(), v1.Session() as session:
+        rows = v1.train.slice_input_producer([np.ones([8, 3], "float32")], num_epochs=1)
+        batch = v1.train.batch(rows, batch_size=4)
+        session.run([v1.global_variables_initializer(), v1.local_variables_initializer()])
+        coordinator = v1.train.Coordinator()
+        threads = v1.train.start_queue_runners(session, coordinator)
+        try:
+            while not coordinator.should_stop():
+                session.run(batch)
+        except tf.errors.OutOfRangeError:
+            coordinator.request_stop()
+        coordinator.join(threads, stop_grace_period_secs=5)

@@ -695,3 +695,18 @@ def initializer_after_restoring():
         saver.restore(session, path)
         session.run(v1.global_variables_initializer())  # <- fault: over what was restored
         session.run(tf.matmul(tf.ones([2, 3]), w))
+
+
+def queue_of_fewer_epochs_than_the_loop():
+    with tf.Graph().as_default(), v1.Session() as session:
+        rows = v1.train.slice_input_producer([np.ones([8, 3], "float32")], num_epochs=1)  # <- fault: one only
+        batch = v1.train.batch(rows, batch_size=4)
+        session.run([v1.global_variables_initializer(), v1.local_variables_initializer()])
+        coordinator = v1.train.Coordinator()
+        threads = v1.train.start_queue_runners(session, coordinator)
+        try:
+            for _ in range(4):
+                session.run(batch)
+        finally:
+            coordinator.request_stop()
+            coordinator.join(threads, stop_grace_period_secs=5)

@@ -59,14 +59,34 @@ class Training:
     def run(self, model: Any, method: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Call a method that runs a model on data; if it fails, tell the data of the outermost such call."""
         self._depth += 1
+        frozen = self._depth == 1 and method.__name__ == "fit" and _all_frozen(model)
         try:
-            return method(model, *given, **named)
+            result = method(model, *given, **named)
+            if frozen:
+                self._fitted(model)
+            return result
         except Exception:
             if self._depth == 1:
                 self._failed(model, method, given, named)
             raise
         finally:
             self._depth -= 1
+
+    def _fitted(self, model: Any) -> None:
+        """A model was fitted that had nothing to train: tell it, unless a callback has changed that."""
+        if not _all_frozen(model):
+            return
+        try:
+            positions = self._sink.sites.positions(sys._getframe(3))
+            sites = [self._sink.sites.resolve(one) for one in positions]
+            words = {"model": model.name, "variables": len(model.variables), "trainable": 0}
+            event = Declaration(
+                self._sink.next_seq(), f"{model.name}.fit", "Fitted", sites[0] if sites else None,
+                "traceback", words, {}, tuple(sites[1:]),
+            )  # fmt: skip
+            self._sink.emit([event])
+        except Exception as error:
+            self._sink.tool_error("reading what a model was fitted with", error)
 
     def _failed(
         self, model: Any, method: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]
@@ -92,6 +112,15 @@ class Training:
             yield Declaration(
                 self._sink.next_seq(), f"data:{label}", "Data", attributes=words, tensors={"value": fact}
             )
+
+
+def _all_frozen(model: Any) -> bool:
+    """Whether a model has weights, none of them to be trained, by the step that is Keras's own."""
+    try:
+        own = type(model).train_step.__module__.startswith("keras.")
+        return bool(own and model.built and model.layers and model.weights and not model.trainable_variables)
+    except Exception:  # a model of another make: nothing is claimed of it
+        return False
 
 
 def _arrays(value: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from statistics import median
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning import untrained
 from graphdebug.diagnosis.learning.dead import blocked
+from graphdebug.diagnosis.learning.frozen import frozen
 from graphdebug.diagnosis.learning.idle import idle
 from graphdebug.diagnosis.learning.optimizer import optimizer_line, step_size
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
@@ -147,6 +148,7 @@ class GradientWatch:
         return [
             *untrained.findings(self._evidence, self._tracks, self._nameless),
             *idle(self._evidence),
+            *frozen(self._evidence),
             *found,
         ]
 

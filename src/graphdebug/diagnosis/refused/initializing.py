@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from itertools import chain
 
@@ -49,7 +50,28 @@ def explain_starved(evidence: Evidence, failure: Failure) -> Finding | None:
         one for one in evidence.run.failures
         if one.seq < failure.seq and one.category == "uninitialized" and one.framework == failure.framework
     ]  # fmt: skip
-    return explain_uninitialized(evidence, earlier[-1]) if earlier else None
+    return explain_uninitialized(evidence, earlier[-1]) if earlier else _used_up(evidence, failure)
+
+
+def _used_up(evidence: Evidence, failure: Failure) -> Finding | None:
+    """A counter let what fills the queue go through the data so many times, and the run asks for more."""
+    before = evidence.before(failure.seq, failure.step)
+    counter = next((one for one in before if one.function == "count_up_to" and one.site is not None), None)
+    if counter is None or counter.site is None:
+        return None
+    limit = evidence.source.keyword_values(counter.site, "num_epochs")
+    rounds = f"num_epochs={ast.unparse(limit)}" if limit is not None else "a limit of epochs"
+    return evidence.finding(
+        "starved", what="the input is used up, and the run asks for more of it",
+        candidates=[Candidate(counter.site, "declaration", f"gives the data with {rounds}", counter.name),
+                    *call(failure)],
+        confidence=0.8, failed=failure.site, when=when(failure),
+        body=[f"  its source ended by itself, with {rounds}; the queue was closed when that was reached",
+              f"  asked for more at {place(failure.run_site or failure.site)}"],
+        tries=["let the source go on for as many epochs as the loop does",
+               "end the loop at the OutOfRangeError"],
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
 
 
 def _table(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
