@@ -20,7 +20,9 @@ def frozen(evidence: Evidence) -> Sequence[Finding]:
     if told is None or told.site is None:
         return []
     many, model = told.attributes.get("variables"), told.attributes.get("model")
-    lines = [Candidate(one, "declaration", "lets nothing be trained") for one in _freezing(evidence, told.site)]
+    around = (_freezing(evidence, one) for one in (told.site, *told.callers))
+    freezing = next((one for one in around if one), [])
+    lines = [Candidate(one, "declaration", "lets nothing be trained") for one in freezing]
     return [
         evidence.finding(
             "untrained_parameter", what=f"{model} was fitted, and none of its {many} variables is trainable",
@@ -33,13 +35,13 @@ def frozen(evidence: Evidence) -> Sequence[Finding]:
 
 
 def _freezing(evidence: Evidence, fit: Site) -> list[Site]:
-    """Return the lines before a fit that set ``trainable = False``, the last first."""
-    tree = evidence.source.tree(fit.file)
+    """Return the lines before a call, in its function, that set ``trainable = False``, the last first."""
+    tree, begin = evidence.source.tree(fit.file), evidence.source.function_line(fit) or 0
     lines = [
         node.lineno
         for node in (ast.walk(tree) if tree is not None else ())
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is False
         and any(isinstance(one, ast.Attribute) and one.attr == "trainable" for one in node.targets)
-        and node.lineno < fit.line
+        and begin <= node.lineno < fit.line
     ]  # fmt: skip
     return [Site(file=fit.file, line=one) for one in sorted(lines, reverse=True)]

@@ -56,7 +56,9 @@ def explain_starved(evidence: Evidence, failure: Failure) -> Finding | None:
 def _used_up(evidence: Evidence, failure: Failure) -> Finding | None:
     """A counter let what fills the queue go through the data so many times, and the run asks for more."""
     before = evidence.before(failure.seq, failure.step)
-    counter = next((one for one in before if one.function == "count_up_to" and one.site is not None), None)
+    counter = next(
+        (one for one in before if one.function.endswith("count_up_to") and one.site is not None), None
+    )
     if counter is None or counter.site is None:
         return None
     limit = evidence.source.keyword_values(counter.site, "num_epochs")
