@@ -59,9 +59,10 @@ def _unbatched(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
         entry = made_by(links[taken][0], "takes one sample out of its batch")
         root = msgspec.structs.replace(root, fact=links[taken][0].outputs[0])
     given = shape_words(root.fact.shape)
+    other = ["other_data"] if taken is not None and evidence.worked(failure) else []
     return Account(
         [
-            *held(entry, "lacks_step", *(["other_data"] if taken is not None and evidence.worked(failure) else [])),
+            *held(entry, "lacks_step", *other),
             *held(call(failure), "refused"),
             *held(declared_lines(evidence, met, failure), "began"),
         ],
