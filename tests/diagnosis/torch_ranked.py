@@ -124,3 +124,34 @@ def weights_of_another_head():
     saved = _Tower(classes=10).state_dict()
     again = _Tower()  # <- fault: classes=10
     again.load_state_dict(saved)
+
+
+def pixels_made_numbers_but_not_scaled():
+    raw = torch.randint(0, 256, (6, 4, 4), dtype=torch.uint8)
+    images = raw.float()  # <- fault: / 255
+    data = images[:3].view(-1, 16)
+    F.binary_cross_entropy(torch.sigmoid(nn.Linear(16, 16)(data)), data)
+
+
+def numbers_that_a_product_took_out_of_range():
+    raw = torch.randint(0, 256, (6, 16), dtype=torch.uint8)
+    data = raw.float() / 255
+    target = data * 3 - 1  # <- fault: the cast is right
+    F.binary_cross_entropy(torch.sigmoid(nn.Linear(16, 16)(data)), target)
+
+
+class _Table(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, kinds):
+        return self.norm(self.table(kinds))
+
+
+def rows_looked_up_for_a_batch_of_one():
+    net = _Table()
+    loader = DataLoader(torch.arange(9) % 5, batch_size=4)  # <- fault: drop_last
+    for kinds in loader:
+        net(kinds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphdebug.diagnosis.account import Account, call, last_layer, loss_made, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.shape import operand_lines, when
 from graphdebug.model.event import Failure, Operand
 from graphdebug.model.finding import Candidate, Finding
@@ -51,13 +52,15 @@ def _range(evidence: Evidence, failure: Failure) -> Account:
 
 def _began(evidence: Evidence, odd: Operand, failure: Failure) -> list[Candidate]:
     """Return where the numbers were made: behind all that only passes them on."""
-    operand = odd
+    operand, unscaled = odd, list[Candidate]()
     for _ in range(20):
         node = evidence.provenance.node(operand.producer)
         if node is None or node.family not in _PASSING or not node.inputs:
             break
         operand = node.inputs[0]
-    return operand_origin(evidence, operand, failure, "makes these values")
+        if node.family == "cast" and operand.fact.dtype == "uint8":  # pixels, of which it makes numbers
+            unscaled = held(made_by(node, f"the {node.function} takes them from uint8 unscaled"), "lacks_step")
+    return [*unscaled, *operand_origin(evidence, operand, failure, "makes these values")]
 
 
 def _scaled(least: object, largest: object) -> list[str]:

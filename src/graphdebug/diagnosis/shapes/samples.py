@@ -5,8 +5,9 @@ from __future__ import annotations
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Failure, Node, Site
+from graphdebug.model.event import Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
@@ -55,7 +56,7 @@ def _alone(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     if not shape or shape[0] != 1 or any(size != 1 for size in shape[2:]) or not good.inputs:
         return None
-    root, links = evidence.provenance.way(data)
+    root, links = _fed(evidence, data)
     entry = data_entry(evidence, root, failure, links)
     loop = next((one for node, _ in links[:3] if (one := evidence.source.loader(node.site)) is not None), None)
     loaded = [Candidate(loop, "declaration", "makes the batches, the last of one sample")] if loop else []
@@ -67,6 +68,19 @@ def _alone(evidence: Evidence, failure: Failure) -> Account | None:
         ["drop the last, smaller batch (drop_last=True)", "a batch size that leaves no rest of 1"],
         confidence=0.8,
     )  # fmt: skip
+
+
+def _fed(evidence: Evidence, data: Operand) -> tuple[Operand, list[Link]]:
+    """Return the way that `data` came; a row that was looked up in a table is one for each index."""
+    root, links = evidence.provenance.way(data)
+    node = evidence.provenance.node(root.producer)
+    if node is None or node.family != "index" or not node.inputs:
+        return root, links
+    looked_up = next((one for one in node.inputs if one.role == "index"), None)
+    if looked_up is None or evidence.provenance.stored(node.inputs[0]) is None:
+        return root, links
+    root, before = evidence.provenance.way(looked_up)
+    return root, [*before, *links]
 
 
 def _first(evidence: Evidence, failure: Failure) -> Account | None:
