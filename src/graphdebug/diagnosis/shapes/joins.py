@@ -208,7 +208,7 @@ def _on_line(node: Node, failure: Failure) -> bool:
 
 def _changed_by(nodes: Sequence[Node | None], failure: Failure) -> list[Candidate]:
     """Return the lines of nodes that gave a size as they were told: reshapes, slices, upsampling."""
-    told = ("reshape", "index", "split", "upsample")
+    told = ("reshape", "index", "split", "upsample", "fill")
     return [
         line for node in nodes if node is not None and node.family in told and not _on_line(node, failure)
         for line in made_by(node)

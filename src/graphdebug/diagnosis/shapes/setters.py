@@ -31,11 +31,33 @@ def setter(evidence: Evidence, operand: Operand, axis: int) -> Setter:
         made = node is not None and node.family in ("fill", "random", "assign")
         if node is None or (made and operand.origin in ("parameter", "buffer", "variable")):
             return Setter(None, operand, axis)
+        around = _around(evidence, node, axis)
+        if around is not None:
+            operand = around
+            continue
         before = _before(node, axis)
         if before is None:
             return Setter(node, operand, axis)
         operand, axis = node.inputs[before[0]], before[1]
     return Setter(None, operand, axis)
+
+
+def _around(evidence: Evidence, node: Node, axis: int) -> Operand | None:
+    """Return what a product took whose leading axes were flattened for it, and `node` put back; else None."""
+    after = (node.outputs[0].shape if node.outputs else None) or ()
+    if node.family != "reshape" or not node.inputs or axis >= len(after) - 1:
+        return None
+    product = evidence.provenance.node(node.inputs[0].producer)
+    if product is None or product.family not in ("linear", "matmul") or product.site != node.site:
+        return None
+    for one in product.inputs:
+        flat = evidence.provenance.node(one.producer)
+        if flat is None or flat.family != "reshape" or flat.site != node.site or not flat.inputs:
+            continue
+        shape = flat.inputs[0].fact.shape or ()
+        if shape[:-1] == after[:-1]:
+            return flat.inputs[0]
+    return None
 
 
 def _before(node: Node, axis: int) -> tuple[int, int] | None:
