@@ -150,7 +150,8 @@ def _turned(
 ) -> list[Candidate]:
     """Return the node after which the operand had its odd dtype or device, or where its data came from."""
     if evidence.provenance.stored(odd) is not None:
-        return operand_origin(evidence, odd, failure, f"makes {odd.name or 'it'} {read(odd.fact)}")
+        declared = operand_origin(evidence, odd, failure, f"makes {odd.name or 'it'} {read(odd.fact)}")
+        return [*_helper(evidence, failure, odd, declared, read), *declared]
     root, links = evidence.provenance.way(odd)
     for node, through in reversed(links):
         if node.outputs and read(node.inputs[through].fact) != read(odd.fact) == read(node.outputs[0]):
@@ -158,6 +159,9 @@ def _turned(
             if carrier is not None:  # of two that are joined, the wider dtype is what comes out
                 return _turned(evidence, failure, carrier, read)
             made = made_by(node, f"the {node.function} makes it {read(odd.fact)}")
+            buffer = _unlike_autocast(evidence, failure, node, odd, read)
+            if buffer:
+                return [*held(buffer, "lacks_step"), *made]
             parted = _parted(evidence, failure, [link for link in links if link[0].seq > node.seq])
             return [*held(made, "agreed"), *held(parted, "lacks_step")] if parted else made
     nearest = made_by(links[-1][0], f"gives it, {read(odd.fact)}") if links and _is_target(failure, odd) else []
@@ -168,6 +172,37 @@ def _turned(
         collated = links[-1][0].family == "cat"  # a loader's batch: it only passes on what the samples are
         return [*first, *nearest] if collated else [*nearest, *first]
     return [*operand_origin(evidence, root, failure, why), *_array(evidence, root)]
+
+
+def _helper(
+    evidence: Evidence, failure: Failure, odd: Operand, declared: Sequence[Candidate],
+    read: Callable[[TensorFact], str],
+) -> list[Candidate]:  # fmt: skip
+    """Return the line, in what the declaration calls, that made a tensor like it of an array of NumPy."""
+    sites = [(one.site.file, one.site.line) for one in declared if one.site is not None]
+    for node in evidence.before(failure.seq, failure.step) if sites else ():
+        fact = node.outputs[0] if node.function == "constant" and node.outputs else None
+        alike = (
+            fact is not None and fact.shape and fact.shape == odd.fact.shape and read(fact) == read(odd.fact)
+        )
+        if alike and any((one.file, one.line) in sites for one in node.callers):
+            return made_by(node, f"makes the tensor {read(odd.fact)}, as its array is")
+    return []
+
+
+def _unlike_autocast(
+    evidence: Evidence, failure: Failure, cast: Node, odd: Operand, read: Callable[[TensorFact], str]
+) -> list[Candidate]:
+    """Return what filled the tensor that `odd` goes into, where autocast, no line, made `odd` narrower."""
+    narrow = read(odd.fact) in ("bfloat16", "float16") and cast.family == "cast"
+    written = evidence.source.line(cast.site)
+    if not narrow or any(word in written for word in ("half", "float16", ".to(", ".type(")):
+        return []
+    first = failure.operands[0] if failure.operands else odd
+    filled = evidence.provenance.node(first.producer) if first is not odd else None
+    if filled is None or filled.family != "fill" or read(first.fact) != "float32":
+        return []
+    return made_by(filled, f"makes it float32, where autocast makes {read(odd.fact)}")
 
 
 def _array(evidence: Evidence, root: Operand) -> list[Candidate]:
