@@ -1,9 +1,10 @@
 """Programs in which several lines are in question: the evidence of the whole run says which to name."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 
 def called_with_less_than_before():
@@ -155,3 +156,61 @@ def rows_looked_up_for_a_batch_of_one():
     loader = DataLoader(torch.arange(9) % 5, batch_size=4)  # <- fault: drop_last
     for kinds in loader:
         net(kinds)
+
+
+def _table(rows, width):
+    angle = np.arange(rows)[:, None] / np.power(100, np.arange(width) / width)[None]
+    return torch.from_numpy(np.sin(angle))  # <- fault: float64
+
+
+class _Placed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("places", _table(5, 8))
+        self.layer = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.layer(x + self.places)
+
+
+def buffer_of_doubles_that_a_helper_made():
+    _Placed()(torch.randn(3, 5, 8))
+
+
+def sum_of_another_dtype_than_autocast_gives():
+    layer, x = nn.Linear(8, 8), torch.randn(6, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total = torch.zeros_like(x)  # <- fault: dtype of what is added
+        total.index_add_(0, torch.tensor([0, 2]), layer(x[:2]))
+
+
+def half_that_a_line_asked_for():
+    x = torch.randn(6, 8)
+    total = torch.zeros_like(x)
+    added = x[:2].half()  # <- fault: nobody else is half
+    total.index_add_(0, torch.tensor([0, 2]), added)
+
+
+def _padded(rows):
+    return nn.utils.rnn.pad_sequence(rows)  # <- fault: batch_first
+
+
+def padded_with_time_first_against_a_mask_with_the_batch_first():
+    x = _padded([torch.randn(4, 3), torch.randn(7, 3), torch.randn(5, 3)])
+    scores = nn.Linear(3, 1)(nn.Linear(3, 3)(x)).squeeze(-1)
+    mask = torch.arange(x.size(1))[None, :] < torch.tensor([4, 7, 5])[:, None]
+    scores.masked_fill(~mask, -1e9)
+
+
+def column_of_labels_of_which_some_rows_are_taken():
+    labels = torch.tensor([[0], [2], [1], [1], [2], [0]])  # <- fault: one dimension
+    some = labels[:4]
+    for x, y in DataLoader(TensorDataset(torch.randn(4, 5), some), batch_size=2):
+        F.cross_entropy(nn.Linear(5, 3)(x), y)
+
+
+def labels_that_a_slice_made_a_column():
+    labels = torch.tensor([0, 2, 1, 1])
+    column = labels[:, None]  # <- fault: what it was made of has one dimension
+    for x, y in DataLoader(TensorDataset(torch.randn(4, 5), column), batch_size=2):
+        F.cross_entropy(nn.Linear(5, 3)(x), y)

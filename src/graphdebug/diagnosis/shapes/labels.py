@@ -127,6 +127,10 @@ def _column(
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
         return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
     rows = prod(size or 0 for size in b)
+    target = both[1]
+    whole = _whole(evidence, target)
+    if extra and whole is not target:  # some rows of it: it had this axis before
+        entry = operand_origin(evidence, whole, failure, f"the target {shape_words(whole.fact.shape)}")
     body.append(f"the target has one label for each of the {rows} rows, but in two dimensions")
     lines = [*held(entry, "odd_one" if extra else "began"),
              *held(call(failure), "refused" if extra else "lacks_step")]  # fmt: skip
@@ -150,6 +154,17 @@ def _set_at(evidence: Evidence, chosen: Sequence[Candidate]) -> list[Candidate]:
         one if value is None else msgspec.structs.replace(one, site=Site(one.site.file, value.lineno))
         for one, value in named
     ]  # fmt: skip
+
+
+def _whole(evidence: Evidence, operand: Operand) -> Operand:
+    """Return what `operand`, or the samples that it is a batch of, are only some rows of."""
+    rows = evidence.provenance.sample(operand)
+    while True:
+        node = evidence.provenance.node(rows.producer)
+        shape = node.inputs[0].fact.shape if node is not None and node.inputs else None
+        if node is None or node.family != "index" or not shape or shape[1:] != (rows.fact.shape or ())[1:]:
+            return rows if rows is not evidence.provenance.sample(operand) else operand
+        rows = node.inputs[0]
 
 
 def _chosen(evidence: Evidence, failure: Failure) -> list[Candidate]:
