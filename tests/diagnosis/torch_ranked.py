@@ -214,3 +214,23 @@ def labels_that_a_slice_made_a_column():
     column = labels[:, None]  # <- fault: what it was made of has one dimension
     for x, y in DataLoader(TensorDataset(torch.randn(4, 5), column), batch_size=2):
         F.cross_entropy(nn.Linear(5, 3)(x), y)
+
+
+def steps_that_a_stride_left_too_few_for_an_alignment():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv1d(4, 6, 3, stride=2, padding=1),
+        nn.Conv1d(6, 5, 3, stride=4, padding=1),  # <- fault: leaves 4 of 16
+    )
+    scores = net(torch.randn(2, 4, 32)).permute(2, 0, 1).log_softmax(2)
+    sizes = torch.full((2,), 6, dtype=torch.long)
+    loss = nn.CTCLoss()(scores, torch.randint(1, 5, (2, 6)), torch.full((2,), scores.size(0)), sizes)
+    loss.backward()
+
+
+def target_longer_than_the_steps_that_came():
+    torch.manual_seed(0)
+    net, sizes = nn.Conv1d(4, 5, 3, padding=1), torch.full((2,), 6, dtype=torch.long)
+    scores = net(torch.randn(2, 4, 4)).permute(2, 0, 1).log_softmax(2)
+    loss = F.ctc_loss(scores, torch.randint(1, 5, (2, 6)), torch.full((2,), 4), sizes)  # <- fault: no stride
+    loss.backward()

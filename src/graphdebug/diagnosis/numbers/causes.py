@@ -45,6 +45,7 @@ _FORWARD: dict[str, dict[str, str]] = {
     "bce": {"inf": "log(0): a predicted probability is exactly 0 or 1"},
     "nll_loss": {"nan": "no target counts (all are ignored): the mean of nothing is NaN"},
     "cross_entropy": {"nan": "no target counts (all are ignored), or a logit is not finite"},
+    "ctc_loss": {"inf": "a target does not fit into the steps of its input: no alignment is possible"},
     "remainder": {"nan": "the remainder of a division by 0 is NaN"},
     "empty": {"nan": "memory that was never filled"},
 }
@@ -84,6 +85,7 @@ _TRIES: dict[str, Sequence[str]] = {
     "asin": ("clamp its input to [-1 + eps, 1 - eps]",),
     "bce": ("take the loss on logits (bce_with_logits)",),
     "mean": ("skip empty batches or masks",),
+    "ctc_loss": ("keep more steps than a target has labels (less stride or pooling)", "zero_infinity=True"),
     "nll_loss": ("skip batches without a valid target",),
 }  # fmt: skip
 _ALIKE = {"log2": "log", "log10": "log", "log_softmax": "softmax", "var": "std", "xlogy": "log",

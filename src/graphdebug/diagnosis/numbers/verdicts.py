@@ -9,6 +9,7 @@ from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.divergence import diverged, divergence
 from graphdebug.diagnosis.learning.optimizer import asks_for_a_step, optimizer_line
+from graphdebug.diagnosis.numbers.alignments import shortened
 from graphdebug.diagnosis.numbers.causes import (
     OVERFLOWING,
     came_out,
@@ -64,7 +65,7 @@ def _at(
     failure: Failure | None,
 ) -> Finding:  # fmt: skip
     source = forward or node
-    candidates = made_by(source, f"the {source.function}")
+    candidates = [*shortened(evidence, source), *made_by(source, f"the {source.function}")]
     within = line is not None and node.phase == "optimizer" and asks_for_a_step(evidence, node)
     if within and line is not None:
         candidates = [Candidate(line, "declaration", "makes the optimizer"), *candidates]

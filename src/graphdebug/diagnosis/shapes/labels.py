@@ -64,7 +64,7 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     a, b = guess.fact.shape or (), target.fact.shape or ()
     alike = bool(a and b) and None not in (*a, *b) and prod(a) == prod(b)  # type: ignore[arg-type]
     entry = trained_on(evidence, failure, "labels")
-    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
+    entry = entry or operand_origin(evidence, _whole(evidence, target), failure, f"the target {shape_words(b)}")
     chosen = _chosen(evidence, failure)
     made = operand_origin(evidence, guess, failure, f"makes {shape_words(a)}")
     layer = last_layer(evidence, guess)
@@ -127,10 +127,6 @@ def _column(
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
         return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
     rows = prod(size or 0 for size in b)
-    target = both[1]
-    whole = _whole(evidence, target)
-    if extra and whole is not target:  # some rows of it: it had this axis before
-        entry = operand_origin(evidence, whole, failure, f"the target {shape_words(whole.fact.shape)}")
     body.append(f"the target has one label for each of the {rows} rows, but in two dimensions")
     lines = [*held(entry, "odd_one" if extra else "began"),
              *held(call(failure), "refused" if extra else "lacks_step")]  # fmt: skip
@@ -157,7 +153,9 @@ def _set_at(evidence: Evidence, chosen: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _whole(evidence: Evidence, operand: Operand) -> Operand:
-    """Return what `operand`, or the samples that it is a batch of, are only some rows of."""
+    """Return what a column, or the samples that it is a batch of, are only some rows of: a column before."""
+    if (operand.fact.shape or ())[1:] != (1,):
+        return operand
     rows = evidence.provenance.sample(operand)
     while True:
         node = evidence.provenance.node(rows.producer)
