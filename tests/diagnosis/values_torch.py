@@ -290,3 +290,16 @@ def layers_in_a_list_of_a_compiled_model():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
     _classified(net, x, y, optimizer, 5)
+
+
+def optimizer_made_before_the_head_was_replaced():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 5)).requires_grad_(False)
+    net[2].requires_grad_(True)
+    optimizer = torch.optim.Adam([one for one in net.parameters() if one.requires_grad])  # <- fault
+    net[2] = nn.Linear(16, 3)
+    x, y = torch.rand(32, 8), torch.randint(0, 3, (32,))
+    for _ in range(6):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()

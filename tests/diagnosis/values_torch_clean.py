@@ -288,3 +288,24 @@ def ctc_that_skips_what_is_too_short():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+def image_trained_through_a_network_that_is_not():
+    net = _network(nn.ReLU())
+    image, wanted = torch.zeros(4, 8, requires_grad=True), torch.randn(4, 3)
+    optimizer = torch.optim.Adam([image], lr=0.05)
+    for _ in range(6):
+        optimizer.zero_grad()
+        net.zero_grad()
+        F.mse_loss(net(image), wanted).backward()
+        optimizer.step()
+
+
+def optimizer_made_after_the_head_was_replaced():
+    net, (x, y) = _network().requires_grad_(False), _data()
+    net[2] = nn.Linear(16, 3)
+    optimizer = torch.optim.Adam([one for one in net.parameters() if one.requires_grad])
+    for _ in range(6):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning import strangers
 from graphdebug.diagnosis.learning.optimizer import optimizer_line
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers, some
 from graphdebug.diagnosis.refused.ungraphed import CUTS
@@ -40,7 +41,8 @@ def findings(evidence: Evidence, tracks: Tracks, nameless: Sequence[Gradient] = 
     left = [name for name, track in tracks.items() if name not in given and track.steps >= LEAST_STEPS]
     if not given:
         told = _missing(evidence, tracks, _told(evidence, "missing")), _unasked(evidence, tracks)
-        return [found for found in told if found is not None]
+        replaced = strangers.finding(evidence, tracks) if not nameless else None
+        return [found for found in (*told, replaced) if found is not None]
     if not any(name in tracks for name in given):
         cut = _cut(evidence, tracks, given)
         if cut is not None:
