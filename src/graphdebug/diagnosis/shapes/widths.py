@@ -58,6 +58,7 @@ def _unbatched(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
     else:  # one sample was taken out of a batch
         entry = made_by(links[taken][0], "takes one sample out of its batch")
         root = msgspec.structs.replace(root, fact=links[taken][0].outputs[0])
+        entry = held(entry, "other_data") if evidence.good_layer(failure) is not None else entry
     given = shape_words(root.fact.shape)
     other = ["other_data"] if taken is not None and evidence.worked(failure) else []
     return Account(
