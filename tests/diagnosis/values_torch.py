@@ -303,3 +303,15 @@ def optimizer_made_before_the_head_was_replaced():
         optimizer.zero_grad()
         F.cross_entropy(net(x), y).backward()
         optimizer.step()
+
+
+def clipped_before_backward_until_it_overflows():
+    torch.manual_seed(0)
+    net, x, y = nn.Linear(4, 1), torch.randn(32, 4) * 1e3, torch.randn(32, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = F.mse_loss(net(x), y)
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)  # <- fault: after backward
+        loss.backward()
+        optimizer.step()

@@ -309,3 +309,13 @@ def optimizer_made_after_the_head_was_replaced():
         optimizer.zero_grad()
         F.cross_entropy(net(x), y).backward()
         optimizer.step()
+
+
+def clipped_after_backward():
+    (x, y), net = _data(), _network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(8):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()

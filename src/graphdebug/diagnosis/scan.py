@@ -13,6 +13,7 @@ from graphdebug.diagnosis.learning.ignored import IgnoredWatch
 from graphdebug.diagnosis.learning.modes import ModeWatch
 from graphdebug.diagnosis.learning.restarts import RestartWatch
 from graphdebug.diagnosis.numbers.axes import AxisWatch
+from graphdebug.diagnosis.numbers.causes import only_grows
 from graphdebug.diagnosis.numbers.integers import IntegerWatch
 from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.diagnosis.numbers.mixing import MixingWatch
@@ -117,6 +118,8 @@ class Scan:
             lines = {one.site for one in found}
             told = [one for one in self._of_steps() if one.kind not in _OF_EFFECT or not _shares(one, lines)]
             found += told
+        elif only_grows(self.nonfinite.verdict.node):  # too large: what was to keep gradients small comes first
+            found += [one for one in self.handling.findings() if one.kind == "clipped_too_early"]
         return sorted(found, key=lambda one: -one.confidence)
 
 
