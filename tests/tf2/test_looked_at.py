@@ -201,7 +201,7 @@ def test_while_graphs_are_collected_for_a_summary_functions_are_not_looked_into(
 
 
 def test_a_product_that_runs_of_other_numbers_is_not_taken_for_what_it_was():
-    """``(g * 2) * x`` runs as ``(x * 2) * g``: what bears the name of the first is finite, and another number."""
+    """``(g * 2) * x`` runs as ``(x * 2) * g``: what bears the name of the first is finite, and another one."""
     w, x = tf.Variable([1.0, 2.0]), tf.constant([[0.0, 0.0], [1.0, 2.0]])
 
     @tf.function
