@@ -228,12 +228,20 @@ class Arguments:
         return False, place
 
     def _default(self, name: str, inner: Site) -> ast.expr | None:
-        """Return the default of the parameter `name` of the function around `inner`."""
+        """Return the default of the parameter `name` of the function around `inner`, if no call in the file
+        gives it another value.
+        """
         tree = self._source.tree(inner.file)
         function = function_around(tree, inner.line) if tree is not None else None
-        if function is None:
+        if function is None or tree is None:
             return None
         names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+        own = names[1:] if names[:1] == ["self"] else names
+        place = own.index(name) if name in own else None
+        of_class = _class_around(tree, function) if function.name == "__init__" else function.name
+        calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == of_class]
+        if any(argument(one, name, place) is not None for one in calls):
+            return None
         given = dict(zip(reversed(names), reversed(function.args.defaults), strict=False))
         words = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
         given |= {one.arg: value for one, value in words if value is not None}
