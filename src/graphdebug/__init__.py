@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "compare_compiled": "backends.torch.compare",
+    "compare_compiled": "backends.torch.comparing.compare",
     "Event": "model.event",
     "Finding": "model.finding",
     "GraphDebugError": "errors",

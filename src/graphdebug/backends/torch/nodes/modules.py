@@ -329,7 +329,7 @@ def _lookup(module: Any, table: str, key: str) -> Callable[[], Any]:
 
     Inside a ``torch.func`` transform a functional call puts a wrapped tensor in its place for a while.
     """
-    if RECORD is not None:
+    if RECORD is not None and isinstance(getattr(module, table), dict):  # a script's is a wrapper
         way: Callable[[], Any] = RECORD.Way(module, table, key, nn.Parameter, in_memory)
         return way
     reference = weakref.ref(module)
