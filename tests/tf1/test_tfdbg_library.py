@@ -69,6 +69,7 @@ def as_in_tensorflow_1():
         tf2.enable()
         tf1.enable_resource_variables()
         tf1.enable_control_flow_v2()
+        tf.debugging.enable_traceback_filtering()  # the library's own test cases switch it off
 
 
 def outcome(kind, name):

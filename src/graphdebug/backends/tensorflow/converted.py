@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["is_converted", "original_line"]
+from graphdebug.model.event import Site
+from graphdebug.model.site import SiteFinder
+
+__all__ = ["frames_of", "is_converted", "original_line"]
 
 
 def is_converted(file: str) -> bool:
@@ -23,6 +26,20 @@ def original_line(file: str, line: int) -> tuple[str, int, str] | None:
             if location.lineno == line and location.filename == file:
                 return str(origin.loc.filename), int(origin.loc.lineno), str(origin.function_name or "")
     return None
+
+
+def frames_of(error: BaseException, finder: SiteFinder) -> tuple[Site, ...]:
+    """Return the user's frames of an exception, outermost first, converted ones at the lines the user wrote.
+
+    TensorFlow takes converted frames out of its tracebacks, unless it is told not to filter them.
+    """
+    found = []
+    for site in finder.of_traceback(error.__traceback__):
+        if not is_converted(site.file):
+            found.append(site)
+        elif (written := original_line(site.file, site.line)) is not None:
+            found.append(finder.at(*written))
+    return tuple(found)
 
 
 def _source_maps() -> Iterator[Any]:

@@ -13,6 +13,7 @@ from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.errors_impl import OpError, UnimplementedError
 
 from graphdebug.backends.protocol import Elements, Sink
+from graphdebug.backends.tensorflow.converted import frames_of
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
 from graphdebug.backends.tensorflow.messages import node_name, python_frames
 from graphdebug.backends.tensorflow.sessions.asked import RunCall
@@ -68,7 +69,7 @@ class Failures:
         for position, (ref, failure) in enumerate(self._pending):
             if any(ref() is one for one in chain):
                 del self._pending[position]
-                frames = self._sink.sites.of_traceback(error.__traceback__)
+                frames = frames_of(error, self._sink.sites)
                 return _with_frames(self._told(failure), frames)
         return explain_misuse(error, self._sink)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
+from graphdebug.backends.tensorflow.converted import frames_of
 from graphdebug.backends.tensorflow.facts import array_fact, held_fact, static_fact
 from graphdebug.backends.tensorflow.losses import Loss, loss_in_progress
 from graphdebug.backends.tensorflow.messages import Reading, read_message
@@ -237,7 +238,7 @@ def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list
         operands, reading = _fed_tensor(sink, reading, frames)
     elif reading.category == "other_graph":
         reading = Reading(reading.category, told_apart(sink, reading, _of_two_graphs(frames)))
-    where = sink.sites.of_traceback(error.__traceback__)
+    where = frames_of(error, sink.sites)
     called = next((frame.f_code.co_name for frame in frames if _is_in(frame, "client/session.py")), "run")
     return Failure(
         sink.next_seq(), sink.step, _qualified(error), str(error), _argument(reading), reading.detail,
@@ -284,7 +285,7 @@ def _of_build(error: BaseException, sink: Sink, reading: Reading, making: _Makin
         _operand(one, (making.op_type and meaning.role(position)) or key, seqs)
         for position, (key, one) in enumerate(named)
     )
-    where = sink.sites.of_traceback(error.__traceback__)
+    where = frames_of(error, sink.sites)
     asked = Asked(making.inputs.get, making.constant, operands)
     detail = reading.detail
     if reading.category == "other_graph":
