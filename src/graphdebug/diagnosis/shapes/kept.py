@@ -71,6 +71,9 @@ def _brought(evidence: Evidence, guess: Operand) -> list[Candidate]:
     for node, through in reversed([*first, *links]):
         before = node.inputs[through].fact.shape
         after = node.outputs[0].shape if node.outputs else None
+        layer = evidence.provenance.declared(node.module) if node.module else None
+        if layer is not None and layer.type == "Dense":  # it folds the axes before the last, and unfolds them
+            continue
         if before is not None and after is not None and len(after) > len(before):
             went = f"{shape_words(before)} -> {shape_words(after)}"
             return made_by(node, f"the {node.function} {went} brings an axis")
