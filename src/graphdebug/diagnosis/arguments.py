@@ -11,6 +11,7 @@ from graphdebug.diagnosis.calls import (
     called,
     calls_at,
     function_around,
+    is_number,
     iterated,
     names_used,
 )
@@ -169,7 +170,7 @@ class Arguments:
             return None
         for name in names_used(tree, frames[-1].line):
             listed = iterated(tree, name, frames[-1].line)
-            value, fits = (ast.Name(name), _is_number) if listed is None else (listed, _holds_number)
+            value, fits = (ast.Name(name), is_number) if listed is None else (listed, _holds_number)
             for position in range(len(frames) - 1, -1, -1):
                 if not isinstance(value, ast.Name):
                     break
@@ -216,7 +217,7 @@ class Arguments:
             outer = self._passed(value.id, frames[position], frames[position - 1])
             if outer is None:
                 default = self._default(value.id, frames[position])
-                return (True, frames[position - 1]) if _is_number(default, size) else None
+                return (True, frames[position - 1]) if is_number(default, size) else None
             value, place = outer, frames[position - 1]
         if place is None:
             return None
@@ -224,7 +225,7 @@ class Arguments:
             _, value_given = self._source.assigned(value.id, place)
             value = value_given if value_given is not None else value
         if isinstance(value, ast.Constant):
-            return (True, place) if _is_number(value, size) else None
+            return (True, place) if is_number(value, size) else None
         return False, place
 
     def _default(self, name: str, inner: Site) -> ast.expr | None:
@@ -286,8 +287,4 @@ def _class_around(tree: ast.Module, method: ast.AST) -> str:
 def _holds_number(value: ast.expr | None, size: int) -> bool:
     """Whether a list, tuple or dict as written has `size` in it."""
     literal = isinstance(value, ast.List | ast.Tuple | ast.Dict)
-    return literal and value is not None and any(_is_number(part, size) for part in ast.walk(value))  # type: ignore[arg-type]
-
-
-def _is_number(value: ast.expr | None, size: int) -> bool:
-    return isinstance(value, ast.Constant) and type(value.value) is int and value.value == size
+    return literal and value is not None and any(is_number(part, size) for part in ast.walk(value))  # type: ignore[arg-type]

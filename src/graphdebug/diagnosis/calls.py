@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 
 from graphdebug.model.event import Site
 
-__all__ = ["argument", "call_at", "called", "calls_at", "function_around", "iterated", "names_used"]
+__all__ = [
+    "argument",
+    "call_at",
+    "called",
+    "calls_at",
+    "function_around",
+    "is_number",
+    "iterated",
+    "names_used",
+]
 
 
 def function_around(tree: ast.Module, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
@@ -98,3 +107,8 @@ def iterated(tree: ast.Module, name: str, line: int) -> ast.expr | None:
             names = [n for n in ast.walk(one.iter) if isinstance(n, ast.Name) and id(n) not in functions]
             return ast.Name(names[0].id) if len({part.id for part in names}) == 1 else None
     return None
+
+
+def is_number(value: ast.expr | None, size: int) -> bool:
+    """Whether an expression is the whole number `size`, as written."""
+    return isinstance(value, ast.Constant) and type(value.value) is int and value.value == size

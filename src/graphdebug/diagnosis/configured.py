@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from graphdebug.diagnosis.calls import is_number
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
@@ -35,7 +36,7 @@ def configured(source: SourceText, frames: Sequence[Site], size: int) -> Site | 
         Site(file=file, line=value.lineno)
         for file in files
         for name, value in _settings(source.tree(file))
-        if name in fields and _is(value, size)
+        if name in fields and is_number(value, size)
     ]
     if not found:
         found = [*_made_whole(source, frames[-1], size)]
@@ -91,9 +92,5 @@ def _made_whole(source: SourceText, site: Site, size: int) -> Iterator[Site]:
         place, value = source.assigned(name, site)
         if place is not None and isinstance(value, ast.Call):
             yield from (
-                Site(file=place.file, line=k.value.lineno) for k in value.keywords if _is(k.value, size)
+                Site(file=place.file, line=k.value.lineno) for k in value.keywords if is_number(k.value, size)
             )
-
-
-def _is(value: ast.expr, size: int) -> bool:
-    return isinstance(value, ast.Constant) and type(value.value) is int and value.value == size
