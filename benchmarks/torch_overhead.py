@@ -39,7 +39,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import graphdebug
 from benchmarks.torch_models import NETWORKS, Training
 
-STEPS = {"tiny MLP": 60, "LeNet-like": 12, "ResNet-18-like": 3, "transformer, 4 layers": 3}
+STEPS = {
+    "tiny MLP": 60, "LeNet-like": 12, "ResNet-18-like": 3, "transformer, 4 layers": 3, "transformer, AdamW": 3
+}  # fmt: skip
 """Timed steps of a way in a round, after one that is not timed."""
 LENS = "torchlens (forward traced)"
 TARGETS = {
