@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.arguments import Arguments
 from graphdebug.diagnosis.instances import told_apart
 from graphdebug.diagnosis.shapes.geometry import Link
@@ -193,7 +194,8 @@ class Provenance:
         made = self.site(root)
         if made is not None and root.origin == "feed":
             name = self.own_name(root)
-            return next((fed for run in reversed(frames) if (fed := self._source.fed(run, made, name))), made)
+            fed = (feeds.fed(self._source, run, made, name) for run in reversed(frames))
+            return next(filter(None, fed), made)
         if made is not None:
             return made
         first = links[0][0] if links else None

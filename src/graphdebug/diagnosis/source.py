@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.scopes import (
     assignments,
@@ -130,20 +130,6 @@ class SourceText:
         ]
         return Site(file=site.file, line=max(found)) if found else None
 
-    def rebound(self, names: Iterable[str], site: Site) -> Site | None:
-        """Return the first line below `site`, within a loop around both, that gives one of `names` a value."""
-        tree, wanted = self.tree(site.file), set(names)
-        loops = [
-            node for node in (ast.walk(tree) if tree is not None else ())
-            if isinstance(node, ast.For | ast.While) and covers(node, site.line)
-        ]  # fmt: skip
-        lines = [
-            node.lineno for loop in loops for node in ast.walk(loop)
-            if isinstance(node, ast.Assign) and node.lineno > site.line
-            and any(isinstance(one, ast.Name) and one.id in wanted for one in node.targets)
-        ]  # fmt: skip
-        return Site(file=site.file, line=min(lines)) if lines else None
-
     def names(self, site: Site) -> Sequence[str]:
         """Return the names that are read on the line at `site`."""
         tree = self.tree(site.file)
@@ -189,19 +175,6 @@ class SourceText:
                         return Site(file=site.file, line=one.lineno)
         return None
 
-    def rebound_within(self, name: str, site: Site) -> Site | None:
-        """Return the last line in the loop at `site` that gives `name` a value."""
-        tree = self.tree(site.file)
-        lines = [
-            part.lineno for node in (ast.walk(tree) if tree is not None else ())
-            if isinstance(node, ast.For | ast.While) and node.lineno == site.line
-            for part in ast.walk(node)
-            if isinstance(part, ast.Assign | ast.AugAssign)
-            for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
-            if any(isinstance(one, ast.Name) and one.id == name for one in ast.walk(target))
-        ]  # fmt: skip
-        return Site(file=site.file, line=max(lines)) if lines else None
-
     def method_call(self, name: str, method: str, site: Site) -> Site | None:
         """Return the last call of ``name.method(...)`` above `site`, or where its first argument was made."""
         last = self._last_call(name, method, site)
@@ -238,36 +211,6 @@ class SourceText:
         ]  # fmt: skip
         return max(found, key=lambda node: node.lineno, default=None)
 
-    def loader(self, site: Site | None) -> Site | None:
-        """Return the line that made the loader which the loop at `site` goes over."""
-        tree = self.tree(site.file) if site is not None else None
-        for node in ast.walk(tree) if tree is not None else ():
-            if site is None or not isinstance(node, ast.For | ast.comprehension):
-                continue
-            if node.iter.lineno != site.line:
-                continue
-            for call in ast.walk(node.iter):
-                if isinstance(call, ast.Call) and _makes_batches(call):
-                    return Site(file=site.file, line=call.lineno)
-            for name in ast.walk(node.iter):
-                made, value = self.assigned(name.id, site) if isinstance(name, ast.Name) else (None, None)
-                if isinstance(value, ast.Call) and _makes_batches(value):
-                    return made
-        return None
-
-    def loader_around(self, site: Site) -> Site | None:
-        """Return the line that made the loader of the innermost loop around `site`."""
-        tree = self.tree(site.file)
-        loops = [
-            node for node in (ast.walk(tree) if tree is not None else ())
-            if isinstance(node, ast.For) and covers(node, site.line)
-        ]  # fmt: skip
-        for loop in sorted(loops, key=lambda node: -node.lineno):
-            found = self.loader(Site(file=site.file, line=loop.iter.lineno))
-            if found is not None:
-                return found
-        return None
-
     def called(self, site: Site | None) -> str:
         """Return what the only call on the line at `site` that is no argument of another calls, as written."""
         tree = self.tree(site.file) if site is not None else None
@@ -290,47 +233,11 @@ class SourceText:
         said = [one for one in found if any(word in ast.unparse(one) for word in words)]
         return Site(file=site.file, line=max(one.lineno for one in said)) if said else None
 
-    def fed(self, run: Site, placeholder: Site, name: str = "") -> Site | None:
-        """Return the line that gave the value which the call at `run` feeds to the placeholder made at
-        `placeholder`: the value's assignment, else the feed itself. `name` tells it from others of its line.
-        """
-        given = self.fed_value(run, placeholder, name)
-        if given is None:
-            return None
-        found = self.assignment(given.id, run) if isinstance(given, ast.Name) else None
-        return found or Site(file=run.file, line=given.lineno)
-
-    def fed_value(self, run: Site, placeholder: Site, name: str = "") -> ast.expr | None:
-        """Return the expression that the call at `run` feeds to the placeholder made at `placeholder`."""
-        tree = self.tree(run.file)
-        made = self.tree(placeholder.file)
-        names = _assigned_at(made, placeholder.line) if made is not None else set()
-        names |= {name} if name else set()
-        for value in _values_near(tree, run.line) if tree is not None and names else ():
-            feed = self._feed_dict(value, run)
-            for key, given in zip(feed.keys, feed.values, strict=True) if feed is not None else ():
-                if key is not None and ast.unparse(key) in names:
-                    return given
-        return None
-
-    def _feed_dict(self, value: ast.expr, run: Site) -> ast.Dict | None:
-        """Return the dict that `value` is, or that the name `value` was last assigned."""
-        if isinstance(value, ast.Name):
-            site, tree = self.assignment(value.id, run), self.tree(run.file)
-            for node in ast.walk(tree) if tree is not None and site is not None else ():
-                if isinstance(node, ast.Assign) and site is not None and node.lineno == site.line:
-                    value = node.value
-        return value if isinstance(value, ast.Dict) else None
-
     def tree(self, file: str) -> ast.Module | None:
         """Return the syntax tree of a file, or None where the log lacks it."""
         if file not in self._trees:
             self._trees[file] = tree_of_text("\n".join(self._run.source_lines(file)))
         return self._trees[file]
-
-
-def _makes_batches(call: ast.Call) -> bool:
-    return any(one.arg == "batch_size" for one in call.keywords) or "Loader" in ast.unparse(call.func)
 
 
 def _target_of_several(target: ast.expr, value: ast.expr, position: int, count: int) -> str:
@@ -342,24 +249,6 @@ def _target_of_several(target: ast.expr, value: ast.expr, position: int, count: 
     plain = isinstance(value, ast.ListComp) and len(value.generators) == 1
     indexed = isinstance(target, ast.Name | ast.Attribute) and (listed or plain)
     return f"{ast.unparse(target)}[{position}]" if indexed else ""
-
-
-def _assigned_at(tree: ast.Module, line: int) -> set[str]:
-    """Return the names, as written, that the statement at `line` assigns."""
-    return {
-        ast.unparse(target)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and covers(node, line)
-        for target in node.targets
-    }
-
-
-def _values_near(tree: ast.Module, line: int) -> Iterator[ast.expr]:
-    """Yield what the calls on `line` are given."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and covers(node, line):
-            yield from node.args
-            yield from (keyword.value for keyword in node.keywords)
 
 
 def _characters(text: str, column: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS
@@ -101,7 +102,7 @@ class DropoutWatch:
     def _fed(self, root: Operand, run: Site) -> list[Candidate]:
         declared = self._evidence.provenance.site(root)
         name = self._evidence.provenance.own_name(root)
-        line = self._evidence.source.fed(run, declared, name) if declared is not None else None
+        line = feeds.fed(self._evidence.source, run, declared, name) if declared is not None else None
         return [Candidate(line or run, "input", f"feeds {name}", root.name)]
 
 

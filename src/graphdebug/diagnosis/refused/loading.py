@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import call
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.shape import when
@@ -18,7 +19,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding for samples that a loader could not join, for another reason than their shapes."""
     if not failure.detail.get("collated") or failure.site is None:
         return None
-    loader = evidence.source.loader(failure.site)
+    loader = loops.loader(evidence.source, failure.site)
     dataset = _dataset(evidence, failure.site, loader)
     gives = _returns(dataset, "__getitem__") if dataset is not None else None
     lines = [Candidate(Site(failure.site.file, gives), "origin", "gives the samples")] if gives else []

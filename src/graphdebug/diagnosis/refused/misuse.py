@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import call, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -96,7 +97,7 @@ def _fed_value(evidence: Evidence, failure: Failure, declared: Declaration | Non
     runs = [site for site in (failure.run_site, failure.site) if site is not None]
     made = declared.site if declared is not None else None
     name = evidence.provenance.given_name(declared) if declared is not None else ""
-    found = (evidence.source.fed(run, made, name) for run in runs if made is not None)
+    found = (feeds.fed(evidence.source, run, made, name) for run in runs if made is not None)
     fed = next((one for one in found if one is not None), None)
     return [Candidate(fed, "input", "the value that was fed")] if fed is not None else []
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import call, decided_by, made_by, operand_origin, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -92,7 +93,7 @@ def explain_fed_tensor(evidence: Evidence, failure: Failure) -> Finding:
     declared = evidence.provenance.declared(name)
     made = declared.site if declared is not None else None
     ran = failure.run_site or failure.site
-    fed = evidence.source.fed(ran, made) if ran is not None and made is not None else None
+    fed = feeds.fed(evidence.source, ran, made) if ran is not None and made is not None else None
     candidates = call(failure, "the run that feeds it")
     if fed is not None:
         candidates.append(Candidate(fed, "input", "the value that was fed"))

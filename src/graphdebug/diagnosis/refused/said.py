@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Sequence
 
+from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, last_layer, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -29,7 +30,8 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     name = odd.expression or odd.name or odd.role or "it"
     good = evidence.good_call(failure) is not None
     frames = [*([failure.site] if failure.site is not None else []), *reversed(failure.frames)]
-    loader = next((one for site in frames if (one := evidence.source.loader_around(site)) is not None), None)
+    around = (loops.loader_around(evidence.source, site) for site in frames)
+    loader = next(filter(None, around), None)
     loads = [Candidate(loader, "declaration", "makes the batches: this one has another size")] if loader else []
     body = [f"{name} is {shape_words(tuple(found))}, where {shape_words(tuple(expected))} is expected"]
     tries = [f"make {name} {shape_words(tuple(expected))}"]
@@ -130,7 +132,8 @@ def carried(evidence: Evidence, failure: Failure) -> Account | None:
     if "iteration" not in failure.message or not isinstance(expected, list) or not isinstance(found, list):
         return None
     name = str(failure.detail.get("variable", ""))
-    bound = evidence.source.rebound_within(name, failure.site) if name and failure.site is not None else None
+    site = failure.site if name else None
+    bound = loops.rebound_within(evidence.source, name, site) if site is not None else None
     if bound is not None:
         was, now = shape_words(tuple(expected)), shape_words(tuple(found))
         body = [f"{name} enters the loop as {was}; after one pass it is {now}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from math import prod
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import call, data_entry, decided_by, loss_made, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -80,7 +81,7 @@ def _fed(evidence: Evidence, failure: Failure, index: Operand | None) -> list[Ca
     site, run = (evidence.provenance.site(index) if index is not None else None), failure.run_site
     if index is None or index.origin != "feed" or site is None or run is None:
         return []
-    value = evidence.source.fed_value(run, site, evidence.provenance.own_name(index))
+    value = feeds.fed_value(evidence.source, run, site, evidence.provenance.own_name(index))
     while isinstance(value, ast.Subscript):
         value = value.value
     if not isinstance(value, ast.Name):

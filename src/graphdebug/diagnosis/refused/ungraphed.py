@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.refused import absent, switches
@@ -309,7 +310,7 @@ def unreached(evidence: Evidence) -> Finding | None:
         named = [Candidate(given, "input", "no variable, and not watched")] if given is not None else []
         value = evidence.provenance.arguments.given(told.site, asked_by)
         names = [one.id for one in ast.walk(value) if isinstance(one, ast.Name)] if value is not None else []
-        rebound = evidence.source.rebound(names, told.site)
+        rebound = loops.rebound(evidence.source, names, told.site)
         if rebound is not None:
             why = "puts a plain tensor in the variable's place"
             named = [Candidate(rebound, "origin", why), *named]

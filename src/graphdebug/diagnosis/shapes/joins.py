@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import (
     Account,
     call,
@@ -152,7 +153,7 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     setters = [(one, setter(evidence, one, axis + len(one.fact.shape or ()))) for one in (odd, rest)]
     stored = [one for one, by in setters if by.node is None and evidence.provenance.stored(one) is not None]
     first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
-    loader = evidence.source.loader(failure.site) if failure.family == "cat" else None
+    loader = loops.loader(evidence.source, failure.site) if failure.family == "cat" else None
     loads = [Candidate(loader, "declaration", "makes batches of samples of unlike shapes")] if loader else []
     here = [by.node for _, by in setters if by.node is not None and _on_line(by.node, failure)]
     if not first and _is_scale(odd, rest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -58,7 +59,8 @@ def _alone(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     root, links = _fed(evidence, data)
     entry = data_entry(evidence, root, failure, links)
-    loop = next((one for node, _ in links[:3] if (one := evidence.source.loader(node.site)) is not None), None)
+    made = (loops.loader(evidence.source, node.site) for node, _ in links[:3])
+    loop = next(filter(None, made), None)
     loaded = [Candidate(loop, "declaration", "makes the batches, the last of one sample")] if loop else []
     body = [
         f"a batch of one sample has no variance; before, a batch had {(good.inputs[0].fact.shape or (0,))[0]}"

@@ -1,0 +1,77 @@
+"""Loops: the loops of the user's source, the loaders that they go over and the names that they give a value."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from graphdebug.diagnosis.scopes import covers
+from graphdebug.diagnosis.source import SourceText
+from graphdebug.model.event import Site
+
+__all__ = ["loader", "loader_around", "rebound", "rebound_within"]
+
+
+def loader(source: SourceText, site: Site | None) -> Site | None:
+    """Return the line that made the loader which the loop at `site` goes over."""
+    tree = source.tree(site.file) if site is not None else None
+    for node in ast.walk(tree) if tree is not None else ():
+        if site is None or not isinstance(node, ast.For | ast.comprehension):
+            continue
+        if node.iter.lineno != site.line:
+            continue
+        for call in ast.walk(node.iter):
+            if isinstance(call, ast.Call) and _makes_batches(call):
+                return Site(file=site.file, line=call.lineno)
+        for name in ast.walk(node.iter):
+            made, value = source.assigned(name.id, site) if isinstance(name, ast.Name) else (None, None)
+            if isinstance(value, ast.Call) and _makes_batches(value):
+                return made
+    return None
+
+
+def loader_around(source: SourceText, site: Site) -> Site | None:
+    """Return the line that made the loader of the innermost loop around `site`."""
+    tree = source.tree(site.file)
+    loops = [
+        node for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.For) and covers(node, site.line)
+    ]  # fmt: skip
+    for loop in sorted(loops, key=lambda node: -node.lineno):
+        found = loader(source, Site(file=site.file, line=loop.iter.lineno))
+        if found is not None:
+            return found
+    return None
+
+
+def rebound(source: SourceText, names: Iterable[str], site: Site) -> Site | None:
+    """Return the first line below `site`, within a loop around both, that gives one of `names` a value."""
+    tree, wanted = source.tree(site.file), set(names)
+    loops = [
+        node for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.For | ast.While) and covers(node, site.line)
+    ]  # fmt: skip
+    lines = [
+        node.lineno for loop in loops for node in ast.walk(loop)
+        if isinstance(node, ast.Assign) and node.lineno > site.line
+        and any(isinstance(one, ast.Name) and one.id in wanted for one in node.targets)
+    ]  # fmt: skip
+    return Site(file=site.file, line=min(lines)) if lines else None
+
+
+def rebound_within(source: SourceText, name: str, site: Site) -> Site | None:
+    """Return the last line in the loop at `site` that gives `name` a value."""
+    tree = source.tree(site.file)
+    lines = [
+        part.lineno for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.For | ast.While) and node.lineno == site.line
+        for part in ast.walk(node)
+        if isinstance(part, ast.Assign | ast.AugAssign)
+        for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
+        if any(isinstance(one, ast.Name) and one.id == name for one in ast.walk(target))
+    ]  # fmt: skip
+    return Site(file=site.file, line=max(lines)) if lines else None
+
+
+def _makes_batches(call: ast.Call) -> bool:
+    return any(one.arg == "batch_size" for one in call.keywords) or "Loader" in ast.unparse(call.func)
