@@ -6,6 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from graphdebug.diagnosis.calls import (
+    Function,
     argument,
     call_at,
     called,
@@ -14,6 +15,7 @@ from graphdebug.diagnosis.calls import (
     is_number,
     iterated,
     names_used,
+    place_of,
 )
 from graphdebug.diagnosis.configured import configured
 from graphdebug.diagnosis.source import SourceText
@@ -236,13 +238,10 @@ class Arguments:
         function = function_around(tree, inner.line) if tree is not None else None
         if function is None or tree is None:
             return None
-        names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-        own = names[1:] if names[:1] == ["self"] else names
-        place = own.index(name) if name in own else None
-        of_class = _class_around(tree, function) if function.name == "__init__" else function.name
-        calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == of_class]
-        if any(argument(one, name, place) is not None for one in calls):
+        place = place_of(function, name)
+        if any(argument(one, name, place) is not None for one in _calls_of(tree, function)):
             return None
+        names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
         given = dict(zip(reversed(names), reversed(function.args.defaults), strict=False))
         words = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
         given |= {one.arg: value for one, value in words if value is not None}
@@ -255,8 +254,7 @@ class Arguments:
             around = function_around(tree, frames[0].line) if tree is not None else None
             if tree is None or around is None:
                 break
-            name = _class_around(tree, around) if around.name == "__init__" else around.name
-            calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == name]
+            calls = _calls_of(tree, around)
             if len(calls) != 1 or around.lineno <= calls[0].lineno <= (around.end_lineno or 0):
                 break
             at = calls[0]
@@ -270,18 +268,18 @@ class Arguments:
         function = function_around(tree, inner.line) if tree is not None else None
         if function is None or calling is None:
             return None
-        names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-        names = names[1:] if names[:1] == ["self"] else names
-        place = names.index(name) if name in names else None
+        place = place_of(function, name)
         calls = calls_at(calling, outer, function.name)
         given = [argument(one, name, place) for one in calls if isinstance(one, ast.Call)]
         alike = {ast.unparse(one) if one is not None else "" for one in given}
         return given[0] if len(alike) == 1 else None
 
 
-def _class_around(tree: ast.Module, method: ast.AST) -> str:
-    found = (one.name for one in ast.walk(tree) if isinstance(one, ast.ClassDef) and method in one.body)
-    return next(found, "")
+def _calls_of(tree: ast.Module, function: Function) -> list[ast.Call]:
+    """Return the calls in the file of a function; of its class, where it is an ``__init__``."""
+    classes = (one.name for one in ast.walk(tree) if isinstance(one, ast.ClassDef) and function in one.body)
+    name = next(classes, "") if function.name == "__init__" else function.name
+    return [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == name]
 
 
 def _holds_number(value: ast.expr | None, size: int) -> bool:

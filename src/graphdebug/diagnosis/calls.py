@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from graphdebug.model.event import Site
 
 __all__ = [
+    "Function",
     "argument",
     "call_at",
     "called",
@@ -16,10 +17,13 @@ __all__ = [
     "is_number",
     "iterated",
     "names_used",
+    "place_of",
 ]
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-def function_around(tree: ast.Module, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+
+def function_around(tree: ast.Module, line: int) -> Function | None:
     """Return the innermost function that `line` is in."""
     inside = [
         node
@@ -59,6 +63,13 @@ def argument(call: ast.Call, name: str, place: int | None) -> ast.expr | None:
         if keyword.arg == name:
             return keyword.value
     return call.args[place] if place is not None and place < len(call.args) else None
+
+
+def place_of(function: Function, name: str) -> int | None:
+    """Return where calls of `function` have its parameter `name`; None where they can only name it."""
+    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    names = names[1:] if names[:1] == ["self"] else names
+    return names.index(name) if name in names else None
 
 
 def imported(tree: ast.Module) -> set[str]:

@@ -116,22 +116,11 @@ class AxisWatch:
             *made_by(node, f"the {function}"),
         ]
         self._keep(
-            self._evidence.finding(
-                "double_activation",
-                what=f"{function} of what already went through {activation}",
-                candidates=candidates,
-                failed=node.site,
-                confidence=0.75,
-                when=f"{node.phase}, step {node.step}; nothing failed",
-                body=[
-                    f"  {function} takes logits: it applies {activation} itself",
-                    "  twice, it flattens the scores: the loss can't get near 0 and learns slowly",
-                ],
-                tries=[f"leave out the {activation}, or take the loss that expects probabilities"],
-                operands=(operand,),
-                evidence=(node.seq, before.seq),
-            )
-        )
+            node, "double_activation", f"{function} of what already went through {activation}", candidates,
+            [f"{function} takes logits: it applies {activation} itself",
+             "twice, it flattens the scores: the loss can't get near 0 and learns slowly"],
+            [f"leave out the {activation}, or take the loss that expects probabilities"], (operand, before),
+        )  # fmt: skip
 
     def _divergence(self, node: Node) -> Operand | None:
         """Return what a Kullback-Leibler divergence, ``t log t - t x``, was given as log-probabilities x."""
@@ -163,23 +152,14 @@ class AxisWatch:
         lines = [*told_by(self._evidence, before, f"the {word}"), *made_by(node, f"the {function}")]
         if not squashed:
             lines = [*told_by(self._evidence, node, f"the {function}"), *made_by(before, f"the {word}")]
-        sign = [f"  it is {lowest:.3g}: no log-probabilities make it negative"] if lowest < 0 else []
-        taken = "  it takes no logarithm of it itself"
+        sign = [f"it is {lowest:.3g}: no log-probabilities make it negative"] if lowest < 0 else []
+        taken = "it takes no logarithm of it itself"
         taken += ": it only picks the score of each target, negated" if function == "nll_loss" else ""
+        other = _OTHERWISE.get((function, squashed), "take cross_entropy")
         self._keep(
-            self._evidence.finding(
-                "not_probabilities",
-                what=f"{function} takes log-probabilities; {gave}",
-                candidates=lines,
-                failed=node.site,
-                confidence=0.75,
-                when=f"{node.phase}, step {node.step}; nothing failed",
-                body=[taken, *sign],
-                tries=["give it log_softmax" + (f" in place of {word}" if squashed else " of them"),
-                       _OTHERWISE.get((function, squashed), "take cross_entropy")],
-                operands=(operand,),
-                evidence=(node.seq, before.seq),
-            )
+            node, "not_probabilities", f"{function} takes log-probabilities; {gave}", lines, [taken, *sign],
+            ["give it log_softmax" + (f" in place of {word}" if squashed else " of them"), other],
+            (operand, before),
         )  # fmt: skip
 
     def _halved(self, node: Node, operand: Operand) -> None:
@@ -193,27 +173,29 @@ class AxisWatch:
         callers = [Candidate(one, "caller", "the call of it") for one in before.callers[:1]]
         lines = [*told_by(self._evidence, before, "the relu"), *callers]
         self._keep(
-            self._evidence.finding(
-                "double_activation",
-                what=f"the logits of {node.function} went through a relu",
-                candidates=[*lines, *made_by(node, f"the {node.function}")],
-                failed=node.site,
-                confidence=0.65,
-                when=f"{node.phase}, step {node.step}; nothing failed",
-                body=[
-                    f"  {node.function} takes logits of both signs; the relu makes every negative one 0",
-                    "  where the scores of all classes are 0, no gradient passes and nothing is learnt",
-                ],
-                tries=["leave the relu out of the last layer"],
-                operands=(operand,),
-                evidence=(node.seq, before.seq),
-            )
-        )
+            node, "double_activation", f"the logits of {node.function} went through a relu",
+            [*lines, *made_by(node, f"the {node.function}")],
+            [f"{node.function} takes logits of both signs; the relu makes every negative one 0",
+             "where the scores of all classes are 0, no gradient passes and nothing is learnt"],
+            ["leave the relu out of the last layer"], (operand, before), 0.65,
+        )  # fmt: skip
 
-    def _keep(self, finding: Finding) -> None:
-        """Keep one finding of a kind for each line."""
-        if all((one.kind, one.site) != (finding.kind, finding.site) for one in self._found):
-            self._found.append(finding)
+    def _keep(
+        self, node: Node, kind: str, what: str, candidates: Sequence[Candidate], body: Sequence[str],
+        tries: Sequence[str], given: tuple[Operand, Node] | None = None, confidence: float = 0.75,
+    ) -> None:  # fmt: skip
+        """Keep a finding on `node`, one of a kind for each line; it may show there and be born in what it was
+        given, the operand and the node that made it.
+        """
+        found = self._evidence.finding(
+            kind, what=what, candidates=candidates, confidence=confidence, tries=tries,
+            failed=node.site if given is not None else None,
+            when=f"{node.phase}, step {node.step}; nothing failed", body=[f"  {line}" for line in body],
+            operands=given[:1] if given is not None else node.inputs[:1],
+            evidence=(node.seq, given[1].seq) if given is not None else (node.seq,),
+        )  # fmt: skip
+        if all((one.kind, one.site) != (found.kind, found.site) for one in self._found):
+            self._found.append(found)
 
     def _layer(self, operand: Operand) -> Node | None:
         """Return the layer with weights that gave `operand`, at most a bias and an activation before."""
@@ -245,19 +227,7 @@ class AxisWatch:
         declared = self._evidence.provenance.declared(layer.module) if layer.module else None
         if declared is not None and declared.site is not None:
             candidates.append(Candidate(declared.site, "declaration", f"declares {layer.module}", layer.module))
-        self._keep(
-            self._evidence.finding(
-                "wrong_axis",
-                what=what,
-                candidates=candidates,
-                confidence=confidence,
-                when=f"{node.phase}, step {node.step}; nothing failed",
-                body=[f"  {body}"],
-                tries=tries,
-                operands=node.inputs[:1],
-                evidence=(node.seq,),
-            )
-        )
+        self._keep(node, "wrong_axis", what, candidates, [body], tries, confidence=confidence)
 
 
 def _takes_rows(node: Node, through: int) -> bool:

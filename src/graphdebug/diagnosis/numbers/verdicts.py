@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.divergence import diverged, divergence
 from graphdebug.diagnosis.learning.optimizer import asks_for_a_step, optimizer_line
+from graphdebug.diagnosis.numbers import wording
 from graphdebug.diagnosis.numbers.alignments import shortened
 from graphdebug.diagnosis.numbers.causes import (
     OVERFLOWING,
@@ -17,12 +17,11 @@ from graphdebug.diagnosis.numbers.causes import (
     only_grows,
     reason,
     risk,
-    ways_out,
 )  # fmt: skip
 from graphdebug.diagnosis.numbers.entries import entered, piped
 from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.diagnosis.numbers.nonfinite import Birth, has_nan, inexact
-from graphdebug.diagnosis.words import listing, node_name, place, shape_words
+from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -56,7 +55,7 @@ def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure |
         return _in_pipeline(evidence, birth, node, *given)
     line = optimizer_line(evidence, node.step) if forward is None and node.phase != "backward" else None
     if line is not None and not _of_handles(node) and diverged(node, losses):
-        return divergence(evidence, node, line, losses, _story(birth), failure)
+        return divergence(evidence, node, line, losses, wording.story(birth), failure)
     return _at(evidence, birth, node, forward, line, failure)
 
 
@@ -84,7 +83,7 @@ def _at(
         candidates.append(Candidate(line, "step", "the step size"))
     bad = next((fact for fact in node.outputs if fact.finite is False), None)
     gave = came_out(bad) if bad is not None else "values that are not finite"
-    body = [f"  {name}" for name in _inputs(evidence, source)]
+    body = [f"  {name}" for name in wording.inputs(evidence, source)]
     function = source.function.removesuffix("_backward")
     pipeline = _of_handles(source)
     in_backward = node.phase == "backward" and (forward is not None or function != source.function)
@@ -103,14 +102,16 @@ def _at(
         candidates = [*piped(evidence.source, frames, bad_at), *candidates]
         body = [f"  the data hold {gave}: {source.function} gave it from the input pipeline"]
     else:
-        body.append(f"  {source.function} gave {gave}, {_of_what(source)}")
-        body.append("  " + (reason(source) or _combined(birth, source)))
+        body.append(f"  {source.function} gave {gave}, {wording.of_what(source)}")
+        body.append("  " + (reason(source) or wording.combined(birth, source)))
     if within:
         body.append("  it is in the step of the optimizer itself")
-    body += _story(birth)
+    body += wording.story(birth)
     what = f"{'gradient of ' if in_backward else ''}{function} is not finite"
     what = "the data are not finite as the pipeline gives them" if pipeline else what
-    tries = _SKIPPING if scaled else _OWN_EPS if within else _IN_DATA if pipeline else _tries(birth, source)
+    tries = (
+        _SKIPPING if scaled else _OWN_EPS if within else _IN_DATA if pipeline else wording.ways(birth, source)
+    )
     return evidence.finding(
         "nonfinite", what=what, candidates=candidates, confidence=0.9 if risk(source) == 2 else 0.7,
         failed=failure.site if failure is not None else node.site if within else None,
@@ -166,7 +167,7 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
     return evidence.finding(
         "nonfinite", what=f"{what} is not finite to begin with", candidates=[*candidates, *made_by(node)],
         confidence=0.8, failed=failure.site if failure is not None else None,
-        when=f"{node.phase}, step {node.step}", body=[*body, *_story(birth)], tries=tries,
+        when=f"{node.phase}, step {node.step}", body=[*body, *wording.story(birth)], tries=tries,
         operands=(data,), evidence=(node.seq,),
     )  # fmt: skip
 
@@ -242,7 +243,7 @@ def _in_pipeline(evidence: Evidence, birth: Birth, node: Node, source: Node, out
         confidence=0.7, failed=node.site, when=f"{node.phase}, step {node.step}",
         body=[f"  {node.function} gave {gave}; it makes no NaN of finite numbers, nor does what is before it",
               f"  what {source.function} gave was not looked at, nor what came of it up to there",
-              *_story(birth)],
+              *wording.story(birth)],
         tries=_IN_DATA, operands=node.inputs, evidence=(node.seq, source.seq),
     )  # fmt: skip
 
@@ -282,74 +283,3 @@ def _taken_weights(evidence: Evidence, node: Node) -> set[str] | None:
     if node.family == "copy":
         return weights if len(weights) == 1 else None
     return weights if weights and has_nan(node.outputs) else None
-
-
-def _of_what(node: Node) -> str:
-    """Say what a node gave its result of, and which of its inputs were not looked at."""
-    blind = [_word(one, node) for one in node.inputs if one.fact.finite is None and inexact(one.fact)]
-    unseen = f"{listing(blind)} {'was' if len(blind) == 1 else 'were'} not looked at"
-    if any(one.fact.finite is False for one in node.inputs):  # it stands for a mask
-        return "of infinities that are meant" + (f"; {unseen}" if blind else "")
-    if len(blind) == len(node.inputs) and blind:
-        return f"and {unseen}"
-    return "of finite inputs" + (f"; {unseen}" if blind else "")
-
-
-def _word(operand: Operand, node: Node) -> str:
-    """Return what to call an input of `node`."""
-    return operand.expression or operand.name or (operand.role if len(node.inputs) > 1 else "") or "its input"
-
-
-def _inputs(evidence: Evidence, node: Node) -> list[str]:
-    lines = []
-    for one in node.inputs[:3]:
-        word = one.expression or (one.role if len(node.inputs) > 1 else "") or "input"
-        stats = one.fact.stats
-        spread = ""
-        if stats is not None and stats.min is not None and stats.max is not None:
-            spread = f" in [{float(stats.min):.4g}, {float(stats.max):.4g}]" + " and -inf" * (stats.neg_inf > 0)
-        words = f"{word}  {shape_words(one.fact.shape)}{spread}"
-        lines.append(f"{words} <- {evidence.provenance.origin_words(one)}")
-    return lines
-
-
-def _combined(birth: Birth, node: Node) -> str:
-    if birth.meant or birth.data is not None:
-        return ""
-    words = {
-        "mul": "0 * inf is NaN",
-        "sub": "inf - inf is NaN",
-        "add": "inf - inf is NaN",
-        "div": "inf/inf is NaN",
-    }
-    return words.get(node.function, "")
-
-
-def _story(birth: Birth) -> list[str]:
-    """Return what became of the value: where it turned NaN, what hid it, what it reached."""
-    lines = []
-    if birth.became_nan is not None:
-        lines.append(f"  it became NaN in {node_name(birth.became_nan)}, {place(birth.became_nan.site)}")
-    hidden = birth.hidden_by is not None and birth.hidden_by.phase == "forward"
-    if hidden and birth.hidden_by is not None and birth.node.phase == "forward" and "gradient" in birth.harms:
-        hider = birth.hidden_by
-        lines.append(f"  {hider.function}, {place(hider.site)}, hid it in forward; in backward 0 * inf is NaN")
-    if "value" in birth.harms and birth.hidden_by is not None:
-        lines.append(f"  {birth.hidden_by.function}, {place(birth.hidden_by.site)}, divided by it and got 0")
-    reached = [word for word in ("loss", "gradient", "weights") if word in birth.harms]
-    if reached:
-        lines.append(f"  it reached the {', the '.join(reached)}")
-    return lines
-
-
-def _tries(birth: Birth, source: Node) -> Sequence[str]:
-    function = source.function.removesuffix("_backward")
-    tries = ways_out(function)
-    if not tries and only_grows(source):
-        narrow = any(fact.dtype == "float16" for fact in source.outputs)
-        tries = ["compute it in float32 or bfloat16" if narrow else "a smaller step size or initialisation",
-                 "scale its input down"]  # fmt: skip
-    hider = birth.hidden_by
-    if hider is not None and hider.family == "where" and hider.phase == "forward":
-        tries.insert(0, f"mask the input of {function}, not its output: where(ok, x, 1) before it")
-    return tries

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 
 from graphdebug.diagnosis import loops
-from graphdebug.diagnosis.account import call
+from graphdebug.diagnosis.account import Account
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.words import telling
 from graphdebug.model.event import Failure, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -24,13 +24,10 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     gives = _returns(dataset, "__getitem__") if dataset is not None else None
     lines = [Candidate(Site(failure.site.file, gives), "origin", "gives the samples")] if gives else []
     lines += [Candidate(loader, "declaration", "makes the loader, which joins them")] if loader else []
-    return evidence.finding(
-        "wrong_argument", what="a loader can't join the samples to a batch",
-        candidates=[*lines, *call(failure, "asks for a batch")], confidence=0.7 if gives else 0.5,
-        failed=failure.site, when=when(failure), body=[f"  {line}" for line in telling(failure.message)],
-        tries=["let each sample be tensors or numbers", "give the loader a collate_fn"],
-        operands=failure.operands, evidence=(failure.seq,),
-    )  # fmt: skip
+    tries = ["let each sample be tensors or numbers", "give the loader a collate_fn"]
+    account = Account(lines, telling(failure.message), tries, confidence=0.7 if gives else 0.5)
+    what = "a loader can't join the samples to a batch"
+    return told(evidence, failure, "wrong_argument", what, account, "asks for a batch")
 
 
 def promised(evidence: Evidence, failure: Failure) -> list[Candidate]:

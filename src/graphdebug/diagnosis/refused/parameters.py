@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from graphdebug.diagnosis.account import Account, call, operand_origin
+from graphdebug.diagnosis.account import Account, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.refused import switches
-from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.words import telling
 from graphdebug.model.event import Failure, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -26,12 +26,8 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     ways = {"empty": _empty, "computed": _computed, "setting": _setting}
     way = ways.get(str(failure.detail.get("refused")), _plain)
     account = way(evidence, failure)
-    return evidence.finding(
-        "bad_parameters", what="an optimizer does not take what it was given",
-        candidates=[*account.candidates, *call(failure, "makes the optimizer")], confidence=account.confidence,
-        failed=failure.site, when=when(failure), body=[f"  {line}" for line in account.body],
-        tries=account.tries, operands=failure.operands, evidence=(failure.seq,),
-    )  # fmt: skip
+    what = "an optimizer does not take what it was given"
+    return told(evidence, failure, "bad_parameters", what, account, "makes the optimizer")
 
 
 def _empty(evidence: Evidence, failure: Failure) -> Account:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from graphdebug.diagnosis.account import call
+from graphdebug.diagnosis.account import Account, call
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Failure, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -24,13 +24,11 @@ def explain_missing(evidence: Evidence, failure: Failure) -> Finding:
     if isinstance(told, ast.Name):  # the function's caller says it
         lines = [*around[:1], *lines]
     lines = [*lines, *around]
-    return evidence.finding(
-        "variable_missing", what=f"the variable {name} is to be reused, but there is none of that name",
-        candidates=[*lines[:1], *call(failure, "gets it"), *lines[1:]], confidence=0.75, failed=failure.site,
-        when=when(failure), body=["  a scope with reuse=True makes no variable: the first use must make it"],
-        tries=["reuse=tf.AUTO_REUSE makes it the first time", "is it made in a scope of another name?"],
-        evidence=(failure.seq,),
-    )  # fmt: skip
+    body = ["a scope with reuse=True makes no variable: the first use must make it"]
+    tries = ["reuse=tf.AUTO_REUSE makes it the first time", "is it made in a scope of another name?"]
+    lines = [*lines[:1], *call(failure, "gets it"), *lines[1:]]
+    what = f"the variable {name} is to be reused, but there is none of that name"
+    return told(evidence, failure, "variable_missing", what, Account(lines, body, tries, confidence=0.75))
 
 
 def explain_shared(evidence: Evidence, failure: Failure) -> Finding:
@@ -43,14 +41,13 @@ def explain_shared(evidence: Evidence, failure: Failure) -> Finding:
     declared = evidence.provenance.declared(name)
     first = [Candidate(declared.site, "declaration", "made it first", name)] if (
         declared is not None and declared.site is not None) else []  # fmt: skip
-    body = [f"  {name} was made {shape_words(was)}, and is asked for as {shape_words(now)}"]
-    body += [f"  {one.name} ({place(one.site)}) brings the other size" for one in given[:1]]
-    return evidence.finding(
-        "shape_mismatch", what=f"the shared variable {name} has another shape",
-        candidates=[*given, *callers[:1], *call(failure, "gets it"), *first, *callers[1:]],
-        confidence=0.75 if given else 0.6, failed=failure.site, when=when(failure), body=body,
-        tries=["give both calls inputs of one width", "a scope of its own for each"], evidence=(failure.seq,),
-    )  # fmt: skip
+    body = [f"{name} was made {shape_words(was)}, and is asked for as {shape_words(now)}"]
+    body += [f"{one.name} ({place(one.site)}) brings the other size" for one in given[:1]]
+    lines = [*given, *callers[:1], *call(failure, "gets it"), *first, *callers[1:]]
+    tries = ["give both calls inputs of one width", "a scope of its own for each"]
+    account = Account(lines, body, tries, confidence=0.75 if given else 0.6)
+    what = f"the shared variable {name} has another shape"
+    return told(evidence, failure, "shape_mismatch", what, account)
 
 
 def _declared_on(

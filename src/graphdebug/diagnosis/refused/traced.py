@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphdebug.diagnosis.account import call
+from graphdebug.diagnosis.account import Account, call
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
@@ -20,13 +20,10 @@ def explain_tape(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a tape that was asked for gradients twice."""
     made = _receiver(evidence, failure.site)
     lines = [Candidate(made, "declaration", "opens the tape for one use")] if made is not None else []
-    return evidence.finding(
-        "backward_twice", what="a tape was asked for gradients a second time",
-        candidates=[*lines, *call(failure, "the second request")], confidence=0.8, failed=failure.site,
-        when=when(failure), body=["  a tape frees what it holds when it has given gradients once"],
-        tries=["ask for all at once: tape.gradient(loss, [a, b])", "GradientTape(persistent=True)"],
-        evidence=(failure.seq,),
-    )  # fmt: skip
+    body = ["a tape frees what it holds when it has given gradients once"]
+    tries = ["ask for all at once: tape.gradient(loss, [a, b])", "GradientTape(persistent=True)"]
+    what = "a tape was asked for gradients a second time"
+    return told(evidence, failure, "backward_twice", what, Account(lines, body, tries), "the second request")
 
 
 def explain_optimizer(evidence: Evidence, failure: Failure) -> Finding:
@@ -38,13 +35,11 @@ def explain_optimizer(evidence: Evidence, failure: Failure) -> Finding:
     around = [
         Candidate(one, "caller", "the call with other variables") for one in reversed(failure.frames[:-1])
     ]
-    return evidence.finding(
-        "wrong_argument", what=f"an optimizer does not know the variable {name}",
-        candidates=[*lines, *call(failure), *around], confidence=0.75, failed=failure.site, when=when(failure),
-        body=["  an optimizer keeps its state for the variables it was first applied to, and takes no others"],
-        tries=["an optimizer of its own for each model", "call optimizer.build(all_variables) first"],
-        evidence=(failure.seq,),
-    )  # fmt: skip
+    body = ["an optimizer keeps its state for the variables it was first applied to, and takes no others"]
+    tries = ["an optimizer of its own for each model", "call optimizer.build(all_variables) first"]
+    account = Account([*lines, *call(failure), *around], body, tries, confidence=0.75)
+    what = f"an optimizer does not know the variable {name}"
+    return told(evidence, failure, "wrong_argument", what, account)
 
 
 def explain_signature(evidence: Evidence, failure: Failure) -> Finding:
@@ -65,14 +60,11 @@ def explain_signature(evidence: Evidence, failure: Failure) -> Finding:
     lines = [*entry, *call(failure, "the call"), *declared]
     if dtypes[0] == dtypes[1] and len(was) != len(now):
         lines = [*declared, *call(failure, "the call"), *entry]
-    return evidence.finding(
-        "shape_mismatch" if dtypes[0] == dtypes[1] else "dtype_mismatch",
-        what="a function was called with what its input_signature does not take", candidates=lines,
-        confidence=0.75, failed=failure.site, when=when(failure),
-        body=[f"  it takes {shape_words(was)} {dtypes[0]}; it was given {shape_words(now)} {dtypes[1]}"],
-        tries=[f"give it {shape_words(was)} {dtypes[0]}", "widen the signature: None for a size that differs"],
-        evidence=(failure.seq,),
-    )  # fmt: skip
+    body = [f"it takes {shape_words(was)} {dtypes[0]}; it was given {shape_words(now)} {dtypes[1]}"]
+    tries = [f"give it {shape_words(was)} {dtypes[0]}", "widen the signature: None for a size that differs"]
+    kind = "shape_mismatch" if dtypes[0] == dtypes[1] else "dtype_mismatch"
+    what = "a function was called with what its input_signature does not take"
+    return told(evidence, failure, kind, what, Account(lines, body, tries, confidence=0.75))
 
 
 def _receiver(evidence: Evidence, site: Site | None) -> Site | None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.refused import absent, switches
+from graphdebug.diagnosis.refused import absent, switches, unrecorded
 from graphdebug.diagnosis.refused.misuse import in_loop
+from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.shapes.geometry import Link
-from graphdebug.diagnosis.shapes.shape import when
-from graphdebug.diagnosis.words import listing, shape_words
+from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
@@ -22,9 +22,6 @@ CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "roun
 """Functions whose results have no history."""
 _SOURCES = ("fill", "random", "placeholder", "assign")
 _KEEP = ["keep the loss a tensor: no .item(), .data, numpy or argmax between parameters and loss"]
-_RECORD = ["compute what is trained outside of it; it is for evaluation"]
-_THAW = ["freeze only the layers that are not trained", "set requires_grad of those that are after it"]
-_ON = ["put it in a with, so that it ends: with torch.no_grad():", "turn it on again: set_grad_enabled(True)"]
 
 
 def explain(evidence: Evidence, failure: Failure) -> Finding:
@@ -32,13 +29,14 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     if failure.detail.get("absent"):
         missing = absent.explain(evidence, failure)
         name = failure.operands[0].expression or failure.operands[0].name or "a tensor"
-        return _told(evidence, failure, f"{name}.grad is None", missing, missing.confidence)
+        return told(evidence, failure, "no_gradient", f"{name}.grad is None", missing)
     if "Inference" in failure.message:
         return _inference(evidence, failure)
     many = _is_many(failure)
     account = _no_scalar(evidence, failure) if many else _no_gradient(evidence, failure)
     what = "backward began at a tensor that is no scalar" if many else "backward has no way to any parameter"
-    return _told(evidence, failure, what, account, 0.85 if account.candidates else 0.7)
+    account.confidence = 0.85 if account.candidates else 0.7
+    return told(evidence, failure, "no_gradient", what, account)
 
 
 def _inference(evidence: Evidence, failure: Failure) -> Finding:
@@ -54,16 +52,8 @@ def _inference(evidence: Evidence, failure: Failure) -> Finding:
                 lines = [Candidate(block, "declaration", "what is made inside never has a history"), *made]
                 tries = ["no_grad() in its place", "clone() it outside before it is used"]
                 account = Account(lines, ["backward would need it, and it has no version"], tries)
-    return _told(evidence, failure, "a tensor made without a graph is used with one", account, 0.8)
-
-
-def _told(evidence: Evidence, failure: Failure, what: str, account: Account, confidence: float) -> Finding:
-    return evidence.finding(
-        "no_gradient", what=what, candidates=[*account.candidates, *call(failure)], confidence=confidence,
-        failed=failure.site, when=when(failure),
-        body=[f"  {line}" for line in account.body], tries=account.tries, operands=failure.operands,
-        evidence=(failure.seq,),
-    )  # fmt: skip
+    what = "a tensor made without a graph is used with one"
+    return told(evidence, failure, "no_gradient", what, account)
 
 
 def _no_scalar(evidence: Evidence, failure: Failure) -> Account:
@@ -81,69 +71,6 @@ def _no_scalar(evidence: Evidence, failure: Failure) -> Account:
     if failure.detail.get("transform"):
         return Account([*made, *by], body, tries)
     return Account([*made, *call(failure, "the call of backward"), *(by if unreduced else [])], body, tries)
-
-
-def _state(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> Account | None:
-    """The graph was not made because of a state: inside no_grad, turned off for good, or all weights frozen."""
-    learned = _learned(evidence, failure.operands[0])
-    lines = [one for node in learned for one in (node.site, *node.callers) if one is not None]
-    off = switches.block_without(evidence.source, lines)
-    if off is not None:
-        body = ["what was computed from weights there has no history"]
-        made = made_by(learned[0], "computed without a graph")
-        return Account([Candidate(off, "declaration", "no graph is recorded inside"), *made], body, _RECORD)
-    frames = [*lines, *reversed(failure.frames), *([failure.site] if failure.site is not None else [])]
-    frozen = failure.detail.get("frozen")
-    names = {
-        one.name for node in learned for each in node.inputs
-        if (one := evidence.provenance.stored(each)) is not None and one.origin != "buffer"
-    }  # fmt: skip
-    if isinstance(frozen, list) and names and names <= set(frozen):
-        body = [f"all {len(names)} weights that it was computed from are frozen: requires_grad is False"]
-        made = made_by(learned[0], "computed from frozen weights alone")
-        sites = switches.freezing(evidence.source, frames)
-        lines_off = [Candidate(one, "declaration", "takes requires_grad from the weights") for one in sites]
-        return Account([*lines_off, *made], body, _THAW)
-    still = failure.detail.get("recording") is False
-    left = switches.left_off(evidence.source, frames) if still or (isinstance(frozen, list) and names) else []
-    if still or left:
-        body = ["recording of gradients was turned off, until something turns it on again"]
-        return Account([Candidate(one, "declaration", "turns it off") for one in left], body, _ON)
-    graded = _graded(evidence, failure, links)
-    if graded:
-        body = [f"{listing(sorted({one.name for one in graded}))} does not require a gradient"]
-        return Account(graded, body, ["make it with requires_grad=True"])
-    return None
-
-
-def _graded(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> list[Candidate]:
-    """Return the lines that made the plain tensors whose gradients the program reads or that it optimizes."""
-    if failure.site is None:
-        return []
-    wanted = switches.graded(evidence.source, failure.site)
-    found = {}
-    for node, _ in links:
-        frames = [*reversed(node.callers), *([node.site] if node.site is not None else [])]
-        for one in node.inputs:
-            name = evidence.provenance.own_name(one, frames, node.function)
-            made = evidence.source.assignment(name, failure.site) if name in wanted else None
-            if made is not None:
-                found[name] = Candidate(made, "declaration", f"makes {name} without requires_grad", name)
-    return list(found.values())
-
-
-def _learned(evidence: Evidence, loss: Operand) -> list[Node]:
-    """Return the nodes that took a weight on any way to `loss`, the nearest first."""
-    waiting, seen, found = [loss.producer], set[int](), []
-    while waiting and len(seen) < 2000:
-        node = evidence.provenance.node(waiting.pop(0))
-        if node is None or node.seq in seen or node.phase != "forward":
-            continue
-        seen.add(node.seq)
-        if any(evidence.provenance.stored(one) is not None for one in node.inputs):
-            found.append(node)
-        waiting += [one.producer for one in node.inputs]
-    return found
 
 
 def _cut(links: Sequence[Link]) -> Account | None:
@@ -166,7 +93,7 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     if loss is None:
         return Account([], [], _KEEP)
     root, links = _way_through_indices(evidence, loss)
-    known = _cut(links) or _state(evidence, failure, links)
+    known = _cut(links) or unrecorded.state(evidence, failure, links)
     if known is not None:
         return known
     swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
@@ -184,7 +111,7 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
         return Account(made_by(node_of_root, "makes a new tensor without history"), [], _KEEP)
-    ungraphed = next(iter(_learned(evidence, loss)), None)
+    ungraphed = next(iter(unrecorded.learned(evidence, loss)), None)
     if ungraphed is not None:
         body = ["it was computed from weights, but no graph was recorded: no_grad, or they need no gradient"]
         return Account([*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body, _KEEP)

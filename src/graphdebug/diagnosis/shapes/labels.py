@@ -21,7 +21,8 @@ from graphdebug.diagnosis.account import (
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.shapes import kept
+from graphdebug.diagnosis.shapes import kept, sequences
+from graphdebug.diagnosis.shapes.sequences import OF_CLASSES
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Failure, Operand, Shape, Site
@@ -29,7 +30,6 @@ from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
 
-_OF_CLASSES = ("cross_entropy", "nll_loss", "sparse_cross_entropy")
 _TARGET = "target_mismatch"
 
 
@@ -52,7 +52,7 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         )
         if images is not None:
             return images
-    for way in (_every_step, _each_step, kept.explain):
+    for way in (sequences.every_step, sequences.each_step, kept.explain):
         account = way(evidence, failure, guess, target)
         if account is not None:
             return account
@@ -94,7 +94,7 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     if len(a) == len(b) and a[-1:] != b[-1:]:
         body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
         shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
-        if failure.function in _OF_CLASSES and not shares:
+        if failure.function in OF_CLASSES and not shares:
             lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused"),
                      *held(layer, "began")]  # fmt: skip
             return Account(lines, body, ["give class numbers, one for each sample"],
@@ -178,48 +178,6 @@ def _chosen(evidence: Evidence, failure: Failure) -> list[Candidate]:
     return _set_at(evidence, compiled_with(evidence, ran)) or loss_made(evidence, failure.site)
 
 
-def _every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
-    """The prediction has a time axis and the target none: the last recurrent layer gives all its steps."""
-    a, b = guess.fact.shape or (), target.fact.shape or ()
-    recurrent = [one for one in evidence.provenance.declarations() if "return_sequences" in one.attributes]
-    last = recurrent[-1] if recurrent and len(a) == len(b) + 1 and len(a) > 2 else None
-    if last is None or last.site is None or last.attributes["return_sequences"] is not True:
-        return None
-    entry = trained_on(evidence, failure, "labels")
-    entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
-    kept = Candidate(last.site, "declaration", f"{last.name} gives every step", last.name)
-    body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
-    tries = ["let the last recurrent layer give its last step only"]
-    lines = [*held([kept], "repairs"), *held(entry, "made_operand"), *held(call(failure), "refused")]
-    return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
-
-
-def _each_step(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
-    """The prediction has a time axis and the target none: every step of a recurrent layer was taken."""
-    a, b = guess.fact.shape or (), target.fact.shape or ()
-    classes = failure.function in _OF_CLASSES and "float" not in target.fact.dtype
-    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[1 : len(b)] == b[1:] != ():
-        return None
-    taken: list[Candidate] = []
-    for node, _ in reversed(evidence.provenance.way(guess)[1]):
-        layer = evidence.provenance.declared(node.module) if node.module else None
-        if layer is None or not {"hidden_size", "return_sequences"} & set(layer.attributes):
-            taken = made_by(node, "takes the state of every layer")
-            continue
-        if a[0] != b[0]:
-            if a[1] != b[0] or not taken:
-                return None
-            body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each layer's state"]
-            lines = [*held(taken, "lacks_step"), *held(call(failure), "refused")]
-            return Account(lines, body, ["take the last layer's state: h[-1]"], kind=_TARGET)
-        body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
-        entry = operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
-        lines = [*held(made_by(node, f"{layer.name} gives every step"), "lacks_step"),
-                 *held(call(failure), "refused"), *held(entry, "began")]  # fmt: skip
-        return Account(lines, body, ["take its last step: out[:, -1]", "pool over the steps"], kind=_TARGET)
-    return None
-
-
 def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Candidate]:
     """Return the node that left dimensions of size 1 in a prediction which would fit without them."""
     a, b = guess.fact.shape or (), target.fact.shape or ()
@@ -241,7 +199,7 @@ def _class_weights(
     """The loss has a weight for each class, and the prediction another number of classes."""
     weight = next((one for one in operands if one.role == "weight"), None)
     shape = weight.fact.shape if weight is not None else None
-    if failure.function not in _OF_CLASSES or weight is None or len(shape or ()) != 1 or len(guess) < 2:
+    if failure.function not in OF_CLASSES or weight is None or len(shape or ()) != 1 or len(guess) < 2:
         return None
     if shape is None or shape[0] == guess[1]:
         return None
@@ -261,7 +219,7 @@ def _class_weights(
 def _one_channel(evidence: Evidence, failure: Failure, target: Operand, guess: Shape) -> Account | None:
     """Class numbers came with a channel of their own, which the classes of the prediction have there."""
     shape = target.fact.shape or ()
-    if failure.function not in _OF_CLASSES or shape[1:2] != (1,) or shape[2:] != guess[2:]:
+    if failure.function not in OF_CLASSES or shape[1:2] != (1,) or shape[2:] != guess[2:]:
         return None
     entry = operand_origin(evidence, target, failure, f"the target {shape_words(shape)}")
     body = [
