@@ -20,8 +20,8 @@ def explain_missing(evidence: Evidence, failure: Failure) -> Finding:
     scope = evidence.source.block(failure.site) if failure.site is not None else None
     lines = [Candidate(scope, "declaration", "opens its scope for reuse", name)] if scope is not None else []
     around = [Candidate(one, "caller", "asks for reuse") for one in reversed(failure.frames[:-1])]
-    told = evidence.source.keyword_values(scope, "reuse") if scope is not None else None
-    if isinstance(told, ast.Name):  # the function's caller says it
+    reuse = evidence.source.keyword_values(scope, "reuse") if scope is not None else None
+    if isinstance(reuse, ast.Name):  # the function's caller says it
         lines = [*around[:1], *lines]
     lines = [*lines, *around]
     body = ["a scope with reuse=True makes no variable: the first use must make it"]
