@@ -111,6 +111,31 @@ def test_a_pattern_that_matches_nothing_exits_with_2():
     assert done.output.startswith("graphdebug: no case matches 'no_such': there are ")
 
 
+@pytest.mark.parametrize(
+    ("option", "path", "reason"),
+    [
+        ("--json", "nowhere/r.json", "there is no such folder"),
+        ("--markdown", ".", "it is a folder"),
+        ("--keep", "file.txt/kept", "Not a directory"),
+        ("--picture", "r.xyz", "its name must end in .svg, .png or .pdf"),
+    ],
+)
+def test_what_can_not_be_written_is_refused_before_anything_is_run(tmp_path, option, path, reason, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the picture is an optional extra")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.txt").write_text("")
+    done = CliRunner().invoke(main, ["locality", "--case", "matmul_vector", option, path])
+    assert done.exit_code == 2
+    picture = "the picture " if option == "--picture" else ""
+    assert done.output == f"graphdebug: can't write {picture}{path}: {reason}\n"
+
+
+def test_no_jobs_at_a_time_are_refused():
+    done = CliRunner().invoke(main, ["locality", "--jobs", "0"])
+    assert done.exit_code == 2
+    assert "Invalid value for '--jobs': 0 is not in the range x>=1" in done.output
+
+
 def test_the_list_names_every_pair_without_running_any():
     done = CliRunner().invoke(main, ["locality", "--list", "--mode", "TF1*"])
     assert done.exit_code == 0

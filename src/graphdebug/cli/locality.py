@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import click
 import msgspec
 
 from graphdebug._version import VERSION
+from graphdebug.errors import OptionError
 
 __all__ = ["command"]
 
@@ -20,7 +23,7 @@ __all__ = ["command"]
 @click.command()
 @click.option("--case", "cases", multiple=True, metavar="PATTERN", help="Only these programs, e.g. 'log_*'.")
 @click.option("--mode", "modes", multiple=True, metavar="PATTERN", help="Only these modes, e.g. 'TF*'.")
-@click.option("--jobs", default=1, show_default=True, help="Programs run at a time.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Programs run at a time.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the measurements here.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw static against dynamic (.svg, .png).")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the results as a Markdown page.")
@@ -47,7 +50,7 @@ def command(
 
     from graphdebug.locality import table
     from graphdebug.locality.markdown import page
-    from graphdebug.locality.picture import draw
+    from graphdebug.locality.picture import check_kind, draw
     from graphdebug.locality.suite import Result, run_suite, select
 
     pairs = select(cases, modes)
@@ -55,6 +58,9 @@ def command(
         for pair in pairs:
             click.echo(f"{pair.mode.name:14} {pair.program.case:22} {pair.program.description}")
         return
+    _check((json_path, markdown, picture), keep)
+    if picture is not None:
+        check_kind(picture)
     counted = 0
 
     def report(result: Result) -> None:
@@ -77,6 +83,22 @@ def command(
         markdown.write_text(page(results, made_by), "utf-8")
     if picture is not None:
         draw(results, picture)
+
+
+def _check(files: Sequence[Path | None], folder: Path | None) -> None:
+    """Refuse paths that can't be written, before the programs are run and not after."""
+    for path in filter(None, files):
+        if path.is_dir():
+            raise OptionError(f"can't write {path}: it is a folder")
+        if not path.parent.is_dir():
+            raise OptionError(f"can't write {path}: there is no such folder")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise OptionError(f"can't write {path}: permission denied")
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"can't write {folder}: {error.strerror or error}") from error
 
 
 def _made_by() -> dict[str, object]:

@@ -9,13 +9,13 @@ from statistics import median
 from graphdebug.errors import GraphDebugError
 from graphdebug.locality.suite import COLUMNS, Result
 
-__all__ = ["draw"]
+__all__ = ["check_kind", "draw"]
 
 _COLOURS = ("#9aa5b1", "#e0a458", "#2f6f9f")
 
 
-def draw(results: Sequence[Result], path: Path) -> None:
-    """Write the picture to `path`; its suffix (.svg, .png, .pdf) says how.
+def check_kind(path: Path) -> None:
+    """Refuse a picture that could not be drawn, before what it is of has been measured.
 
     Raises:
         GraphDebugError: matplotlib is not installed, or can't write this kind of file.
@@ -25,6 +25,20 @@ def draw(results: Sequence[Result], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise GraphDebugError("the picture needs matplotlib: pip install 'graphdebug[locality]'") from error
+    known = Figure().canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in known:
+        raise GraphDebugError(f"can't write the picture {path}: its name must end in .svg, .png or .pdf")
+
+
+def draw(results: Sequence[Result], path: Path) -> None:
+    """Write the picture to `path`, which `check_kind` takes; its suffix (.svg, .png, .pdf) says how.
+
+    Raises:
+        GraphDebugError: the file can't be written.
+
+    """
+    from matplotlib.figure import Figure
+
     dynamic = list(dict.fromkeys(result.mode for result in results if not result.static))
     static = list(dict.fromkeys(result.mode for result in results if result.static))
     modes = [*dynamic, *static]
@@ -58,5 +72,5 @@ def draw(results: Sequence[Result], path: Path) -> None:
     shares.legend(frameon=False, fontsize=8)
     try:
         figure.savefig(path)
-    except (ValueError, OSError) as error:
-        raise GraphDebugError(f"can't write the picture {path}: {error}") from error
+    except OSError as error:
+        raise GraphDebugError(f"can't write the picture {path}: {error.strerror or error}") from error
