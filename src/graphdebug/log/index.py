@@ -54,6 +54,7 @@ class LineIndex:
         self._blocks: list[_Block] = []
         self._firsts: list[int] = []
         self._rising = True
+        self._compared = 0, True
 
     @property
     def size(self) -> int:
@@ -136,14 +137,19 @@ class LineIndex:
     def line_of_seq(self, seq: int) -> int | None:
         """Return the number of the line with this sequence number, or None."""
         near = bisect_right(self._firsts, seq) - 1 if self._rising else -1
-        order = sorted(range(len(self._blocks)), key=lambda at: abs(at - near)) if near >= 0 else ()
-        for at in order[:3]:
-            if (found := self._blocks[at].find(self, seq)) is not None:
-                return found
-        for block in self._blocks:
-            if (found := block.find(self, seq)) is not None:
-                return found
-        return None
+        if near >= 0 and (found := self._blocks[near].find(self, seq)) is not None:
+            return found
+        others = [] if self._rising and self._apart() else self._blocks
+        return next((at for block in others if (at := block.find(self, seq)) is not None), None)
+
+    def _apart(self) -> bool:
+        """Whether the numbers of each block lie between those of its neighbours, as one thread writes them."""
+        known, apart = self._compared
+        if known != len(self._blocks):
+            ranges = [block.range(self) for block in self._blocks]
+            apart = all(one[1] < other[0] for one, other in pairwise(ranges))
+            self._compared = len(self._blocks), apart
+        return apart
 
     def of_step(self, tag: str, step: int) -> Sequence[int]:
         """Return the numbers of the lines of one kind and step."""
@@ -225,13 +231,23 @@ class _Block:
         self.first_seq = int(heads[0][1]) if heads else _NONE
         self.first_step = next((int(head[2]) for head in heads if head[2]), _NONE)
         self._heads: tuple[array[int], array[int]] | None = None
+        self._range = _NONE, _NONE
+        self._sorted = False
 
     def find(self, index: LineIndex, seq: int) -> int | None:
         """Return the number of the line with this sequence number, or None if it is not in this block."""
-        try:
-            return self.first + self._parsed(index)[0].index(seq)
-        except ValueError:
+        seqs = self._parsed(index)[0]
+        if not self._range[0] <= seq <= self._range[1]:
             return None
+        near = bisect_left(seqs, seq)
+        if near < len(seqs) and seqs[near] == seq:  # they mostly rise
+            return self.first + near
+        return self.first + seqs.index(seq) if not self._sorted and seq in seqs else None
+
+    def range(self, index: LineIndex) -> tuple[int, int]:
+        """Return the lowest and the highest sequence number."""
+        self._parsed(index)
+        return self._range
 
     def steps(self, index: LineIndex) -> array[int]:
         """Return the step of each line."""
@@ -247,6 +263,9 @@ class _Block:
             seqs = array("q", [int(head[1]) if head else _NONE for head in heads])
             steps = array("q", [int(head[2]) if head and head[2] else _NONE for head in heads])
             self._heads = seqs, steps
+            known = [seq for seq in seqs if seq != _NONE]
+            self._range = min(known, default=_NONE), max(known, default=_NONE)
+            self._sorted = all(one < other for one, other in pairwise(seqs))
         return self._heads
 
 

@@ -31,9 +31,13 @@ class ZeroWatch:
         self._loaded: set[str] = set()
         """Variables that were given other values than those they were declared with."""
         self._found: list[Finding] = []
+        self._none = sum(_begins_at_zero(one) for one in evidence.run.declarations) < 2
+        """Whether too few weights begin at 0 for one behind another."""
 
     def see(self, node: Node) -> None:
         """Look at one layer, once by its weight."""
+        if self._none:
+            return
         if node.family == "assign":
             self._assigned(node)
             return
@@ -89,3 +93,8 @@ class ZeroWatch:
                 tries=["random initial values for the weights of hidden layers"],
             )
         )  # fmt: skip
+
+
+def _begins_at_zero(declared: Declaration) -> bool:
+    shapes = [fact.shape or () for fact in declared.tensors.values()]
+    return declared.attributes.get("initial") == 0 and (not shapes or max(map(len, shapes)) > 1)
