@@ -8,6 +8,8 @@ import re
 import graphdebug
 
 MARK = "# <- fault"
+WIDEST = 250
+"""Characters of the longest line of a report."""
 
 
 def programs(module):
@@ -58,16 +60,28 @@ def assert_named_first(module, name, kind, folder):
     assert first.site.file == module.__file__
     assert first.site.line in marked_lines(module, name), first.text
     assert kind is None or first.kind == kind
-    head, *rest = first.text.splitlines()
-    assert head.startswith("graphdebug: ")
-    assert f":{first.site.line}" in head
-    assert len(rest) < 15
+    assert f":{first.site.line}" in first.text.splitlines()[0]
+    for one in found:
+        assert_well_told(one)
     if error is not None:
         assert error.__notes__[-1] == first.text
     again = graphdebug.load(log).findings
     assert [(one.kind, one.site, one.text) for one in again] == [
         (one.kind, one.site, one.text) for one in found
     ]
+
+
+def assert_well_told(finding):
+    """The report has at most 15 lines: a headline, the source, what was found and expected, what to try."""
+    head, *rest = finding.text.splitlines()
+    assert head.startswith("graphdebug: ")
+    assert len(rest) < 15
+    assert max(map(len, (head, *rest))) <= WIDEST, finding.text
+    ways = [line for line in rest if line.startswith("  try: ")]
+    around = re.compile(r" *\d+ \|  | +~+$|  (?:or|try|full record): ")
+    evidence = [line for line in rest if not around.match(line)]
+    assert len(ways) == 1, finding.text
+    assert evidence, finding.text
 
 
 def assert_not_accused(module, name):

@@ -97,5 +97,6 @@ def unknown(evidence: Evidence, failure: Failure) -> Finding | None:
         "unknown", what=f"{failure.error.rpartition('.')[2]} in {failure.function or failure.op or 'a call'}, "
         "of unknown cause", candidates=[*call(failure), *around], confidence=0.3,
         when=shape.when(failure), body=[*shape.operand_lines(evidence, failure.operands), *lines],
+        tries=["read what came before it in the record"],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip

@@ -53,14 +53,14 @@ def compose(
     log = _log_path(run)
     if log:
         tail.append(f"  full record: graphdebug view {log}" + (f" --seq {seq}" if seq is not None else ""))
-    shown = [f"  {shorten(line)}" if not line.startswith("  ") else line[:160] for line in body]
+    shown = [f"  {shorten(line)}" if not line.startswith("  ") else _one_line(line)[:160] for line in body]
     others = _others(candidates[1:], (culprit, failed))
     room = LIMIT - len(head) - len(others) - len(tail)
     return "\n".join([*head, *shown[:room], *others, *tail])
 
 
 def _headline(run: Run, what: str, culprit: Site | None, failed: Site | None, when: str) -> str:
-    text = f"graphdebug: {what}"
+    text = f"graphdebug: {shorten(what, 160)}"
     if culprit is not None:
         text += f", born at {_path(run, culprit)}" if failed is not None else f", at {_path(run, culprit)}"
     if failed is not None:
@@ -82,6 +82,11 @@ def _others(candidates: Sequence[Candidate], named: Sequence[Site | None]) -> li
     if not others:
         return []
     return ["  or: " + shorten("; ".join(f"{place(one.site)} ({one.why})" for one in others[:3]), 240)]
+
+
+def _one_line(text: str) -> str:
+    """Return `text` without line breaks, as names can have them; its columns stay."""
+    return " ".join(text.splitlines())
 
 
 def _same_line(one: Site, other: Site) -> bool:

@@ -48,6 +48,7 @@ _FORWARD: dict[str, dict[str, str]] = {
     "ctc_loss": {"inf": "a target does not fit into the steps of its input: no alignment is possible"},
     "remainder": {"nan": "the remainder of a division by 0 is NaN"},
     "empty": {"nan": "memory that was never filled"},
+    "linalg_inv_ex": {"nan": "a singular matrix has no inverse", "inf": "a singular matrix has no inverse"},
 }
 _BACKWARD = {
     "sqrt": "the derivative of sqrt is 1/(2 sqrt(x)), inf at 0",
@@ -87,6 +88,7 @@ _TRIES: dict[str, Sequence[str]] = {
     "mean": ("skip empty batches or masks",),
     "ctc_loss": ("keep more steps than a target has labels (less stride or pooling)", "zero_infinity=True"),
     "nll_loss": ("skip batches without a valid target",),
+    "linalg_inv_ex": ("add a small multiple of the identity", "take the pseudo-inverse (pinv)"),
 }  # fmt: skip
 _ALIKE = {"log2": "log", "log10": "log", "log_softmax": "softmax", "var": "std", "xlogy": "log",
           "expm1": "exp", "cross_entropy": "nll_loss", "floor_divide": "div", "addcdiv": "div",

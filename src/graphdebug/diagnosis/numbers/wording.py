@@ -84,4 +84,4 @@ def ways(birth: Birth, source: Node) -> Sequence[str]:
     hider = birth.hidden_by
     if hider is not None and hider.family == "where" and hider.phase == "forward":
         tries.insert(0, f"mask the input of {function}, not its output: where(ok, x, 1) before it")
-    return tries
+    return tries or [f"keep what {function} is given where it is defined, and small enough"]

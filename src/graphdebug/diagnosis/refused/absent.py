@@ -40,7 +40,8 @@ def explain(evidence: Evidence, failure: Failure) -> Account:
         )
         cut = [Candidate(off, "declaration", "no graph is recorded inside")] if off is not None else []
         body = [f"{name} was used at {place(users[0].site)}; backward did not come there"]
-        return Account([*cut, *made_by(users[0], f"uses {name}"), *read], body, [], confidence=0.6)
+        tries = ["compute it outside of that block"] if cut else ["call backward on a loss that it leads to"]
+        return Account([*cut, *made_by(users[0], f"uses {name}"), *read], body, tries, confidence=0.6)
     body = [f"nothing that was run used {name}: backward can't come to it"]
     return Account([*made, *read], body, ["use it on the way to the loss"], confidence=0.75)
 

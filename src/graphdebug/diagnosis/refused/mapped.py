@@ -48,7 +48,8 @@ def _account(evidence: Evidence, failure: Failure) -> Account:
     if ".item()" in message or "control flow" in message:
         return Account(call(failure, "needs one number, for each sample another"), said,
                        ["choose by torch.where instead of if"])  # fmt: skip
-    return Account([*call(failure), *mapped], said, [], confidence=0.5)
+    tries = ["call the function on one sample, without the map, to see which part refuses"]
+    return Account([*call(failure), *mapped], said, tries, confidence=0.5)
 
 
 def _mapping(evidence: Evidence, failure: Failure) -> Sequence[Site]:

@@ -44,7 +44,7 @@ def _mixup(evidence: Evidence, failure: Failure, word: str, read: Callable[[Tens
             numbers = labels and word == "dtype" and len(odd.fact.shape or ()) < len(_prediction(failure))
             wanted = failure.detail.get("found") or ("int64" if numbers else "")  # class numbers
         body.append(
-            f"  {odd.expression or odd.name or label(odd)} is the odd one: {read(odd.fact)}"
+            f"  {odd.expression or odd.name or odd.role or label(odd)} is the odd one: {read(odd.fact)}"
             + (f", where {wanted} is needed" if wanted else "")
         )
     tries = [_cast(word, odd, str(wanted))] if odd is not None and wanted else []

@@ -86,12 +86,15 @@ def _setting(evidence: Evidence, failure: Failure) -> Account:
     frames = [*failure.frames] or ([failure.site] if failure.site is not None else [])
     made = evidence.provenance.arguments.born(value, frames) if value is not None else None
     lines = [Candidate(made, "origin", f"sets {word}")] if made is not None else []
-    return Account(lines, telling(failure.message, 1), [], confidence=0.8)
+    tries = [f"set {word} to a number in its range" if word else "set it to a number in its range"]
+    return Account(lines, telling(failure.message, 1), tries, confidence=0.8)
 
 
 def _plain(evidence: Evidence, failure: Failure) -> Account:  # noqa: ARG001 - a rule's form
     twice = failure.detail.get("refused") == "twice"
-    tries = ["leave those of the other groups out of it"] if twice else []
-    if "module" in failure.detail and not twice:
-        tries = ["give it the parameters: model.parameters()"]
+    tries = (
+        ["leave those of the other groups out of it"]
+        if twice
+        else ["give it the tensors to train: model.parameters()"]
+    )
     return Account([], telling(failure.message, 1), tries, confidence=0.8)

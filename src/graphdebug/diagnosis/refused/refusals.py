@@ -20,6 +20,8 @@ __all__ = [
     "explain_argument", "explain_checkpoint", "explain_fed_tensor", "explain_inner", "explain_variable",
 ]  # fmt: skip
 
+_JOINED = ("stack them along a new axis: stack", "join them along one they have: cat")
+
 
 def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding for a call that was refused over its arguments."""
@@ -41,7 +43,7 @@ def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
         candidates=[*held(call(failure), "said" if listed else "refused"), *held([*given, *origins], "began")],
         when=shape.when(failure),
         body=[*(listed or shape.operand_lines(evidence, failure.operands)), *_said(failure)],
-        tries=["stack them along a new axis: stack", "join them along one they have: cat"] if listed else [],
+        tries=_JOINED if listed else [f"compare it with what {called} takes by its documentation"],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 
@@ -62,10 +64,13 @@ def explain_variable(evidence: Evidence, failure: Failure) -> Finding:
     own = [Candidate(site, "declaration", "made it first") for site in earlier]
     if again:
         what = f"the variable {name} is made a second time"
-        body = [f"  it was made first at {place(one)}" for one in earlier]
+        body = [f"  it was made first at {place(one)}" for one in earlier] or [
+            "  a graph has one variable of a name, unless its scope says that it is reused"
+        ]
         tries = ["reuse it: variable_scope(..., reuse=tf.AUTO_REUSE)", "give the second one a name of its own"]
     else:
-        what, body = "a variable is made inside a function that is traced anew", []
+        what = "a variable is made inside a function that is traced anew"
+        body = ["  each call would make another one; what a function keeps is made once, before it"]
         tries = ["make it outside of the function, once", "make it only if it is None (an attribute)"]
     return evidence.finding(
         failure.category, what=what, candidates=[*made, *around, *own], confidence=0.8,

@@ -6,7 +6,15 @@ import ast
 from math import prod
 
 from graphdebug.diagnosis import feeds
-from graphdebug.diagnosis.account import call, data_entry, decided_by, loss_made, sized_by, trained_on
+from graphdebug.diagnosis.account import (
+    call,
+    data_entry,
+    decided_by,
+    loss_made,
+    operand_origin,
+    sized_by,
+    trained_on,
+)
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused import loading
@@ -16,12 +24,18 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain"]
 
+_COMPARE = ("compare the indices with the size of what they select from",)
 _VOID = 4
 """So many times the number of classes or more is no class that was forgotten: it marks what does not count."""
 
 
 def explain(evidence: Evidence, failure: Failure) -> Finding:
-    """Return the finding for a label or index outside the range of what it selects from."""
+    """Return the finding for a label, an index or an axis outside the range of what it selects from."""
+    axis = failure.detail.get("axis")
+    return _axis(evidence, failure, axis) if isinstance(axis, int) else _element(evidence, failure)
+
+
+def _element(evidence: Evidence, failure: Failure) -> Finding:
     words = failure.detail
     labels = failure.family == "loss"
     high = words.get("high")
@@ -71,7 +85,26 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         kind, what=f"{what} {failure.function or failure.op or 'a call'}",
         candidates=[*held(blamed or declared, "odd_one"), *held([*declared, *entry], "began"),
                     *held(call(failure), "refused")],
-        failed=failure.site, when=when(failure), body=body, tries=tries,
+        failed=failure.site, when=when(failure), body=body, tries=tries or _COMPARE,
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _axis(evidence: Evidence, failure: Failure, axis: int) -> Finding:
+    """Return the finding for a call that was told an axis which what it was given does not have."""
+    low, high = failure.detail.get("low", 0), failure.detail.get("high", 0)
+    origins = [
+        line
+        for one in failure.operands[:1]
+        for line in operand_origin(evidence, one, failure, "makes its operand")
+    ]
+    return evidence.finding(
+        "index_range", what=f"an axis is out of range in {failure.function or failure.op or 'a call'}",
+        candidates=[*held(call(failure, f"says axis {axis}"), "declares_size"), *held(origins, "began")],
+        failed=failure.site, when=when(failure),
+        body=[*operand_lines(evidence, failure.operands[:1]),
+              f"  axis {axis} was asked for; it takes {low} to {high - 1}"],
+        tries=[f"take an axis from {low} to {high - 1}", "give it a tensor with more axes"],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 

@@ -18,7 +18,8 @@ _PASSING = ("cast", "reshape", "permute", "index", "copy", "cat", "split")
 def explain(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for numbers out of the range or order that a call takes."""
     refused = failure.detail.get("refused")
-    account = _range(evidence, failure) if refused == "operand" else _lengths(evidence, failure)
+    ways = {"operand": _range, "parameter": _outside}
+    account = ways.get(str(refused), _lengths)(evidence, failure)
     return evidence.finding(
         account.kind or "value_range",
         what=f"{failure.function or 'a call'} was given values that it does not take",
@@ -48,6 +49,14 @@ def _range(evidence: Evidence, failure: Failure) -> Account:
     if largest in ("NaN", "Infinity") or squashed:
         tries = ["look where it stops being a number"]
     return Account(lines, body, tries, confidence=0.75, kind="not_probabilities")
+
+
+def _outside(evidence: Evidence, failure: Failure) -> Account:
+    """A parameter of a distribution, or what it is asked about, that it is not defined for."""
+    origins = [line for one in failure.operands for line in operand_origin(evidence, one, failure, "is given")]
+    body = [f"its {failure.detail.get('word')} must satisfy {failure.detail.get('constraint')}"]
+    tries = ["bring it into that range where it is made (softplus, exp, clamp)"]
+    return Account([*call(failure), *origins], body, tries, confidence=0.7)
 
 
 def _began(evidence: Evidence, odd: Operand, failure: Failure) -> list[Candidate]:

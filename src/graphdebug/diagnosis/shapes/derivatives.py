@@ -64,7 +64,7 @@ def _account(
     elif found is not None:
         body.append(f"the gradient made at {place(made[0].site)} is {shape_words(found)}")
     body.append("a gradient has the shape of the tensor that it belongs to")
-    tries = [f"return a gradient of {shape_words(wanted)}"] if wanted is not None else []
+    tries = [f"give a gradient of {shape_words(wanted) if wanted is not None else 'that shape'}"]
     if wanted is not None and found is not None and len(wanted) == 2 and found == wanted[::-1]:
         tries = ["transpose it", *tries]
     lines = [

@@ -108,7 +108,8 @@ def _product(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) 
     odd = made[given.index(True)] if sum(given) == 1 else []
     lines = [*held(odd, "odd_one"), *held(call(failure, "the product"), "refused"),
              *held([*made[1], *made[0]], "began")]  # fmt: skip
-    return Account(lines, body, [], confidence=0.6)
+    tries = [f"give the second {columns} rows", f"give the first {rows} columns"]
+    return Account(lines, body, tries, confidence=0.6)
 
 
 def _odd_one(failure: Failure, operands: Sequence[Operand]) -> tuple[Operand | None, int]:
@@ -166,6 +167,7 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
         body.append(
             f"{shape_words(single.fact.shape)} has one number a sample; axes of size 1 behind it are missing"
         )
+    another = _along_another(failure)
     lines = [
         *held(operand_origin(evidence, single, failure, "one number a sample") if single else [], "lacks_step"),
         *held(loads, "lacks_step"),
@@ -174,24 +176,34 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
             call(failure),
             "refused",
             *(["declares_size"] if here else []),
-            *(["repairs"] if _along_another(failure) else []),
+            *(["repairs"] if another is not None else []),
         ),
         *held(_changed_by([by.node for _, by in setters], failure), "made_operand"),
         *held(made, "began"),
         *held([*layer, *other], "began", "beside"),
     ]
     body += [f"{node_name(node)}, on the very line, made it so" for node in here[:1]]
-    return Account(lines, body, [], confidence=0.6)
+    tries = [f"make it {size_on(rest, axis)} on axis {axis}, as the other has it"]
+    if another is not None:
+        tries = [f"join them along axis {another}", *tries]
+    elif single is not None:
+        ones = (1,) * (len((rest if single is odd else odd).fact.shape or ()) - 1)
+        tries = [f"reshape it to {shape_words((*(single.fact.shape or ()), *ones))}"]
+    elif loads:
+        tries = ["pad the samples to one shape, or give the loader a collate_fn that does"]
+    return Account(lines, body, tries, confidence=0.6)
 
 
-def _along_another(failure: Failure) -> bool:
-    """Whether tensors that can't be joined along the axis that the call says can be along another one."""
+def _along_another(failure: Failure) -> int | None:
+    """Return the axis along which tensors can be joined that can't be along the one that the call says."""
     shapes = [one.fact.shape for one in failure.operands if one.fact.shape]
     joined = failure.attributes.get("axis")
     if failure.family != "cat" or failure.function == "stack" or len({len(shape) for shape in shapes}) != 1:
-        return False
+        return None
     unlike = [axis for axis in range(len(shapes[0])) if len({shape[axis] for shape in shapes}) > 1]
-    return isinstance(joined, int) and len(unlike) == 1 and unlike[0] != joined % len(shapes[0])
+    if isinstance(joined, int) and len(unlike) == 1 and unlike[0] != joined % len(shapes[0]):
+        return unlike[0]
+    return None
 
 
 def _one_a_sample(vector: Operand, other: Operand) -> bool:

@@ -90,7 +90,9 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         turned = _batch_change(evidence, guess, b[0] if b else 1)
         lines = [*held(turned, "changed_size"), *held(entry, "made_operand"),
                  *held(made, "made_operand", "beside"), *held(call(failure), "began")]  # fmt: skip
-        return Account(lines, body, [], confidence=0.7)
+        tries = ["keep the rows of the batch there"] if turned else []
+        tries.append(f"give {a[0] if a else 1} targets, one for each row of the prediction")
+        return Account(lines, body, tries, confidence=0.7)
     if len(a) == len(b) and a[-1:] != b[-1:]:
         body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
         shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class

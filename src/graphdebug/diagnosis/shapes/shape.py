@@ -143,10 +143,11 @@ def operand_lines(evidence: Evidence, operands: Sequence[Operand], limit: int = 
     told = [pair for pair in named if pair[1].origin != "constant" or pair[1].fact.shape != ()]
     named = [pair for pair in (told if len(told) > 1 else named) if pair[1].role != "bias"][:limit]
     wide = max((len(word[:24]) for word, _ in named), default=0)
-    return [
+    lines = [
         f"  {word[:24]:<{wide}}  {shape_words(one.fact.shape):<12} <- {evidence.provenance.origin_words(one)}"
         for word, one in named
     ]
+    return list(dict.fromkeys(lines))
 
 
 def _folded(evidence: Evidence, failure: Failure) -> Finding | None:
@@ -287,4 +288,5 @@ def _unsure(evidence: Evidence, failure: Failure) -> Account:
         for one in operand_origin(evidence, operand, failure, f"makes {shape_words(operand.fact.shape)}")
     ]
     lines = [*held(call(failure), "refused"), *held(origins, "began")]
-    return Account(lines, telling(failure.message, 3), confidence=0.5)
+    tries = [f"compare these shapes with those that {failure.function or failure.op or 'the call'} takes"]
+    return Account(lines, telling(failure.message, 3), tries, confidence=0.5)

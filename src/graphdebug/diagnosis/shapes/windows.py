@@ -189,7 +189,8 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
     shape, target = concrete(data.fact.shape), failure.attributes.get("target")
     if shape is None or not isinstance(target, list | tuple) or not all(isinstance(n, int) for n in target):
         own = held(call(failure, "the shape asked for"), "declares_size")
-        return Account(own, confidence=0.7) if failure.site else None
+        tries = ["ask for as many elements as there are: -1 for one axis finds its size"]
+        return Account(own, tries=tries, confidence=0.7) if failure.site else None
     root, links = evidence.provenance.way(data)
     total, fixed = prod(shape), prod(size for size in target if size != -1)
     asked = "x".join(str(size) for size in target)

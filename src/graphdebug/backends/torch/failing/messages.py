@@ -18,7 +18,7 @@ _CATEGORIES: tuple[tuple[str, str], ...] = (
      r"|^Invalid (?:learning rate|momentum|weight_decay|beta parameter|epsilon|lr)\b")),
     ("checkpoint", r"Error\(s\) in loading state_dict"),
     ("values", (r"all elements of (?:input|target) should be between 0 and 1|sorted in decreasing order"
-     r"|Length of all samples has to be greater than 0")),
+     r"|Length of all samples has to be greater than 0|to satisfy the constraint (?![\s\S]*\bnan\b)")),
     ("no_gradient", r"grad_and_value\(f\).*to return a scalar|Inference tensors cannot be saved for backward"),
     ("mapped", (r"^vmap(?:\(|:)|^Batch norm got a batched tensor|vmap: |functorch|functional_call")),
     ("argument", r"only one element tensors can be converted"),
@@ -56,7 +56,7 @@ _NUMBERS: tuple[tuple[str, str], ...] = (
     ("shape", r"size [(\[](?P<expected>[\d, ]+)[)\]],? (?:but )?got [(\[](?P<found>[\d, ]+)[)\]]"),
     ("inplace", r"is at version (?P<found_version>\d+); expected version (?P<expected_version>\d+)"),
     ("index", r"index (?P<value>-?\d+) is out of bounds for .* (?P<dimension>\d+) with size (?P<high>\d+)"),
-    ("index", r"be in range of \[(?P<low>-?\d+), (?P<last>-?\d+)\], but got (?P<value>-?\d+)"),
+    ("index", r"be in range of \[(?P<low>-?\d+), (?P<last>-?\d+)\], but got (?P<axis>-?\d+)"),
     ("index", r"Target (?P<value>-?\d+) is out of bounds"),
 )  # fmt: skip
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -78,6 +78,10 @@ _WHY: tuple[tuple[str, str], ...] = (
     ("values", r"all elements of (?P<operand>input|target) should be between"),
     ("values", r"(?P<unsorted>sorted in decreasing)"),
     ("values", r"(?P<empty>greater than 0)"),
+    (
+        "values",
+        r"(?P<parameter>\w+) \(Tensor of [\s\S]* to satisfy the constraint (?P<constraint>.*), but found",
+    ),
 )
 """What of a call was refused, where it is no number or shape: the group's name is the reason."""
 _DTYPES = {
@@ -118,7 +122,8 @@ def _detail(category: str, message: str) -> dict[str, Any]:
             return {key: _word(value) for key, value in found.groupdict().items()}
     for kind, pattern in _WHY:
         if kind == category and (found := re.search(pattern, message)):
-            return {"refused": next(iter(found.groupdict())), "word": found[1]}
+            refused, *others = found.groupdict()
+            return {"refused": refused, "word": found[1]} | {one: found[one] for one in others}
     return {}
 
 

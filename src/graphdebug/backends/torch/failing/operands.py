@@ -101,7 +101,9 @@ def _of_raw(recorder: EagerRecorder, raw: Raw, call: CallSite | None) -> Operati
                 tensors[index] = parameter
                 attributes["weight_layout"] = "OI"
     if len(operands) == 1 and not operands[0].expression and call is not None and len(call.arguments) == 1:
-        operands[0] = msgspec.structs.replace(operands[0], expression=call.arguments[0].text)
+        (only,) = call.arguments
+        if not isinstance(only.value, int | float | str):  # an axis, a size: the tensor is what it is called of
+            operands[0] = msgspec.structs.replace(operands[0], expression=only.text)
     return Operation(raw.op.name, function_of(made), raw.op.family, tuple(operands), attributes, tuple(tensors))
 
 
