@@ -13,8 +13,9 @@ __all__ = [
     "arithmetic", "label", "listing", "node_name", "place", "shape_words", "shorten", "telling",
 ]  # fmt: skip
 
+_FRAME = re.compile(r'\s*File ".*", line \d+, in .*')
 _FURNITURE = re.compile(
-    r"""^(?:Graph execution error:|Detected at node\b.*|\s*File ".*", line \d+, in .*|Node: '.*'|\s*\[\[.*)?$"""
+    rf"(?:Graph execution error:|in user code:|Detected at node\b.*|{_FRAME.pattern}|Node: '.*'|\s*\[\[.*)?$"
 )
 """Lines of a message that say where it was raised, not why: headings, frames, nodes."""
 
@@ -74,7 +75,8 @@ def shorten(text: str, width: int = 150) -> str:
 def telling(message: str, count: int = 2) -> list[str]:
     """Return the first lines of an error's message that say what was wrong."""
     lines = [line for line in message.splitlines() if line.strip()]
-    said = [line for line in lines if not _FURNITURE.match(line)]
+    quoted = {at + 1 for at, line in enumerate(lines) if _FRAME.match(line)}  # the line of code of a frame
+    said = [line for at, line in enumerate(lines) if at not in quoted and not _FURNITURE.match(line)]
     return [shorten(line) for line in (said or lines)[:count]]
 
 

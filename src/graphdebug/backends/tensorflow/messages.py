@@ -73,6 +73,13 @@ def _labels(groups: dict[str, str]) -> dict[str, Any]:
     return {**_index(groups), **({"least": min(values)} if values else {})}
 
 
+def _axis(groups: dict[str, str]) -> dict[str, Any]:
+    """Return the axis that was asked for, and the range of those that there are, up to `high` or `last`."""
+    found = {key.removesuffix("_"): int(text) for key, text in groups.items() if text}
+    high = found.get("high", found.get("last", -1) + 1)
+    return {"axis": found["axis"], "low": -high, "high": high}
+
+
 def _dtypes(groups: dict[str, str]) -> dict[str, Any]:
     words = {"float": "float32", "double": "float64", "half": "float16"}
     return {key: words.get(text, text) for key, text in groups.items() if text}
@@ -131,6 +138,10 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"assertion failed|Condition .+ did not hold", "assertion"),
     _rule(r"dimension (?P<dimension>-?\d+) must have size (?P<expected>\d+)\.\s+Received size (?P<found>\d+)", "shape"),
     _rule(r"Tensor had (?P<values>[\w, +-]*(?:NaN|Inf)[\w, +-]*) values", "nonfinite"),
+    _rule(r"reduction dimension \(?(?P<axis>-?\d+) for input with (?P<high>\d+)", "index", _axis),
+    _rule(r"in (?:the )?range \[-\d+, (?P<high>\d+)\).*(?:Received: dim=|but got )(?P<axis>-?\d+)", "index", _axis),
+    _rule(r"(?:Dimension \(|Argument `axis` = )(?P<axis>-?\d+)\)? (?:must be|not) in (?:the )?range \[-\d+, (?P<high>\d+)\)", "index", _axis),
+    _rule(r"dim index (?P<axis>-?\d+) for tensor with (?P<last>\d+)|dim (?P<axis_>-?\d+) not in the interval \[-\d+, (?P<last_>\d+)\]", "index", _axis),
     _rule(r"Received a label value of (?P<value>-?\d+) which is outside the valid range of \[(?P<low>\d+), (?P<high>\d+)\)(?:\.\s+Label values: (?P<all>[-\d ]+))?", "index", _labels),
     _rule(r"indices\[?(?P<index>[\d,]*)\]? = \[?(?P<value>-?\d+)\]? is not in \[(?P<low>\d+), (?P<high>\d+)\)", "index", _index),
     _rule(r"slice index (?P<value>-?\d+) of dimension \d+ out of bounds", "index", _index),
@@ -165,6 +176,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"The path: \('(?P<output>[^']*)',\) in the `(?P<argument>\w+)` argument, can't be found", "data"),
     _rule(r"Expected dimension (?P<expected>\d+) at axis (?P<dimension>\d+) of the input shaped .* but got dimension (?P<found>\d+)", "shape"),
     _rule(r"Value for attr '\w+' of (?P<found>\w+) is not in the list of allowed values", "dtype", _dtypes),
+    _rule(r"[Cc]an ?not squeeze dim\[|expects a vector of size \d+\. But input|should evenly divide the split dimension|non-rectangular|must be at least rank \d+ but", "shape"),
     _rule(r"OOM when allocating|Out of memory|failed to allocate", "memory"),
     _rule(r"Cannot assign a device", "device"),
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import repairs
 from graphdebug.diagnosis.shapes.geometry import Sizes, concrete, solve, spatial_axes
-from graphdebug.diagnosis.words import arithmetic, shape_words
+from graphdebug.diagnosis.words import arithmetic, shape_words, telling
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
@@ -190,7 +190,9 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
     if shape is None or not isinstance(target, list | tuple) or not all(isinstance(n, int) for n in target):
         own = held(call(failure, "the shape asked for"), "declares_size")
         tries = ["ask for as many elements as there are: -1 for one axis finds its size"]
-        return Account(own, tries=tries, confidence=0.7) if failure.site else None
+        if failure.function not in ("reshape", "view"):
+            tries = [f"compare this with what {failure.function} takes"]
+        return Account(own, telling(failure.message, 1), tries, confidence=0.7) if failure.site else None
     root, links = evidence.provenance.way(data)
     total, fixed = prod(shape), prod(size for size in target if size != -1)
     asked = "x".join(str(size) for size in target)

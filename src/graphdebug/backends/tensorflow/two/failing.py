@@ -220,8 +220,8 @@ class Failing:
 
     def _operands(self, given: Sequence[tuple[str, Any]], named: Word) -> list[Operand]:
         """Return operands by name and value; where the values are being traced, so are their producers."""
-        symbolic = [value for _, value in given if hasattr(value, "op")]
-        traced = self._traced(symbolic[0].graph) if symbolic else {}
+        graphs = [value.graph for _, value in given if hasattr(value, "op")]
+        traced = self._traced(graphs[0]) if graphs and hasattr(graphs[0], "captures") else {}
         found = []
         for index, (name, value) in enumerate(given):
             made = traced.get(getattr(value, "name", "")) or _made(self._observer, value)
@@ -326,10 +326,13 @@ def _generated(frame: FrameType) -> tuple[str, list[Any], dict[str, Any]] | None
     if not op_type:
         return None
     definition = _op_types()[op_type]
-    names = [argument.name for argument in definition.input_arg]
+    attrs, code = [attr.name for attr in definition.attr], frame.f_code
+    # the function may call an input by another name than the op does, in the same place
+    names = [one for one in code.co_varnames[: code.co_argcount] if one not in (*attrs, "name")]
+    names = names[: len(definition.input_arg)]
     values = frame.f_locals
-    tensors = [value for name in names for value in _listed(values.get(name, values.get(f"{name}_")))]
-    return op_type, tensors, {attr.name: values.get(attr.name) for attr in definition.attr}
+    tensors = [value for name in names for value in _listed(values.get(name))]
+    return op_type, tensors, {name: values.get(name) for name in attrs}
 
 
 _definitions: dict[str, Any] = {}
@@ -381,6 +384,8 @@ def _constant(tensors: Sequence[Any], index: int) -> Any:
     if index >= len(tensors):
         return None
     value = tensors[index]
+    if value is None:
+        return None
     return value.numpy() if hasattr(value, "_numpy_internal") else np.asarray(value)
 
 
