@@ -30,7 +30,5 @@ class Loop:
     """What nodes of the ReLU have for their op or function."""
     parameters: set[str]
     """Names that gradients have."""
-    stops_inside: bool = True
-    """Whether a breakpoint can stop within it: compiled graphs are looked at when they have run."""
     looks_ahead: bool = False
     """Whether it fetches the data of the next step before it says that the step begins."""

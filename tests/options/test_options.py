@@ -183,4 +183,4 @@ def test_a_predicate_is_asked_for_each_node(loop):
     recorded = [node.seq for node in run.nodes]
     assert asked
     assert set(asked) <= set(recorded)
-    assert any(is_relu(run.node(seq), loop) for seq in asked) == loop.stops_inside
+    assert any(is_relu(run.node(seq), loop) for seq in asked)

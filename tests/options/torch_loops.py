@@ -34,7 +34,7 @@ def loop(compiled):
             optimizer.step()
 
     names = {"encoder.weight", "encoder.bias", "head.weight", "head.bias"}
-    return Loop(train, encoder="encoder*", relu="relu", parameters=names, stops_inside=not compiled)
+    return Loop(train, encoder="encoder*", relu="relu", parameters=names)
 
 
 LOOPS = {"torch": lambda: loop(compiled=False), "torch.compile": lambda: loop(compiled=True)}

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import pdb  # noqa: T100 -- opening the debugger is what this part is for
 from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
+from graphdebug.backends.debugger import OFFENDING, open_debugger
 from graphdebug.backends.tensorflow.numerics import first_nonfinite
 from graphdebug.model.event import Event, Node
 from graphdebug.model.site import SiteFinder
 
 __all__ = ["Breakpoint"]
-
-_NAME = "offending"
-"""What the tensor is called at the debugger's prompt."""
 
 
 class Breakpoint:
@@ -49,11 +46,9 @@ class Breakpoint:
         verb = "" if node.mode == "eager" else "built "
         where = f", {verb}at {os.path.basename(node.site.file)}:{node.site.line}" if node.site else ""
         offending = _offending(node, tensors)
-        what = "it" if offending is None else _NAME
+        what = "it" if offending is None else OFFENDING
         print(f"graphdebug: {node.name or node.function} ({node.op}, {node.phase}) made {what}{where}")
-        debugger = _Debugger({} if offending is None else {_NAME: offending})
-        debugger.reset()
-        debugger.interaction(frame, None)
+        open_debugger(frame, {} if offending is None else {OFFENDING: offending})
 
     def _first(self, events: Sequence[Event]) -> Node | None:
         if self._predicate is None:
@@ -68,16 +63,3 @@ def _offending(node: Node, tensors: Sequence[Any]) -> Any:
         return None
     bad = (tensor for tensor, fact in zip(tensors, node.outputs, strict=True) if fact.finite is False)
     return next(bad, next(iter(tensors), None))
-
-
-class _Debugger(pdb.Pdb):
-    """A debugger that knows some more names."""
-
-    def __init__(self, names: dict[str, Any]) -> None:
-        super().__init__()
-        self._names = names
-
-    def setup(self, f: FrameType | None, tb: TracebackType | None) -> None:
-        super().setup(f, tb)
-        local: Any = self.curframe_locals
-        local.update(self._names)

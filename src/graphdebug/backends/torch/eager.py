@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import weakref
+from bdb import BdbQuit
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,6 +94,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self.filters = Filters(options)
         self._filtered = self.filters.active
         self.watchers: list[Watcher] = []
+        self.breakpoints: Any = None
+        """Where the recording has some: what values inside compiled graphs are shown to."""
         self.backwards: deque[Place] = deque(maxlen=16)
         """Where the last backward passes were called."""
         self.step_ended = False
@@ -243,6 +246,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
     def _closed(self, op: Op, record: Record, result: Any) -> None:
         try:
             self._after(op, record, result)
+        except BdbQuit:
+            raise
         except Exception as error:
             self.sink.tool_error("recording an op", error)
 

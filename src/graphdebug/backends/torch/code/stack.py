@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import CodeType, FrameType
 from typing import Any
 
@@ -14,7 +15,7 @@ from graphdebug.backends.torch.native import RECORD
 from graphdebug.model.event import Site
 from graphdebug.model.site import Position, SiteFinder
 
-__all__ = ["ENGINE_CALL", "MODULE_CALL", "Place", "StackReader", "locals_of"]
+__all__ = ["ENGINE_CALL", "MODULE_CALL", "Place", "StackReader", "is_generated", "locals_of"]
 
 MODULE_CALL = torch.nn.Module._call_impl.__code__
 """The frame of a module's call: its ``self`` is the running module."""
@@ -152,6 +153,12 @@ class _Kinds(dict[str, int]):
             kind = _USER if self._sites.is_user(file) else _LIBRARY if self._sites.is_library(file) else _OTHER
         self[file] = kind
         return kind
+
+
+def is_generated(code: CodeType) -> bool:
+    """Whether dynamo wrote this code: its lines are not the user's."""
+    converting = sys.modules.get("torch._dynamo.convert_frame")
+    return converting is not None and code in converting.output_codes
 
 
 def locals_of(frame: FrameType) -> dict[str, Any]:

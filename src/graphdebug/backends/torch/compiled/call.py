@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
+
 from graphdebug.backends.torch.compiled.graph import GraphTable, Place, Step
 from graphdebug.backends.torch.nodes.attributes import Call, attributes_of, function_of
 from graphdebug.backends.torch.nodes.facts import Kind, Look, fact_of
@@ -18,7 +20,7 @@ Execution = Literal["executed", "inferred", "fused", "removed", "raised"]
 
 
 class GraphCall:
-    """What was seen while a graph ran. Holds facts, no tensors.
+    """What was seen while a graph ran. Holds facts, and no tensors once it has run.
 
     Args:
         table: the graph.
@@ -53,6 +55,8 @@ class GraphCall:
         self.looks: dict[tuple[int, int], Look] = {}
         """What looking at the outputs gave: (step, output) -> look."""
         self.executions: list[Execution] = []
+        self.bad: dict[int, torch.Tensor] = {}
+        """Where a breakpoint waits for them: values that are not finite, by step, until the graph has run."""
         self.unchecked = ""
         """Why the outputs that nobody looked at were not looked at."""
         self.began = 0.0
@@ -80,9 +84,11 @@ class GraphCall:
 
     def nodes(self) -> list[Node]:
         """Return the nodes of this run, those that did not get to run left out."""
-        return [self._node(index, step) for index, step in enumerate(self.table.steps[: len(self.executions)])]
+        return [self.node(index) for index in range(min(len(self.table.steps), len(self.executions)))]
 
-    def _node(self, index: int, step: Step) -> Node:
+    def node(self, index: int) -> Node:
+        """Return the node of one step."""
+        step = self.table.steps[index]
         op = step.op
         traces = [(argument, self.trace(place)) for argument, place in step.inputs]
         known = [(argument, trace) for argument, trace in traces if trace is not None]

@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from graphdebug.backends.torch.code.callsite import Names, value_of
+from graphdebug.backends.torch.code.stack import is_generated
 from graphdebug.backends.torch.compiled.call import GraphCall
 from graphdebug.backends.torch.compiled.graph import GraphTable, name_of_input, owner_of_input
 from graphdebug.backends.torch.eager import EagerRecorder
@@ -81,7 +82,7 @@ class Region:
             self._declare_owners(frame)
         forward = self._forward_of(table, arguments) if table.backward else None
         backward = table.backward or torch._C._current_graph_task_id() != -1  # compiled autograd
-        runs_at = tuple(sink.sites.resolve(one) for one in place.positions if not _is_generated(one[0]))
+        runs_at = tuple(sink.sites.resolve(one) for one in place.positions if not is_generated(one[0]))
         call = GraphCall(
             table, [sink.next_seq() for _ in table.steps], sink.step,
             "backward" if backward else "optimizer" if optimizing else "forward",
@@ -170,10 +171,3 @@ def _address(value: torch.Tensor) -> int:
         return int(value.data_ptr())
     except (RuntimeError, NotImplementedError):
         return 0
-
-
-def _is_generated(code: Any) -> bool:
-    """Whether dynamo wrote this code: its lines are not the user's."""
-    from torch._dynamo.convert_frame import output_codes
-
-    return code in output_codes

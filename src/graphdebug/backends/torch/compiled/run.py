@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from graphdebug.backends.debugger import BdbQuit
+from graphdebug.backends.torch.breakpoints import Breakpoints
 from graphdebug.backends.torch.compiled.buffers import watching_buffers
 from graphdebug.backends.torch.compiled.call import Execution, GraphCall
 from graphdebug.backends.torch.compiled.graph import GraphTable
@@ -43,6 +45,7 @@ class _GraphRun:
         self._table = table
         self._plain = plain
         self._look = looker(region.recorder.options.level)
+        self._breakpoints: Breakpoints | None = region.recorder.breakpoints
 
     def __call__(self, arguments: list[Any]) -> Any:
         recorder = self._region.recorder
@@ -66,12 +69,35 @@ class _GraphRun:
         return self._plain(*values)
 
     def _finish(self, call: GraphCall, do: Callable[[], None]) -> None:
-        """The graph has run: note what it left. If that fails, the user's program goes on."""
+        """The graph has run: note what it left, and write its nodes."""
         try:
-            do()
-            self._region.emit(call)
+            self._guarded(do)
+        finally:
+            self._guarded(lambda: self._region.emit(call))
+
+    def _guarded(self, see: Callable[[], None]) -> None:
+        """Look at something while the graph runs. If that fails, the user's program goes on."""
+        try:
+            see()
+        except BdbQuit:
+            raise
         except Exception as error:
             self._region.recorder.sink.tool_error("recording a compiled graph", error)
+
+    @property
+    def _watched(self) -> bool:
+        """Whether anybody is to see the values."""
+        return self._look is not None or self._breakpoints is not None
+
+    def _ask(self, call: GraphCall, index: int, value: torch.Tensor) -> None:
+        """Show an output of a step to the breakpoints, while it is at hand."""
+        if self._breakpoints is not None:
+            self._breakpoints.ask(lambda: call.node(index), value, born=self._is_born(index))
+
+    def _is_born(self, index: int) -> bool:
+        """Whether a step makes elements: no view, and no memory that others are to fill."""
+        op = self._table.steps[index].op
+        return not (op.views or op.unborn)
 
     def _looked(self, value: Any) -> Look:
         if self._look is None or not isinstance(value, torch.Tensor):
@@ -92,9 +118,12 @@ class InterpretedRun(_GraphRun):
     def _run(self, call: GraphCall, arguments: list[Any]) -> Any:
         written = {i: arguments[i] for i in self._table.mutated}
         interpreter = copy.copy(self._interpreter)
-        interpreter.watch = lambda node, value: self._saw(call, node, value)
+        interpreter.watch = lambda node, value: self._guarded(lambda: self._saw(call, node, value))
         try:
             outputs = interpreter.boxed_run(arguments)
+        except BdbQuit:
+            self._finish(call, lambda: None)
+            raise
         except Exception as error:
             call.keys += [step.keys or () for step in self._table.steps[len(call.keys) :]]
             call.executions.append("raised")
@@ -108,14 +137,15 @@ class InterpretedRun(_GraphRun):
         index = self._index.get(node.name)
         if index is None:
             return
-        op = self._table.steps[index].op
         values = value if isinstance(value, list | tuple) else (value,)
         tensors = [one for one in values if isinstance(one, torch.Tensor)]
         call.keys.append(tuple(map(kind_of, tensors)))
         call.executions.append("executed")
-        if not op.views and not op.unborn:
+        if self._is_born(index):
             for output, tensor in enumerate(tensors):
                 call.looks[index, output] = self._looked(tensor)
+        for tensor in tensors:
+            self._ask(call, index, tensor)
 
     def _end(self, call: GraphCall, written: dict[int, Any], outputs: Any) -> None:
         self._region.wrote(call, written)
@@ -160,15 +190,21 @@ class FusedRun(_GraphRun):
         except Exception as error:
             self._region.recorder.sink.tool_error("recording a compiled graph", error)
             return self._run_plain(arguments)
-        watching = watching_buffers(lambda *one: self._saw(call, *one)) if self._look else nullcontext()
+        watch = watching_buffers(lambda *one: self._guarded(lambda: self._saw(call, *one)))
         try:
-            with watching:
+            with watch if self._watched else nullcontext():
                 outputs = self._run_plain(arguments)
+        except BdbQuit:
+            self._finish(call, lambda: None)
+            raise
         except Exception as error:
             words = repr(error)
             self._finish(call, lambda: self._find_failing(call, held, words))
             raise
         self._finish(call, lambda: self._end(call, held, written, outputs))
+        if self._breakpoints is not None:
+            breakpoints = self._breakpoints
+            self._guarded(lambda: breakpoints.ask_of_fused(call))
         return outputs
 
     def _prepare(self, call: GraphCall, arguments: list[Any]) -> tuple[list[Any], dict[int, Any]]:
@@ -176,7 +212,7 @@ class FusedRun(_GraphRun):
         call.keys = self._table.keys(arguments)
         call.executions = self._executions
         call.unchecked = _FUSED if self._look is not None else ""
-        held = [self._held(i, value) for i, value in enumerate(arguments)] if self._look is not None else []
+        held = [self._held(i, value) for i, value in enumerate(arguments)] if self._watched else []
         return held, {i: arguments[i] for i in self._table.mutated}
 
     def _held(self, index: int, value: Any) -> Any:
@@ -186,15 +222,29 @@ class FusedRun(_GraphRun):
     def _saw(self, call: GraphCall, name: str, value: torch.Tensor) -> None:
         place = self._table.places.get(name)
         if place is not None and place[0] == "step":
-            call.looks[place[1], place[2]] = self._looked(value)
+            self._see(call, place[1], place[2], value)
+
+    def _see(self, call: GraphCall, index: int, output: int, value: Any) -> None:
+        """Look at an output that is in memory, and ask the breakpoints of it: it may soon be overwritten.
+
+        A value that is not finite is kept: a fused node before it may be where that was born.
+        """
+        call.looks[index, output] = self._looked(value)
+        if self._breakpoints is None:
+            return
+        if self._breakpoints.of_births:
+            _keep_bad(self._breakpoints, call, index, value)
+        elif isinstance(value, torch.Tensor):
+            self._ask(call, index, value)
 
     def _end(self, call: GraphCall, held: list[Any], written: dict[int, Any], outputs: Any) -> None:
         for place, value in zip(self._table.outputs, outputs, strict=False):
             if place is not None and place[0] == "step" and (place[1], place[2]) not in call.looks:
-                call.looks[place[1], place[2]] = self._looked(value)
+                self._see(call, place[1], place[2], value)
         for index, step in self._table.mutated.items():
-            call.looks[step, 0] = self._looked(written[index])
-        if held and any(map(_is_bad, call.looks.values())) and self._replays < _MOST_REPLAYS:
+            self._see(call, step, 0, written[index])
+        bad = call.bad or any(map(_is_bad, call.looks.values()))
+        if held and bad and self._replays < _MOST_REPLAYS:
             self._replay(call, held)
         self._region.wrote(call, written)
         self._region.ended(call, outputs)
@@ -223,13 +273,27 @@ class FusedRun(_GraphRun):
         self._interpret(seen, held)
         for place, look in seen.looks.items():
             call.looks.setdefault(place, look)
+        call.bad = seen.bad | call.bad
 
     def _interpret(self, call: GraphCall, held: Sequence[Any]) -> None:
-        again = InterpretedRun(self._region, self._table, self._plain)
+        again = _Replay(self._region, self._table, self._plain)
         interpreter = _Interpreter(self._table.graph)
         interpreter.watch = lambda node, value: again._saw(call, node, value)
         with torch.random.fork_rng(), torch.no_grad():
             interpreter.boxed_run(list(held))
+
+
+class _Replay(InterpretedRun):
+    """A fused graph run once more: it stops nowhere, but keeps what is not finite for a breakpoint."""
+
+    def _ask(self, call: GraphCall, index: int, value: torch.Tensor) -> None:
+        if self._breakpoints is not None and self._breakpoints.of_births and self._is_born(index):
+            _keep_bad(self._breakpoints, call, index, value)
+
+
+def _keep_bad(breakpoints: Breakpoints, call: GraphCall, index: int, value: Any) -> None:
+    if breakpoints.is_bad(value):
+        call.bad.setdefault(index, value.detach().clone())
 
 
 def _inferred(count: int) -> list[Execution]:
