@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import random
 import signal
 import sys
@@ -66,14 +67,17 @@ def program(seed):
     chance = random.Random(seed)
     torch.manual_seed(seed)
     net = Größe()
-    optimizer = chance.choice((torch.optim.SGD, torch.optim.AdamW))(net.parameters(), lr=0.01)
+    kind, foreach = chance.choice((torch.optim.SGD, torch.optim.AdamW)), chance.random() < 0.5
+    optimizer = kind(net.parameters(), lr=0.01, foreach=foreach)
     chosen = chance.sample(OPS, 12)
     again, twice = chance.random() < 0.5, chance.random() < 0.5
-    for _ in range(5):
+    for step in range(5):
         optimizer.zero_grad()
+        optimizer.param_groups[0]["lr"] = 0.01 / (step + 1)
         batch = torch.randn(chance.choice((4, 4, 4, 3)), 6)
         out = checkpoint(net, batch, use_reentrant=False) if again else net(batch)
-        results = [op(out, chance) for op in chosen]
+        results = [op(out, chance) for op in chosen] + [out[:, step], out * step, out.add(out, alpha=step / 3)]
+        results += [out.detach() * (math.nan if step == 3 else step / 7)]
         losses = [one.float().sum() for one in results if isinstance(one, torch.Tensor) and one.requires_grad]
         loss = sum(losses, out.square().mean())
         if twice:
@@ -226,3 +230,28 @@ def test_numbers_that_are_equal_but_of_other_types_are_written_as_they_are(tmp_p
     run = graphdebug.load(tmp_path / "run.jsonl")
     numbers = [node.attributes["scalar"] for node in run.nodes if node.function == "mul"]
     assert [repr(one) for one in numbers] == ["1", "1.0", "1", "1.0", "True"]
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+def test_numbers_that_change_from_step_to_step_leave_no_node_to_python(foreach, tmp_path, monkeypatch):
+    built = []
+    build = Lines._build
+    monkeypatch.setattr(Lines, "_build", lambda self, raw, zero: built.append(raw[1]) or build(self, raw, zero))
+    torch.manual_seed(0)
+    net, x = nn.Linear(8, 8), torch.randn(4, 8)
+    optimizer = torch.optim.AdamW(net.parameters(), foreach=foreach)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
+    divisors, places = [], []
+    with graphdebug.record(tmp_path / "run.jsonl"):
+        for step in range(6):
+            optimizer.zero_grad()
+            rows = [net(x)[:, place] for place in range(8)]
+            (sum(rows) / (step + 1.5)).sum().backward()
+            optimizer.step()
+            schedule.step()
+            divisors.append(step + 1.5)
+            places += range(8)
+    assert max(built) <= 2, "the second step shows what changes, the third has stencils for all of it"
+    forward = [node for node in graphdebug.load(tmp_path / "run.jsonl").nodes if node.phase == "forward"]
+    assert [node.attributes["scalar"] for node in forward if node.function == "div"] == divisors
+    assert [node.attributes["index"] for node in forward if node.op == "aten::select"] == places

@@ -535,7 +535,7 @@ static PyType_Spec WAY = {"graphdebug.backends.torch._record.Way", sizeof(Way), 
 /* ---- Stencils: lines of nodes with holes for what differs between executions of one op at one place. ---- */
 
 enum { UNASKED, FINITE, STATS_TAKEN };                 /* what looking gave, as far as a stencil has words for it */
-#define TENSORS 24
+#define TENSORS 1024 /* an optimizer's op over all parameters takes several lists of them */
 #define WORDS (6 + 3 * TENSORS)
 #define WAYS 8 /* stencils of one op at one place that differ in plain arguments */
 
@@ -550,7 +550,7 @@ typedef struct {
 } Stencils;
 
 /* A stencil is a tuple of these. */
-enum { S_STATICS, S_NAME, S_MODULE, S_PAIR, S_TEXT, S_GRADIENT };
+enum { S_STATICS, S_NAME, S_MODULE, S_PAIR, S_TEXT, S_GRADIENT, S_SHOWN };
 
 static int append(Stencils *self, const char *text, size_t length) {
     if (self->length + length > self->room) {
@@ -653,13 +653,35 @@ static int key_of(Stencils *self, PyObject *raw, PyObject *forwards, uint64_t *w
     return count < 0 ? 0 : count;
 }
 
-/* Whether plain arguments are the same, types included: 1, 1.0 and True are equal, but not one text. */
+/* Whether a plain argument is as in the stencil: of the same type (1, 1.0 and True are equal, but not one text) and equal,
+ * but where numbers change the stencil has only their type. */
 static int alike(PyObject *one, PyObject *other) {
+    PyObject *type = (PyObject *)Py_TYPE(other);
+    if (one == (PyObject *)&PyFloat_Type || one == (PyObject *)&PyLong_Type || one == (PyObject *)&PyList_Type) return type == one;
+    return (PyObject *)Py_TYPE(one) == type ? equal(one, other) : 0;
+}
+
+static int alike_named(PyObject *one, PyObject *other) {
+    PyObject *name, *value;
+    if (PyDict_Size(one) != PyDict_Size(other)) return 0;
+    for (Py_ssize_t at = 0; PyDict_Next(one, &at, &name, &value);) {
+        PyObject *theirs = PyDict_GetItemWithError(other, name);
+        int same = theirs ? alike(value, theirs) : PyErr_Occurred() ? -1 : 0;
+        if (same <= 0) return same;
+    }
+    return 1;
+}
+
+static int all_alike(PyObject *one, PyObject *other) {
     Py_ssize_t length = PyList_Size(one);
     if (length < 0 || PyList_Size(other) != length) return PyErr_Occurred() ? -1 : 0;
-    for (Py_ssize_t i = 0; i < length; i++)
-        if (Py_TYPE(PyList_GetItem(one, i)) != Py_TYPE(PyList_GetItem(other, i))) return 0;
-    return equal(one, other);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *mine = PyList_GetItem(one, i), *theirs = PyList_GetItem(other, i);
+        int named = i == length - 1 && PyDict_CheckExact(mine) && PyDict_CheckExact(theirs);
+        int same = named ? alike_named(mine, theirs) : alike(mine, theirs);
+        if (same <= 0) return same;
+    }
+    return 1;
 }
 
 /* The stencil for a record (borrowed), or NULL. */
@@ -669,7 +691,7 @@ static PyObject *stencil_of(Stencils *self, PyObject *raw, const uint64_t *words
     Py_ssize_t ways = PyList_Size(entry->value);
     for (Py_ssize_t i = 0; i < ways; i++) {
         PyObject *one = PyList_GetItem(entry->value, i);
-        int same = alike(PyTuple_GetItem(one, S_STATICS), PyTuple_GetItem(raw, STATICS));
+        int same = all_alike(PyTuple_GetItem(one, S_STATICS), PyTuple_GetItem(raw, STATICS));
         if (same > 0) same = equal(PyTuple_GetItem(one, S_NAME), PyTuple_GetItem(raw, NAME));
         if (same > 0) same = equal(PyTuple_GetItem(one, S_MODULE), PyTuple_GetItem(raw, MODULE_PATH));
         if (same > 0) return one;
@@ -719,6 +741,27 @@ static int write_outputs(Stencils *self, Pen *pen, PyObject *outputs, PyObject *
     return length < 0 ? -1 : 0;
 }
 
+/* The numbers among the arguments that change and are shown: the stencil has their places, or the names they were given by. */
+static int write_shown(Stencils *self, Pen *pen, PyObject *shown, PyObject *statics) {
+    Py_ssize_t length = PyTuple_Size(shown);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *slot = PyTuple_GetItem(shown, i), *value, *text;
+        if (PyLong_CheckExact(slot)) value = PyList_GetItem(statics, PyLong_AsSsize_t(slot));
+        else value = PyDict_GetItemWithError(PyList_GetItem(statics, PyList_Size(statics) - 1), slot);
+        if (!value || piece(self, pen) < 0) return -1;
+        if (PyLong_CheckExact(value)) {
+            if (append_int(self, value) < 0) return -1;
+            continue;
+        }
+        if (!isfinite(PyFloat_AsDouble(value))) return -1; /* a word: for Python */
+        text = PyObject_CallFunctionObjArgs(self->encode, value, NULL);
+        int bad = !text || append_bytes(self, text) < 0;
+        Py_XDECREF(text);
+        if (bad) return -1;
+    }
+    return length < 0 ? -1 : 0;
+}
+
 static int write_line(Stencils *self, PyObject *raw, PyObject *stencil, double zero) {
     char *text;
     Py_ssize_t length;
@@ -730,7 +773,8 @@ static int write_line(Stencils *self, PyObject *raw, PyObject *stencil, double z
         number_after(self, &pen, PyTuple_GetItem(raw, STEP)) == 0 &&
         write_inputs(self, &pen, PyTuple_GetItem(raw, TRACES)) == 0 &&
         write_outputs(self, &pen, PyTuple_GetItem(raw, OUTPUTS), PyTuple_GetItem(raw, ALIAS)) == 0 &&
-        (forward == Py_None || number_after(self, &pen, forward) == 0) && piece(self, &pen) == 0 &&
+        (forward == Py_None || number_after(self, &pen, forward) == 0) &&
+        write_shown(self, &pen, PyTuple_GetItem(stencil, S_SHOWN), PyTuple_GetItem(raw, STATICS)) == 0 && piece(self, &pen) == 0 &&
         append_seconds(self, began - zero) == 0 && piece(self, &pen) == 0 && append_seconds(self, ended - began) == 0 &&
         number_after(self, &pen, PyTuple_GetItem(raw, THREAD)) == 0 && piece(self, &pen) == 0)
         return 0;

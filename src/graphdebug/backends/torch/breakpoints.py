@@ -16,7 +16,7 @@ from graphdebug.backends.torch.compiled.call import GraphCall
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.nodes.facts import fact_of, kind_of
 from graphdebug.backends.torch.nodes.looking import looker
-from graphdebug.backends.torch.nodes.writing import Raw
+from graphdebug.backends.torch.nodes.records import Raw
 from graphdebug.model.event import Node, Site
 
 __all__ = ["Breakpoints"]

@@ -27,7 +27,8 @@ from graphdebug.backends.torch.nodes.looking import glances, looker, quick_looke
 from graphdebug.backends.torch.nodes.modules import Modules
 from graphdebug.backends.torch.nodes.ops import KNOWN, Op, op_of
 from graphdebug.backends.torch.nodes.origins import Origins, Trace, Write, new_history, trace_of, version_of
-from graphdebug.backends.torch.nodes.writing import TENSOR, Accumulated, NodeBuilder, Raw, Record
+from graphdebug.backends.torch.nodes.records import TENSOR, Accumulated, Raw, Record
+from graphdebug.backends.torch.nodes.writing import NodeBuilder
 from graphdebug.model.event import Origin, Site, Stats
 from graphdebug.options import Options
 

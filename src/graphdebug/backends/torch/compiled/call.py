@@ -11,7 +11,7 @@ from graphdebug.backends.torch.compiled.graph import GraphTable, Place, Step
 from graphdebug.backends.torch.nodes.attributes import Call, attributes_of, function_of
 from graphdebug.backends.torch.nodes.facts import Kind, Look, fact_of
 from graphdebug.backends.torch.nodes.origins import Trace, trace_of
-from graphdebug.backends.torch.nodes.writing import operand_of
+from graphdebug.backends.torch.nodes.records import operand_of
 from graphdebug.model.event import Node, Phase, Site
 
 __all__ = ["Execution", "GraphCall"]

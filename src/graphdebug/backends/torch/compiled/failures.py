@@ -22,7 +22,7 @@ from graphdebug.backends.torch.failing.messages import category_of
 from graphdebug.backends.torch.failing.operands import operation
 from graphdebug.backends.torch.nodes.facts import kind_of
 from graphdebug.backends.torch.nodes.origins import trace_of
-from graphdebug.backends.torch.nodes.writing import Raw, Record
+from graphdebug.backends.torch.nodes.records import Raw, Record
 from graphdebug.model.event import Failure, Site
 
 __all__ = ["failure_of_call", "failure_of_capture"]

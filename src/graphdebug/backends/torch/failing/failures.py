@@ -15,7 +15,7 @@ from graphdebug.backends.torch.failing.elements import elements_of
 from graphdebug.backends.torch.failing.messages import category_of
 from graphdebug.backends.torch.failing.operands import operation, tensors_in
 from graphdebug.backends.torch.failing.outside import absent_gradient, loaded, optimized, optimizes, reduced
-from graphdebug.backends.torch.nodes.writing import Raw
+from graphdebug.backends.torch.nodes.records import Raw
 from graphdebug.model.event import Failure, Site
 
 __all__ = ["failure_of"]

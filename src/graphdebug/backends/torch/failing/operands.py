@@ -17,7 +17,7 @@ from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.nodes.attributes import attributes_of, function_of
 from graphdebug.backends.torch.nodes.facts import kind_of
 from graphdebug.backends.torch.nodes.ops import words_of
-from graphdebug.backends.torch.nodes.writing import Raw, call_of, operands_of
+from graphdebug.backends.torch.nodes.records import Raw, call_of, operands_of
 from graphdebug.model.event import Family, Operand
 
 __all__ = ["Operation", "operand_of_value", "operation", "tensors_in"]

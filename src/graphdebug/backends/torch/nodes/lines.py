@@ -1,7 +1,8 @@
 """Lines of nodes filled into stencils: what executions of one op at one place share is rendered once.
 
 A stencil is the line of one such execution with holes for what differs from step to step: numbers of
-events, times, statistics. Most nodes of a training program need nothing else, so that neither structs are
+events, times, statistics, and the numbers among an op's arguments that changed (Adam's factors, the place in a
+sequence). Most nodes of a training program need nothing else, so that neither structs are
 built nor encoded for them; `NodeBuilder` builds all others, and the first of each sort, from which the
 stencil is cut.
 """
@@ -14,7 +15,9 @@ import msgspec
 from msgspec.structs import replace
 
 from graphdebug.backends.torch.native import RECORD
-from graphdebug.backends.torch.nodes.writing import NodeBuilder, Record
+from graphdebug.backends.torch.nodes.records import Record
+from graphdebug.backends.torch.nodes.templates import Template
+from graphdebug.backends.torch.nodes.writing import NodeBuilder
 from graphdebug.model.batch import Batch
 from graphdebug.model.event import Event, Gradient, Node, Stats, TensorFact
 
@@ -69,22 +72,25 @@ class Lines:
             if isinstance(node, Node):
                 left = [_cut_gradient(one) for one in gradients if isinstance(one, Gradient)]
                 pair = builder.forwards.get(raw[0])
-                stencil = (raw[7], raw[9], raw[5], pair, _cut(node), left[0] if left else None)
+                template = builder.template(raw)
+                text, gradient = _cut(node, template), left[0] if left else None
+                stencil = (template.statics, raw[9], raw[5], pair, text, gradient, template.shown)
                 self._stencils.learn(raw, builder.forwards, stencil)
         except Exception as error:
             builder.sink.tool_error("building a node", error)
         return events
 
 
-def _cut(node: Node) -> bytes:
+def _cut(node: Node, template: Template) -> bytes:
     """Return a node's line with zero bytes for holes."""
     inputs = [one if one.producer is None else replace(one, producer=_HOLE) for one in node.inputs]
     outputs = [_with_holes(fact) for fact in node.outputs]
     forward = None if node.forward is None else _HOLE
+    attributes = node.attributes | {template.loose[slot]: _HOLE for slot in template.shown}
     return _encoder.encode(
         replace(
-            node, seq=_HOLE, step=_HOLE, inputs=inputs, outputs=outputs, forward=forward, time=_HOLE,
-            duration=_HOLE, thread=_HOLE,
+            node, seq=_HOLE, step=_HOLE, inputs=inputs, outputs=outputs, forward=forward, attributes=attributes,
+            time=_HOLE, duration=_HOLE, thread=_HOLE,
         )
     )  # fmt: skip
 

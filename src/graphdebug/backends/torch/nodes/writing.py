@@ -1,105 +1,25 @@
-"""From raw records of the hot path to Node events, built in batches away from the running program."""
+"""From records of the hot path to Node events, built in batches away from the running program."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.torch.code.reshapes import asked_for, written_as
 from graphdebug.backends.torch.code.stack import Place
-from graphdebug.backends.torch.nodes.attributes import Call, attributes_of, function_of
 from graphdebug.backends.torch.nodes.facts import fact_of, fact_of_operand
-from graphdebug.backends.torch.nodes.ops import Op
 from graphdebug.backends.torch.nodes.origins import Trace
+from graphdebug.backends.torch.nodes.records import Accumulated, Raw, Record, named_operand
+from graphdebug.backends.torch.nodes.templates import Template
 from graphdebug.model.event import Event, Gradient, Node, Operand, Site
 from graphdebug.options import Options
 
-__all__ = ["TENSOR", "Accumulated", "NodeBuilder", "Raw", "Record", "call_of", "operand_of", "operands_of"]
+__all__ = ["NodeBuilder"]
 
-TENSOR = object()
-"""Stands for a tensor in the recorded arguments of an op."""
-_RESHAPES = frozenset(("aten::view", "aten::_unsafe_view", "aten::reshape", "aten::_reshape_alias"))
 _MOST_TEMPLATES = 20_000
 _FORWARDS_KEPT = 50_000
-
-
-class Accumulated(NamedTuple):
-    """The leaf tensor whose gradient an op left."""
-
-    name: str
-    """Of the parameter, or of the user's variable that holds the tensor."""
-    seq: int
-    """Number for the gradient's event."""
-    made: int | None
-    """Number of the node that made the leaf, where one did."""
-
-
-class Raw(NamedTuple):
-    """One executed op as the hot path saw it: traces and plain values, never tensors.
-
-    The hot path makes plain tuples of these fields: the record of a running op, then how it ended.
-    """
-
-    seq: int
-    step: int
-    op: Op
-    phase: str
-    place: Place
-    module: str
-    traces: list[Trace]
-    """The tensor arguments, in order."""
-    statics: list[Any]
-    """All arguments, tensors replaced by `TENSOR`, those given by keyword as a dict at the end."""
-    forward: int | None
-    name: str
-    parameter: Accumulated | None
-    """The leaf whose gradient this op left."""
-    thread: int
-    began: float
-    ended: float = 0.0
-    outputs: Sequence[Trace] = ()
-    alias_of: int | None = None
-    execution: Any = "executed"
-    mode: str = "eager"
-
-
-Record = tuple[Any, ...]
-"""The fields of a Raw, as the hot path holds them."""
-
-
-class Template:
-    """What all executions of one op at one place with arguments of the same kinds share."""
-
-    __slots__ = ("attributes", "family", "function", "mutates", "roles", "statics")
-
-    def __init__(
-        self,
-        op: Op,
-        traces: list[Trace],
-        statics: list[Any],
-        site: Site | None,
-        joined: tuple[int, int] | None,
-    ) -> None:
-        self.statics = statics
-        arguments, values = sort_arguments(op, statics)
-        call = Call(op, op.defaults | values, [trace[4].shape for trace in traces])
-        self.function = function_of(call)
-        self.family = op.family
-        self.attributes = attributes_of(call)
-        if "target" in self.attributes and op.name in _RESHAPES and traces:
-            asked = asked_for(site, self.attributes["target"], traces[0][4].shape or (), joined)
-            self.attributes["target"] = asked
-            self.function = written_as(site, joined) or self.function
-        self.roles = [op.roles.get(one, "") for one in arguments]
-        self.mutates = tuple([i for i, one in enumerate(arguments) if one in op.writes])
-
-    def as_linear(self) -> None:
-        """A product with a parameter is a linear layer without a bias."""
-        self.function, self.family = "linear", "linear"
-        self.roles, self.attributes = ["input", "weight"], {"weight_layout": "IO"}
 
 
 class NodeBuilder:
@@ -176,10 +96,7 @@ class NodeBuilder:
             seq, step, op, phase, place, module, traces, statics, forward, name, parameter, thread,
             began, ended, made, alias_of, execution, mode,
         ) = raw  # fmt: skip
-        key = (op, place, module, *[trace[4] for trace in traces])
-        template = self._templates.get(key)
-        if template is None or _differ(template.statics, statics):
-            template = self._template(key, op, phase, traces, statics)
+        template = self.template(raw)
         site, callers = place.sites()
         run_site = None
         if phase.startswith("backward"):
@@ -200,7 +117,7 @@ class NodeBuilder:
         inputs = [
             Operand(fact_of_operand(trace[4], trace[5]), "node", trace[2], trace[3], "", role)
             if trace[6] is None
-            else _named(trace, role)
+            else named_operand(trace, role)
             for trace, role in zip(traces, template.roles, strict=True)
         ]
         if alias_of is None and len(made) == 1 and made[0][5] is True:
@@ -211,7 +128,7 @@ class NodeBuilder:
             Node(
                 seq, step, op.name, template.function, template.family, "torch", mode, phase, name, module,
                 op.overload, site, run_site, callers, tuple(inputs), outputs, forward, template.mutates,
-                template.attributes, execution, began - zero, ended - began, "", thread,
+                template.attributes_with(statics), execution, began - zero, ended - began, "", thread,
             )
         )  # fmt: skip
         if parameter is not None and made:
@@ -232,14 +149,19 @@ class NodeBuilder:
             for old in list(takewhile(seq.__gt__, table)):  # numbers rise, but for those of other threads
                 del table[old]
 
-    def _template(self, key: Any, op: Op, phase: str, traces: list[Trace], statics: list[Any]) -> Template:
+    def template(self, raw: Record) -> Template:
+        """Return the template of a record."""
+        op, phase, place, module, traces, statics = raw[2:8]
+        key = (op, place, module, *[trace[4] for trace in traces])
+        template = self._templates.get(key)
+        if template is not None and template.fits(statics):
+            return template
         if len(self._templates) > _MOST_TEMPLATES:
             self._templates.clear()
-        site = key[1].sites()[0]
-        template = Template(op, traces, statics, site, self.flattened.get(key[2]))
+        site, joined = place.sites()[0], self.flattened.get(module)
+        template = self._templates[key] = Template(op, traces, statics, site, joined, template)
         if op.name == "aten::mm" and _is_layer(phase, traces):
             template.as_linear()
-        self._templates[key] = template
         return template
 
     def _forward(self, raw: Record, phase: str, traces: list[Trace]) -> tuple[str, int | None]:
@@ -275,60 +197,3 @@ class NodeBuilder:
 def _is_layer(phase: str, traces: list[Trace]) -> bool:
     named = traces[1][6] if len(traces) > 1 else None
     return phase.startswith("forward") and named is not None and named[0] == "parameter"
-
-
-def _differ(one: list[Any], other: list[Any]) -> bool:
-    try:
-        return one != other or [*map(type, one)] != [*map(type, other)]  # 1, 1.0 and True are equal
-    except NotImplementedError:  # a process group, which can't be compared
-        return True
-
-
-def sort_arguments(op: Op, statics: list[Any]) -> tuple[list[str], dict[str, Any]]:
-    """Return the argument name of each tensor argument, and the other arguments by name."""
-    tensors: list[str] = []
-    values: dict[str, Any] = {}
-    pairs: list[tuple[str, Any]] = []
-    for index, value in enumerate(statics):
-        if type(value) is dict and index == len(statics) - 1:
-            pairs += value.items()
-        else:
-            pairs.append((op.arguments[index] if index < len(op.arguments) else "", value))
-    for name, value in pairs:
-        count = _tensors_in(value)
-        if count:
-            tensors += [name] * count
-        else:
-            values[name] = value
-    return tensors, values
-
-
-def call_of(raw: Raw) -> Call:
-    """Return the call of a record: its op, its non-tensor arguments, the shapes of its inputs."""
-    _, values = sort_arguments(raw.op, raw.statics)
-    return Call(raw.op, raw.op.defaults | values, [trace[4].shape for trace in raw.traces])
-
-
-def operand_of(op: Op, argument: str, trace: Trace) -> Operand:
-    """Return the operand that the tensor given for `argument` is."""
-    return _named(trace, op.roles.get(argument, ""))
-
-
-def operands_of(raw: Raw) -> list[tuple[Operand, Any]]:
-    """Return the operands of a record, each with its tensor where that is still alive."""
-    arguments, _ = sort_arguments(raw.op, raw.statics)
-    return [
-        (operand_of(raw.op, argument, trace), trace[0]())
-        for trace, argument in zip(raw.traces, arguments, strict=True)
-    ]
-
-
-def _tensors_in(value: Any) -> int:
-    if value is TENSOR:
-        return 1
-    return sum(_tensors_in(one) for one in value) if type(value) is list else 0
-
-
-def _named(trace: Trace, role: str) -> Operand:
-    origin, name = trace[6] or ("node", "")
-    return Operand(fact_of_operand(trace[4], trace[5]), origin, trace[2], trace[3], name, role)

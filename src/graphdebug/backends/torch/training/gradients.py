@@ -13,7 +13,7 @@ import torch
 from graphdebug.backends.torch.eager import EagerRecorder
 from graphdebug.backends.torch.nodes.facts import fact_of, kind_of
 from graphdebug.backends.torch.nodes.looking import looker
-from graphdebug.backends.torch.nodes.writing import Raw
+from graphdebug.backends.torch.nodes.records import Raw
 from graphdebug.backends.torch.training.requested import Hooked, RequestedGradients
 from graphdebug.model.event import Event, Gradient
 
