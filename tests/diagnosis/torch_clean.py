@@ -154,6 +154,26 @@ def best_so_far():
     print(best.item())
 
 
+def best_so_far_of_a_training():
+    best, least = torch.tensor(float("inf")), torch.tensor([-math.inf, -math.inf])
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(4):
+        loss = net(torch.randn(4, 2)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < best:
+            best = loss.detach()
+        least = torch.maximum(least, net.weight.detach()[0])
+
+
+def never_better():
+    best = torch.tensor(float("inf"))
+    for value in torch.rand(3):
+        print(bool(value > best))
+
+
 def safe_where():
     x = torch.tensor([0.0, 1.0, 2.0], requires_grad=True)
     safe = torch.where(x > 0, x, torch.ones(()))

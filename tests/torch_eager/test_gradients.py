@@ -110,6 +110,35 @@ def test_gradients_of_functional_transforms_are_recorded_by_parameter(net):
     }
 
 
+TRANSFORMS = {
+    "jacrev": torch.func.jacrev,
+    "hessian": torch.func.hessian,
+    "grad of grad": lambda f: torch.func.grad(lambda v: torch.func.grad(f)(v).sum()),
+    "vmap of grad": lambda f: lambda row: torch.func.vmap(torch.func.grad(f))(torch.stack([row, row])),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_the_backward_of_a_transform_points_at_the_ops_it_is_of(name, net):
+    def of_row(row):
+        hidden = net[0](row)  # the inner layer
+        return (hidden.tanh() * 3).sum()  # on top
+
+    run, _ = recorded(lambda: TRANSFORMS[name](of_row)(torch.randn(3)))
+    backward = [node for node in run.nodes if node.phase == "backward" and node.name != "AccumulateGrad"]
+    assert all(run.node(node.forward) is not None for node in backward)
+    ops = {
+        node.name: {run.node(one.forward).op for one in backward if one.name == node.name} for node in backward
+    }
+    assert ops["TanhBackward0"] == {"aten::tanh"}
+    assert ops["MmBackward0"] == {"aten::view" if name == "vmap of grad" else "aten::mm"}, (
+        "the batch's first op"
+    )
+    lines = {node.name: node.site.line for node in backward}
+    assert lines["TanhBackward0"] == line_of(__file__, "# on top")
+    assert lines["MmBackward0"] == line_of(__file__, "# the inner layer")
+
+
 def test_autograd_grad_is_as_it_was_when_it_fails_and_after_the_block(net):
     before = torch.autograd._engine_run_backward
     with graphdebug.record():

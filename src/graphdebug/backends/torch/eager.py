@@ -44,6 +44,9 @@ _ACCUMULATE = 2**63
 """Sequence numbers from here on are those of AccumulateGrad, which has none of its own."""
 _NODES_BEFORE = {"torch::autograd::CopySlices": 1, "AsStridedBackward0": 2}
 """A write into a view makes these after its own autograd node: for its base, and for the view as it is then."""
+_LEVELS = 4
+"""Autograd nodes of one op that are looked for where transforms of torch.func are nested."""
+_TRANSFORMS = torch._functorch.eager_transforms.__file__
 _BATCH = 64
 """Records that wait to be written as lines: few enough that they are still in the cache."""
 _DISPATCH = "__torch_dispatch__"
@@ -394,9 +397,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
     def _owner_elsewhere(self, number: int, name: str) -> int | None:
         """The forward node of a backward that runs elsewhere, or whose number is not that of its op."""
         number -= _NODES_BEFORE.get(name, 0)
-        for thread in list(self._threads.values()):
-            if number in thread.owners:
-                return thread.owners[number]
+        threads = list(self._threads.values())
+        for one in range(number, number + (_LEVELS if _in_transform() else 1)):
+            for thread in threads:
+                if one in thread.owners:
+                    return thread.owners[one]
         return None
 
     def _place_of_backward(self, thread: Thread, frame: Any) -> Place:
@@ -461,6 +466,19 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         record += (_now(), (), None, "raised", "eager")
         self._raws.append(record)
         self._raised = f"{type(error).__name__}: {error}", Raw._make(record)
+
+
+def _in_transform() -> bool:
+    """Whether a transform of torch.func runs this backward.
+
+    An op inside some makes an autograd node for each, the innermost first, and owns the number of the last.
+    """
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_filename == _TRANSFORMS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _numbers_as_tensors(func: Any, args: Any, error: Exception) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -137,7 +138,7 @@ class NonfiniteWatch:
         """Return the births that the node's output goes back to: new ones, or those of its inputs."""
         if not births:
             data = next(iter(taken), None)
-            meant = not nan and (node.family in _MEANT if data is None else _masks(data.fact))
+            meant = not nan and (node.family in _MEANT if data is None else _masks(data.fact) or _starts(data))
             allowed = matches(node, self._allow)
             births = [Birth(node, meant or (allowed and not nan), allowed, data)]
         elif nan and all(b.meant for b in births) and not any(one.producer in self._nan for one in taken):
@@ -196,6 +197,14 @@ def _floats_bad(node: Node) -> bool:
 def _masks(fact: TensorFact) -> bool:
     """Whether the only non-finite elements are -inf: a mask to be added to scores."""
     return fact.stats is not None and fact.stats.neg_inf > 0 and not fact.stats.nan and not fact.stats.pos_inf
+
+
+def _starts(data: Operand) -> bool:
+    """Whether it is a constant of nothing but infinities: where a search for the least or most begins."""
+    stats, shape = data.fact.stats, data.fact.shape
+    if data.origin != "constant" or stats is None or shape is None or None in shape:
+        return False
+    return stats.pos_inf + stats.neg_inf == math.prod(size or 0 for size in shape)
 
 
 def inexact(fact: TensorFact) -> bool:
