@@ -8,9 +8,9 @@ the plain steps of this round; what is shown is the median over the rounds, so t
 or faster meanwhile changes little. Our logs are written to disk, and each timed step writes its share. Prints
 the table; writes torch_overhead.json and torch_overhead.svg into the folder.
 
-The process starts itself anew with an allocator that keeps freed memory: glibc gives the pages of large tensors
-back to the system or not by the accidents of where small objects lie, for plain steps as for recorded ones, which
-on the LeNet-like network moved a ratio by up to 0.15 from process to process (0 to 1100 page faults a step).
+The process starts itself anew with an allocator that keeps freed memory: where small objects lie decides whether
+glibc gives the pages of large tensors back to the system, for plain steps as for recorded ones (0 to 1100 page
+faults a step on the LeNet-like network, from process to process).
 
 Peers, where they are installed: torchlens traces the forward pass only (its `trace` takes the place of the
 step's forward; backward and optimizer are plain); transformers' DebugUnderflowOverflow looks at the absolute
@@ -32,14 +32,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-SETTINGS = {
-    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-}  # fmt: skip
-if __name__ == "__main__" and any(os.environ.get(name) != value for name, value in SETTINGS.items()):
-    os.environ.update(SETTINGS)
-    os.execv(sys.executable, [sys.executable, "-m", "benchmarks.torch_overhead", *sys.argv[1:]])
-
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +41,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import graphdebug
 from benchmarks.torch_models import NETWORKS, Training
 
+SETTINGS = {
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+}  # fmt: skip
+"""The environment that the process is started anew in."""
 STEPS = {
     "tiny MLP": 60, "LeNet-like": 12, "ResNet-18-like": 3, "transformer, 4 layers": 3, "transformer, AdamW": 3
 }  # fmt: skip
@@ -257,6 +254,11 @@ def main() -> None:
         "--cpu", action="store_true", help="the process's CPU time, where the machine is not quiet"
     )
     options = parser.parse_args()
+    if any(os.environ.get(name) != value for name, value in SETTINGS.items()):
+        os.execve(
+            sys.executable, [sys.executable, "-m", "benchmarks.torch_overhead", *sys.argv[1:]],
+            {**os.environ, **SETTINGS},
+        )  # fmt: skip
     Clock.cpu = options.cpu
     torch.set_num_threads(1)
     results = {name: measured(name, options.rounds) for name in options.networks}
