@@ -8,7 +8,7 @@ the plain steps of this round; what is shown is the median over the rounds, so t
 or faster meanwhile changes little. Our logs are written to disk, and each timed step writes its share. Prints
 the table; writes torch_overhead.json and torch_overhead.svg into the folder.
 
-The process starts itself anew with an allocator that keeps freed memory: where small objects lie decides whether
+The process starts itself anew with an allocator that keeps freed memory: where small objects lie decides if
 glibc gives the pages of large tensors back to the system, for plain steps as for recorded ones (0 to 1100 page
 faults a step on the LeNet-like network, from process to process).
 
