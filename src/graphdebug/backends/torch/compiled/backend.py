@@ -10,9 +10,10 @@ from torch import fx
 
 from graphdebug.backends.torch.code.traced import sites_of_stack
 from graphdebug.backends.torch.compiled.buffers import showing_buffers
+from graphdebug.backends.torch.compiled.fused import FusedRun
 from graphdebug.backends.torch.compiled.graph import GraphTable
 from graphdebug.backends.torch.compiled.region import Region
-from graphdebug.backends.torch.compiled.run import FusedRun, InterpretedRun
+from graphdebug.backends.torch.compiled.run import InterpretedRun
 from graphdebug.backends.torch.eager import EagerRecorder
 
 __all__ = ["RecordingBackend", "recording_aot"]

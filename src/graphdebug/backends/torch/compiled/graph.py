@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from graphdebug.backends.torch.code.traced import sites_of_trace
+from graphdebug.backends.torch.compiled.wrapped import called_by
 from graphdebug.backends.torch.nodes.facts import Kind, dtype_word, kind_of
 from graphdebug.backends.torch.nodes.ops import Op, op_of
 from graphdebug.model.event import Origin, Site, TensorFact
@@ -48,6 +49,8 @@ class Step:
     """Path below the module that was compiled."""
     number: int | None
     """Autograd's number, shared by a forward op and the ops of its backward."""
+    inside: int | None
+    """Which part of what the graph's node returns is the op's result, where it is wrapped."""
     again: bool
     """Whether a forward op stands in a backward graph: it is computed a second time."""
     inputs: list[tuple[str, Place]] = field(default_factory=list)
@@ -78,6 +81,8 @@ class GraphTable:
         self.mutated: dict[int, int] = {}
         """Inputs that a step writes in place: input -> step."""
         self._sites = sites
+        self._wrapped: dict[str, int] = {}
+        """Nodes that return more than the op inside: which part of it is the op's."""
         for node in module.graph.nodes:
             self._read(node)
         output = next(node for node in reversed(module.graph.nodes) if node.op == "output")
@@ -112,23 +117,35 @@ class GraphTable:
             self.inputs.append(node.name)
             self.input_metas.append(node.meta.get("val"))
         elif node.op == "call_function" and node.target is operator.getitem:
-            place = self.places.get(getattr(node.args[0], "name", ""))
-            if place is not None and isinstance(node.args[1], int):
-                self.places[node.name] = place[0], place[1], node.args[1]
+            self._take_apart(node)
         elif node.op == "call_function" and _is_op(node.target):
             self._add(node)
 
+    def _take_apart(self, node: fx.Node) -> None:
+        whole, part = getattr(node.args[0], "name", ""), node.args[1]
+        place = self.places.get(whole)
+        if place is None or not isinstance(part, int):
+            return
+        wrapped = self._wrapped.get(whole)
+        if wrapped is None:
+            self.places[node.name] = place[0], place[1], part
+        elif part == wrapped:
+            self.places[node.name] = place
+
     def _add(self, node: fx.Node) -> None:
-        op = op_of(node.target)
-        found = sites_of_trace(node.meta.get("stack_trace"), self._sites)
-        metas = tuple(_tensors(node.meta.get("val")))
+        target, args, kwargs, meta, inside = called_by(node)
+        op = op_of(target)
+        found = sites_of_trace(meta.get("stack_trace"), self._sites)
+        metas = tuple(_tensors(meta.get("val")))
         step = Step(
-            node.name, op, found[0] if found else None, found[1:], module_path(node),
-            node.meta.get("seq_nr"), self.backward and node.meta.get("partitioner_tag") == "is_forward",
+            node.name, op, found[0] if found else None, found[1:], path_in(meta), meta.get("seq_nr"), inside,
+            self.backward and meta.get("partitioner_tag") == "is_forward",
         )  # fmt: skip
         step.metas = metas
         step.keys = None if any(map(_is_symbolic, metas)) else tuple(map(kind_of, metas))
-        named = [*zip(op.arguments, node.args, strict=False), *node.kwargs.items()]
+        if inside is not None:
+            self._wrapped[node.name] = inside
+        named = [*zip(op.arguments, args, strict=False), *kwargs.items()]
         for argument, value in named:
             self._take(step, argument, value)
         if step.site is None:
@@ -166,7 +183,12 @@ class GraphTable:
 
 def module_path(node: fx.Node) -> str:
     """Return the attribute path of the module a node ran in, below the compiled one: ``layers.0``."""
-    stack = node.meta.get("nn_module_stack") or node.meta.get("fwd_nn_module_stack")
+    return path_in(node.meta)
+
+
+def path_in(meta: dict[str, Any]) -> str:
+    """Return that path from what is known of a node."""
+    stack = meta.get("nn_module_stack") or meta.get("fwd_nn_module_stack")
     return attribute_path(next(reversed(stack.values()))[0]) if stack else ""
 
 

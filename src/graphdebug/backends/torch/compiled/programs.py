@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import torch
 
+import graphdebug
 from graphdebug.backends.discovery import ImportWatch
 from graphdebug.backends.torch.compiled.backend import RecordingBackend
 from graphdebug.backends.torch.compiled.failures import failure_of_call, failure_of_capture
@@ -23,6 +25,8 @@ from graphdebug.model.event import Failure
 __all__ = ["Compiled"]
 
 _MODULE = "torch._dynamo.eval_frame"
+_RUNNING = ("backends/", "log/", "model/", "recorder.py")
+"""What of ours runs while the user's program does."""
 
 
 class Compiled:
@@ -36,6 +40,8 @@ class Compiled:
         self._codes: set[CodeType] = set()
         self._original: Callable[[Any], Any] | None = None
         self._watch: ImportWatch | None = None
+        self._skipping = False
+        """Whether dynamo was told that nothing of ours is to be compiled."""
         self._bucket: int | None = None
         """Our programs count towards no limit of the user's: they are kept apart, where torch can do that."""
         self._use_bucket: Callable[[int], Any] = int
@@ -67,6 +73,8 @@ class Compiled:
 
             eval_frame._callback_from_stance = self._original
             self._drop_programs()
+        if self._skipping:
+            _skip_own_code(skip=False)
         self._callbacks.clear()
         self._backends.clear()
 
@@ -95,6 +103,9 @@ class Compiled:
     def _recording(self, callback: Any, inner: Any) -> Any:
         from torch._dynamo import convert_frame, eval_frame
 
+        if not self._skipping:
+            self._skipping = True
+            _skip_own_code(skip=True)
         original = eval_frame.innermost_backend(callback)
         backend = self._backends.get(id(original))
         if backend is None:
@@ -120,6 +131,17 @@ class Compiled:
         left = max(map(count, self._codes), default=0) if count is not None else 0
         if 2 * left > config.accumulated_recompile_limit:
             config.accumulated_recompile_limit += left
+
+
+def _skip_own_code(*, skip: bool) -> None:
+    """Tell dynamo not to compile our code, which it meets where a compiled function calls ``backward()``."""
+    from torch._dynamo import trace_rules
+
+    folder = Path(graphdebug.__file__).parent
+    ours = [f"{folder.as_posix()}/{one}" for one in _RUNNING]
+    kept = [one for one in trace_rules.SKIP_DIRS if one not in ours]
+    trace_rules.SKIP_DIRS[:] = [*kept, *ours] if skip else kept
+    trace_rules._recompile_re()
 
 
 class _Callback:
