@@ -1,15 +1,21 @@
-"""Measure how long a failing run of many events makes its user wait for the report, in real torch programs.
+"""Measure how long a failing run of many events makes its user wait for the report, in real torch programs:
+until the exception is out with its note, and for `graphdebug explain` of its log.
 
-Example: python benchmarks/note.py --events 1000000
+Example: python benchmarks/note.py --events 1000000 --failure wrong_shape
+
+A million events take about half a minute to record: all failures together some minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -43,6 +49,9 @@ def own_error(net: nn.Module) -> None:  # noqa: ARG001 - as the others
     raise ValueError("no such file")
 
 
+FAILURES = {one.__name__: one for one in (wrong_shape, backward_twice, own_check, own_error)}
+
+
 def trained(net: nn.Module, steps: int) -> None:
     """Train `net` for some steps."""
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
@@ -65,36 +74,58 @@ def events_of_a_step() -> float:
     return len(run.events) / 20
 
 
-def waited(path: Path | None, steps: int, fail: Callable[[nn.Module], None]) -> tuple[float, int, str]:
-    """Train, then fail: return the seconds until the exception is out, the events, the report's headline."""
-    net = network()
-    run = graphdebug.record(path)
-    began = 0.0
-    try:
-        with run:
-            trained(net, steps)
-            began = time.perf_counter()
-            fail(net)
-    except (RuntimeError, ValueError) as error:
-        seconds = time.perf_counter() - began
-        notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("graphdebug")]
-        return seconds, run.end.events if run.end else 0, notes[0].splitlines()[0] if notes else "(no note)"
-    raise SystemExit(f"{fail.__name__} did not fail")
+def waited(kind: str, steps: int, name: str) -> str:
+    """Train, then fail: return a row of the table. Runs in a process of its own, for its peak memory."""
+    torch.set_num_threads(1)
+    fail, net, usage = FAILURES[name], network(), resource.RUSAGE_SELF
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "run.jsonl" if kind == "file" else None
+        run = graphdebug.record(log)
+        try:
+            with run:
+                trained(net, steps)
+                before = resource.getrusage(usage).ru_maxrss / 1000
+                began, cpu = time.perf_counter(), time.process_time()
+                fail(net)
+        except (RuntimeError, ValueError) as error:
+            seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+            notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("graphdebug")]
+            said = notes[0].splitlines()[0] if notes else "(no note)"
+            after = resource.getrusage(usage).ru_maxrss / 1000
+            explained = explaining(log) if log is not None else "- | - | -"
+            events = run.end.events if run.end is not None else 0
+            return (
+                f"| {kind} | {name} | {events:,} | {seconds:.2f} | {cpu:.2f} | {before:.0f} -> {after:.0f} "
+                f"| {explained} | {said} |"
+            )
+    raise SystemExit(f"{name} did not fail")
+
+
+def explaining(log: Path) -> str:
+    """Seconds, CPU seconds and peak memory in MB of ``graphdebug explain``, a process of its own."""
+    command = [sys.executable, "-c", "from graphdebug.cli import main; main()", "explain", str(log)]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - began
+    return f"{seconds:.1f} | {usage.ru_utime + usage.ru_stime:.1f} | {usage.ru_maxrss / 1000:.0f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    events = parser.parse_args().events
-    torch.set_num_threads(1)
-    steps = int(events / events_of_a_step())
-    print("| log | failure | events | seconds to the note | note |\n|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, path in {"file": Path(folder) / "run.jsonl", "memory": None}.items():
-            for fail in (wrong_shape, backward_twice, own_check, own_error):
-                seconds, total, note = waited(path, steps, fail)
-                print(f"| {kind} | {fail.__name__} | {total:,} | {seconds:.2f} | {note} |", flush=True)
-    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f} MB")
+    parser.add_argument("--events", type=int, default=1_000_000, help="of a log that is a file")
+    parser.add_argument("--in-memory", type=int, default=100_000, help="events of a run without a file")
+    parser.add_argument("--failure", choices=FAILURES, action="append", help="only this one")
+    asked = parser.parse_args()
+    a_step = events_of_a_step()
+    print("| log | failure | events | note, s | CPU, s | peak MB before -> after | explain, s | CPU, s | peak MB "
+          "| note |\n|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    fresh = multiprocessing.get_context("spawn")
+    for kind, events in (("file", asked.events), ("memory", asked.in_memory)):
+        for name in asked.failure or FAILURES:
+            with fresh.Pool(1) as pool:
+                print(pool.apply(waited, (kind, int(events / a_step), name)), flush=True)
 
 
 if __name__ == "__main__":

@@ -175,3 +175,45 @@ def test_a_full_disk_is_one_warning_and_the_program_goes_on(tmp_path):
     run = graphdebug.load(path)
     assert len(run.declarations) > 50
     assert list(run.damage) == []
+
+
+def _declared_in_turns(path: Path, count: int) -> list[str]:
+    """The lines of a log whose events carry a number each."""
+    with graphdebug.record(path) as run:
+        run._recorder.emit(
+            [Declaration(run._recorder.next_seq(), "x" * 400, "Placeholder") for _ in range(count)]
+        )
+    return path.read_text().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("order", ["as written", "two threads in turns", "backwards", "some left out"])
+def test_an_event_is_found_by_its_number_in_whatever_order_the_lines_stand(tmp_path, order):
+    head, *lines = _declared_in_turns(tmp_path / "run.jsonl", 6000)
+    if order == "two threads in turns":  # each writes batches, and its numbers rise
+        lines = [line for at in range(0, len(lines), 100) for line in (lines[at + 1 : at + 100 : 2] +
+                                                                      lines[at : at + 100 : 2])]  # fmt: skip
+    elif order == "backwards":
+        lines.reverse()
+    elif order == "some left out":
+        lines = [line for at, line in enumerate(lines) if at % 3]
+    (tmp_path / "run.jsonl").write_text("".join([head, *lines]))
+    run = graphdebug.load(tmp_path / "run.jsonl")
+    there = {event.seq for event in run.events}
+    for seq in [*sorted(there)[::7], *range(max(there) + 3)[::11], -1]:
+        found = run.event(seq)
+        assert (found.seq if found is not None else None) == (seq if seq in there else None)
+
+
+def test_asking_for_events_that_were_filtered_out_does_not_search_the_whole_log_each_time(tmp_path):
+    head, *lines = _declared_in_turns(tmp_path / "run.jsonl", 20_000)
+    (tmp_path / "run.jsonl").write_text("".join([head, *lines[::2]]))
+    run = graphdebug.load(tmp_path / "run.jsonl")
+    seqs = [event.seq for event in run.events][2:-2]
+    run.event(seqs[0] + 1)  # looks where the numbers are
+    began = time.process_time()
+    for seq in seqs:
+        run.event(seq)
+    found = time.process_time() - began
+    began = time.process_time()
+    assert [one for seq in seqs if (one := run.event(seq + 1)) is not None] == []
+    assert time.process_time() - began < found  # it decodes nothing

@@ -44,6 +44,8 @@ def test_every_question_has_the_same_answer_as_from_the_whole_log(tmp_path):
     whole = LogFile(tmp_path / "run.jsonl")
     sought = seeking.SeekingLog(tmp_path / "run.jsonl", run._recorder.others)
     assert list(sought.tail(100)) == list(whole.tail(100))
+    assert list(sought.tail(100)[7:]) == list(whole.tail(93))
+    assert sought.tail(100)[-1] == whole.tail(1)[0]
     assert list(sought.tail(10**6)) == list(whole.events())
     for step in (0, 1, 77, 199, 200, 500):
         for kind in (graphdebug.Node, type(whole.of_step(graphdebug.Node, 3)[0])):

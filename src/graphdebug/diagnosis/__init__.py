@@ -41,10 +41,13 @@ def explain_failure(run: Run) -> Finding | None:
     the user is waiting. `diagnose` looks at all.
     """
     failure, evidence = _last_failure(run), Evidence(run)
+    found = explain(evidence, failure) if failure is not None else None
+    if found is not None:
+        return found
     tail = run.store.tail(_TAIL)
     if failure is None or len(tail) < _TAIL:
         return next(_findings(run), None)
-    return explain(evidence, failure) or _of_values(evidence, failure, tail) or unknown(evidence, failure)
+    return _of_values(evidence, failure, tail) or unknown(evidence, failure)
 
 
 def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ Rules find the lines in question and say what speaks for and against each, in th
 line comes first is decided here alone. The model is additive: a line's score is the sum of the weights of its
 clues, a weight is a natural logarithm of odds (0.7 doubles them), and the chance that a line is the true one is
 its share among all lines named and the case that none of them is (a conditional logit). Confidence comes out
-of it. A weight rests on a cause, which stands beside it; benchmarks/ranking.py counts how often lines with
+of it. A weight rests on a cause, which stands beside it; benchmarks/calibration.py counts how often lines with
 each clue were the true ones.
 """
 

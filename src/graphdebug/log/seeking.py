@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar, cast, overload
 
 import msgspec
 
@@ -29,6 +29,26 @@ _ONE_OF_MANY = (b'{"event":"node"', b'{"event":"gradient"')
 _MANY = (Node, Gradient)
 
 
+class _Decoded(Sequence[Event]):
+    """Events in lines of a log, decoded when they are looked at: so many at once take their time and memory."""
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
+        return _Decoded(self._lines[index]) if isinstance(index, slice) else decode(self._lines[index])
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(decode, self._lines)
+
+
 class SeekingLog:
     """An `EventStore` of a log whose sequence numbers and steps rise, as one process writes them.
 
@@ -45,8 +65,9 @@ class SeekingLog:
         self.damage: Sequence[str] = ()
         self._others = MemoryStore(others)
         self._size = path.stat().st_size
-        self._last: dict[int, Event] = {}
-        """The last events by number, once they were asked for: what looks at them asks for their inputs."""
+        self._last: dict[int, bytes] = {}
+        """The lines of the last events by number, once they were asked for: what looks at them asks for their
+        inputs."""
 
     @cached_property
     def _whole(self) -> LogFile:
@@ -59,16 +80,13 @@ class SeekingLog:
 
     def tail(self, count: int) -> Sequence[Event]:
         """The last `count` events, in order."""
-        blocks: list[bytes] = []
         start, lines = self._size, 0
         while start > 0 and lines <= count:
             start, stop = max(0, start - _BLOCK), start
-            blocks.append(self._read(start, stop - start))
-            lines += blocks[-1].count(b"\n")
-        text = b"".join(reversed(blocks)).splitlines()
-        events = [decode(line) for line in text[-count:]]
-        self._last = {event.seq: event for event in events}
-        return events
+            lines += self._read(start, stop - start).count(b"\n")
+        last = self._read(start, self._size - start).split(b"\n")[:-1][-count:]
+        self._last = {int(head[1]): line for line in last if (head := HEAD.match(line))}
+        return _Decoded(last)
 
     def of_kind(self, kind: type[E]) -> Sequence[E]:
         """The events of one kind, in order."""
@@ -88,9 +106,9 @@ class SeekingLog:
 
     def by_seq(self, seq: int) -> Event | None:
         """The event with this sequence number, or None."""
-        other = self._last.get(seq) or self._others.by_seq(seq)
-        if other is not None:
-            return other
+        other = self._others.by_seq(seq)
+        if other is not None or seq in self._last:
+            return other or decode(self._last[seq])
         start = max(0, self._bisect(1, seq) - _BLOCK)  # a batch is written later than it was numbered
         for line in self._read(start, 3 * _BLOCK).split(b"\n"):
             head = HEAD.match(line)
