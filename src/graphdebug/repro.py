@@ -24,6 +24,8 @@ __all__ = ["Repro", "write_repro"]
 _OF_MANY_CALLS = ("inplace", "backward_twice", "leaf_inplace", "no_gradient", "uninitialized", "unfed",
                   "feed_shape", "other_graph", "finalized")  # fmt: skip
 """Failures that come of how calls follow each other, not of the tensors that one call was given."""
+_GRADIENTS = ("backward", "grad", "gradient", "gradients")
+"""Calls that run what many others have left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def write_repro(run: Run, log: Path, script: Path) -> Repro:
 def _call_of(run: Run) -> _Call:
     failure = next(iter(run.failures), None)
     if failure is not None:
-        if failure.phase == "backward" or failure.category in _OF_MANY_CALLS or not failure.operands:
+        of_many = failure.category in _OF_MANY_CALLS or failure.function in _GRADIENTS
+        if of_many or not failure.operands:
             raise GraphDebugError(
                 f"no repro: {failure.error} is not the fault of one call with tensors; "
                 "`graphdebug explain` names the lines that lead to it"
@@ -104,7 +107,14 @@ def _with_values(run: Run, operand: Operand) -> Operand:
     if operand.fact.values or operand.fact.saved or made is None or operand.output >= len(made.outputs):
         return operand
     fact = made.outputs[operand.output]
-    return msgspec.structs.replace(operand, fact=fact) if fact.shape == operand.fact.shape else operand
+    if fact.shape != operand.fact.shape:
+        return operand
+    if not fact.values and made.family == "reshape" and made.inputs:  # a view, whose values are elsewhere
+        given = _with_values(run, made.inputs[0]).fact.values
+        total = math.prod(size or 0 for size in fact.shape or ())
+        if len(given) in (1, total):  # one number that was expanded, or the same ones in the same order
+            fact = msgspec.structs.replace(fact, values=tuple(given) * (total // len(given)))
+    return msgspec.structs.replace(operand, fact=fact)
 
 
 def _nonfinite_node(run: Run) -> Node | None:

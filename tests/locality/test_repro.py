@@ -270,6 +270,80 @@ def test_the_scripts_raise_the_errors_of_tensorflow_again_in_a_process_of_their_
         assert said in found[name][1]
 
 
+class WrongDerivative(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x @ w
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        return g @ w, x.t() @ g  # w.t() was meant
+
+
+def torch_backward():
+    x, w = torch.rand(4, 3, requires_grad=True), torch.rand(3, 5, requires_grad=True)
+    WrongDerivative.apply(x, w).sum().backward()
+
+
+def wrong_derivative(tf):
+    @tf.custom_gradient
+    def product(x, w):
+        return tf.matmul(x, w), lambda g: (tf.matmul(g, w), tf.matmul(x, g, transpose_a=True))
+
+    return product
+
+
+def tape_backward(decorate):
+    def made(tf):
+        x, w, product = tf.Variable(tf.ones([4, 3])), tf.Variable(tf.ones([3, 5])), wrong_derivative(tf)
+
+        @decorate(tf)
+        def step():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(product(x, w))
+            return tape.gradient(loss, [x, w])
+
+        step()
+
+    return eager(made)
+
+
+def session_backward(tf, v1, session):
+    x, w = v1.placeholder(tf.float32, [None, None]), v1.placeholder(tf.float32, [None, None])
+    gradient = tf.gradients(tf.reduce_sum(wrong_derivative(tf)(x, w)), [x])
+    session.run(gradient, {x: torch.ones(4, 3).numpy(), w: torch.ones(3, 5).numpy()})
+
+
+IN_BACKWARD = {
+    "torch": (torch_backward, "shapes cannot be multiplied (4x5 and 3x5)"),
+    "eager": (tape_backward(lambda tf: lambda f: f), "In[0]: [4,5], In[1]: [3,5]"),
+    "function": (tape_backward(lambda tf: tf.function), "Dimensions must be equal, but are 5 and 3"),
+    "session": (in_session(session_backward), "In[0]: [4,5], In[1]: [3,5]"),
+}
+
+
+@pytest.mark.parametrize("mode", IN_BACKWARD)
+def test_a_call_that_failed_in_backward_is_made_again(tmp_path, mode):
+    call, said = IN_BACKWARD[mode]
+    log, error = failing_log(tmp_path / "run.jsonl", call)
+    assert said in str(error)
+    code, words = repro(log)
+    assert code == 0, words
+    with pytest.raises(type(error)) as again:
+        exec((tmp_path / "again.py").read_text(), {})
+    assert said in str(again.value)
+
+
+def test_the_values_of_a_view_are_those_of_what_it_shows(tmp_path):
+    log = tmp_path / "run.jsonl"
+    with graphdebug.record(log, level="values"):
+        torch.zeros(3, requires_grad=True).sqrt().sum().backward()
+    assert repro(log) == (0, f"wrote {tmp_path / 'again.py'}\n")
+    assert last_line_of(tmp_path / "again.py") == "AssertionError: tensor([inf, inf, inf]) is not finite"
+
+
 def test_a_clean_run_has_no_repro(tmp_path):
     with graphdebug.record(tmp_path / "run.jsonl"):
         torch.ones(2).sum()
