@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import graphdebug
 
 MARK = "# <- fault"
+_DOCS = (Path(__file__).parents[2] / "docs" / "findings.md").read_text()
+KINDS = {
+    kind
+    for line in _DOCS.partition("## Kinds")[2].partition("\n## ")[0].splitlines()
+    if line.startswith("| `")
+    for kind in re.findall(r"`(\w+)`", line.split("|")[1])
+}
+"""The kinds of findings that the documentation knows."""
 WIDEST = 250
 """Characters of the longest line of a report."""
 
@@ -75,6 +84,7 @@ def assert_well_told(finding):
     """The report has at most 15 lines: a headline, the source, what was found and expected, what to try."""
     head, *rest = finding.text.splitlines()
     assert head.startswith("graphdebug: ")
+    assert finding.kind in KINDS
     assert len(rest) < 15
     assert max(map(len, (head, *rest))) <= WIDEST, finding.text
     ways = [line for line in rest if line.startswith("  try: ")]
