@@ -26,7 +26,6 @@ __all__ = ["Recording", "record"]
 
 _LARGE = 16 << 20
 """Bytes of a log that takes a noticeable time to index."""
-_OWN_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 
 
 def record(
@@ -326,7 +325,8 @@ def _drop_own_frames(error: BaseException) -> None:
 
 
 def _is_own(entry: TracebackType) -> bool:
-    return entry.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER)
+    module = entry.tb_frame.f_globals.get("__name__")  # its file may be the framework's, so that it is filtered
+    return isinstance(module, str) and module.partition(".")[0] == "graphdebug"
 
 
 def _status_of(error: BaseException | None) -> Literal["completed", "failed", "interrupted", "exited"]:
@@ -339,7 +339,7 @@ def _status_of(error: BaseException | None) -> Literal["completed", "failed", "i
 
 def _plain_failure(recorder: Recorder, error: BaseException) -> Failure:
     """What is known of an exception that no framework raised: its frames."""
-    frames = recorder.sites.of_traceback(error.__traceback__)
+    frames = recorder.sites.of_error(error)
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     site = frames[-1] if frames else None

@@ -5,17 +5,36 @@ from __future__ import annotations
 import linecache
 import os
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType, TracebackType
+from typing import Protocol
 
 from graphdebug.model.event import Site
 
-__all__ = ["Position", "SiteFinder"]
+__all__ = ["Place", "Position", "Rewriting", "SiteFinder"]
 
 Position = tuple[CodeType, int]
 """A code object and the offset of an instruction in it: a site not yet resolved, cheap to take."""
 
+Place = tuple[str, int, str | None]
+"""File, line and function, as a framework keeps them: TensorFlow no function of a lambda that it converted."""
+
 _FRAMEWORK, _LIBRARY, _USER = 0, 1, 2
+
+
+class Rewriting(Protocol):
+    """What a framework knows of the code that it has made of the user's."""
+
+    marker: str
+    """What the names of the files that it writes have in them."""
+
+    def original(self, file: str, line: int) -> Place | None:
+        """Return what a line of such a file was made of, None for one that the framework has added."""
+        ...
+
+    def kept(self, error: BaseException) -> Iterable[Place]:
+        """Return the lines, outermost first, of such frames that the framework took out of a traceback."""
+        ...
 
 
 class SiteFinder:
@@ -39,6 +58,12 @@ class SiteFinder:
         self._positions: dict[CodeType, list[tuple[int | None, ...]]] = {}
         self._seen_files: set[str] = set()
         self._adopted: dict[Site, Position] = {}
+        self._rewriting: Rewriting | None = None
+
+    def rewritten(self, rewriting: Rewriting) -> None:
+        """Tell code that a framework has made of the user's by the lines that the user wrote, from now on."""
+        self._rewriting = rewriting
+        self._class_of_code.clear()
 
     def ignore(self, folder: str) -> None:
         """Count every file below `folder` as framework code from now on."""
@@ -54,7 +79,7 @@ class SiteFinder:
             code = frame.f_code
             kind = classes.get(code)
             if kind is None:
-                kind = classes[code] = self._file_class(code.co_filename)
+                kind = self._code_class(code)
             if kind == _USER:
                 return code, frame.f_lasti
             if kind == _LIBRARY and fallback is None:
@@ -66,7 +91,7 @@ class SiteFinder:
         """Return up to `limit` user positions at or above `frame`, innermost first."""
         found: list[Position] = []
         while frame is not None and len(found) < limit:
-            if self.is_user(frame.f_code.co_filename):
+            if self._code_class(frame.f_code) == _USER:
                 found.append((frame.f_code, frame.f_lasti))
             frame = frame.f_back
         return found
@@ -96,22 +121,32 @@ class SiteFinder:
         return position
 
     def at(self, file: str, line: int, function: str | None = "") -> Site:
-        """Return the site of a line known only by file and number, as frameworks record it.
-
-        TensorFlow's stacks have no function name (None) for a lambda that it converted.
-        """
+        """Return the site of a line known only by file and number, as frameworks record it."""
         self._note_file(file)
         return Site(file=file, line=line, function=function or "")
 
-    def of_traceback(self, traceback: TracebackType | None) -> tuple[Site, ...]:
-        """Return the user frames of `traceback`, outermost first."""
-        return tuple(self.resolve(position) for position in self._traceback_positions(traceback))
+    def of_lines(self, places: Iterable[Place]) -> Iterator[Site]:
+        """Yield the sites of those lines that are the user's own."""
+        for place in places:
+            written = self._original(place[0], place[1]) if self._is_rewritten(place[0]) else place
+            if written is not None and self.is_user(written[0]):
+                yield self.at(*written)
 
-    def _traceback_positions(self, traceback: TracebackType | None) -> Iterator[Position]:
+    def of_error(self, error: BaseException) -> tuple[Site, ...]:
+        """Return the user's frames of an exception, outermost first, also those that a framework took out."""
+        kept = tuple(self.of_lines(self._rewriting.kept(error))) if self._rewriting is not None else ()
+        return (*self._outside(error.__traceback__, kept[:1]), *kept)
+
+    def _outside(self, traceback: TracebackType | None, kept: tuple[Site, ...]) -> Iterator[Site]:
+        """Yield the user's frames, up to those that are `kept`, if any are: from the first rewritten one on."""
         while traceback is not None:
-            code = traceback.tb_frame.f_code
-            if self.is_user(code.co_filename):
-                yield code, traceback.tb_lasti
+            code, offset = traceback.tb_frame.f_code, traceback.tb_lasti
+            rewritten = self._is_rewritten(code.co_filename)
+            if kept and (rewritten or (code.co_filename, traceback.tb_lineno) == (kept[0].file, kept[0].line)):
+                return
+            written = not rewritten or self._original(code.co_filename, traceback.tb_lineno) is not None
+            if written and self._code_class(code) == _USER:
+                yield self.resolve((code, offset))
             traceback = traceback.tb_next
 
     def _locate(self, code: CodeType, offset: int) -> Site:
@@ -120,6 +155,10 @@ class SiteFinder:
         where = self._positions[code]
         index = offset // 2
         line, end_line, column, end_column = where[index] if 0 <= index < len(where) else (None,) * 4
+        if self._is_rewritten(code.co_filename):
+            original = self._original(code.co_filename, line or 0) or self._original_of(code)
+            if original is not None:
+                return self.at(*original)
         self._note_file(code.co_filename)
         return Site(
             file=code.co_filename,
@@ -135,6 +174,25 @@ class SiteFinder:
             self._seen_files.add(file)
             if self._on_file is not None:
                 self._on_file(file)
+
+    def _is_rewritten(self, file: str) -> bool:
+        return self._rewriting is not None and self._rewriting.marker in file
+
+    def _original(self, file: str, line: int) -> Place | None:
+        return self._rewriting.original(file, line) if self._rewriting is not None else None
+
+    def _original_of(self, code: CodeType) -> Place | None:
+        return self._original(code.co_filename, code.co_firstlineno)
+
+    def _code_class(self, code: CodeType) -> int:
+        kind = self._class_of_code.get(code)
+        if kind is None:
+            file = code.co_filename
+            if self._is_rewritten(file):
+                original = self._original_of(code)
+                file = "<rewritten>" if original is None else original[0]
+            kind = self._class_of_code[code] = self._file_class(file)
+        return kind
 
     def _file_class(self, filename: str) -> int:
         kind = self._class_of_file.get(filename)

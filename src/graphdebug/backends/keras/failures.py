@@ -57,7 +57,7 @@ def failure_of(sink: Sink, layers: Layers, graph: Graph, error: BaseException) -
         return None  # an op below, whose operands its framework knows
     if failed is None and category == "other":
         return None
-    frames = sink.sites.of_traceback(error.__traceback__)
+    frames = sink.sites.of_error(error)
     common: dict[str, Any] = {
         "error": type(error).__name__, "message": str(error), "category": category, "detail": detail,
         "framework": "keras", "frames": frames, "run_site": frames[-1] if frames else None,

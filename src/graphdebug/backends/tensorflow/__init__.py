@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphdebug.backends.protocol import Attachment, Sink
 from graphdebug.backends.tensorflow import two
+from graphdebug.backends.tensorflow.converted import Converted
 from graphdebug.backends.tensorflow.sessions import session
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
@@ -18,6 +19,7 @@ _PARTS = (session, two)
 
 def attach(sink: Sink, options: Options) -> Attachment:
     """Hook into every way in which TensorFlow executes graphs."""
+    sink.sites.rewritten(Converted())
     parts: list[Attachment] = []
     try:
         parts.extend(part.attach(sink, options) for part in _PARTS)

@@ -5,41 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from graphdebug.model.event import Site
-from graphdebug.model.site import SiteFinder
+from graphdebug.model.site import Place
 
-__all__ = ["frames_of", "is_converted", "original_line"]
-
-
-def is_converted(file: str) -> bool:
-    """Whether `file` is one that AutoGraph has written."""
-    return "__autograph_generated_file" in file
+__all__ = ["Converted"]
 
 
-def original_line(file: str, line: int) -> tuple[str, int, str] | None:
-    """Return file, line and function of the user's that a line of converted code stands for, or None.
+class Converted:
+    """What AutoGraph knows of the code that it has converted.
 
-    TensorFlow maps the stacks of ops itself, except in the threads of a distribution strategy.
+    TensorFlow maps the stacks of ops itself, except in the threads of a distribution strategy. It takes
+    converted frames out of its tracebacks, unless it is told not to, and keeps their lines on the exception.
     """
-    for source_map in _source_maps():
-        for location, origin in source_map.items():
-            if location.lineno == line and location.filename == file:
-                return str(origin.loc.filename), int(origin.loc.lineno), str(origin.function_name or "")
-    return None
 
+    marker = "__autograph_generated_file"
 
-def frames_of(error: BaseException, finder: SiteFinder) -> tuple[Site, ...]:
-    """Return the user's frames of an exception, outermost first, converted ones at the lines the user wrote.
+    def original(self, file: str, line: int) -> Place | None:
+        """Return file, line and function of the user's that a line of converted code stands for, or None."""
+        for source_map in _source_maps():
+            origin = source_map.get((file, line))
+            if origin is not None:
+                return str(origin.loc.filename), int(origin.loc.lineno), origin.function_name
+        return None
 
-    TensorFlow takes converted frames out of its tracebacks, unless it is told not to filter them.
-    """
-    found = []
-    for site in finder.of_traceback(error.__traceback__):
-        if not is_converted(site.file):
-            found.append(site)
-        elif (written := original_line(site.file, site.line)) is not None:
-            found.append(finder.at(*written))
-    return tuple(found)
+    def kept(self, error: BaseException) -> Iterator[Place]:
+        """Yield the lines that AutoGraph has kept of its frames, outermost first."""
+        metadata = getattr(error, "ag_error_metadata", None)
+        for frame in reversed(getattr(metadata, "translated_stack", ())):
+            yield frame.filename, frame.lineno, frame.function_name
 
 
 def _source_maps() -> Iterator[Any]:

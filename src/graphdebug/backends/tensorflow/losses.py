@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from graphdebug.model.event import Operand, Shape
 
-__all__ = ["Loss", "loss_in_progress"]
+__all__ = ["Loss", "loss_in_progress", "loss_of"]
 
 _FILE = "/keras/src/losses/losses.py"
 _FUNCTIONS = {
@@ -46,16 +46,25 @@ class Loss(NamedTuple):
 
 def loss_in_progress() -> Loss | None:
     """Return the loss of Keras's that is being computed of two different shapes, innermost first."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    return loss_of(_stack(sys._getframe(1)))
+
+
+def loss_of(frames: Iterable[FrameType]) -> Loss | None:
+    """Return the innermost loss of Keras's of two different shapes that `frames` are of, innermost first."""
+    for frame in frames:
         code = frame.f_code
         if code.co_name in _FUNCTIONS and code.co_filename.replace("\\", "/").endswith(_FILE):
             guess, target = (_shape(frame.f_locals.get(name)) for name in ("y_pred", "y_true"))
             if guess is None or target is None or guess == target:
                 return None
             return Loss(_FUNCTIONS[code.co_name], guess, target)
-        frame = frame.f_back
     return None
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _shape(value: object) -> Shape | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Reading", "node_name", "python_frames", "read_message", "shapes_in"]
+__all__ = ["Reading", "node_name", "python_frames", "read_message", "shapes_in", "unwrapped"]
 
 _LIST = re.compile(r"(?<!\w)\[((?:\d+,)*\d+)\]")
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
@@ -37,6 +37,13 @@ def python_frames(message: str) -> list[tuple[str, int, str]]:
     """Return file, line and function of the traceback of a Python function of the user's that an op has called."""
     _, _, trace = message.partition("Traceback (most recent call last)")
     return [(file, int(line), name) for file, line, name in _FRAME.findall(trace)]
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """Return the exception that Keras has replaced by one that tells the arguments of the layers too."""
+    while str(error).startswith("Exception encountered when calling") and error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def read_message(message: str) -> Reading:

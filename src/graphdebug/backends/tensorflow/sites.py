@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
-from graphdebug.backends.tensorflow.converted import is_converted, original_line
 from graphdebug.backends.tensorflow.messages import python_frames
 from graphdebug.model.event import Site
 from graphdebug.model.site import SiteFinder
@@ -27,16 +27,8 @@ def build_sites(op: Any, finder: SiteFinder, limit: int = 8) -> Sequence[Site]:
         frames = op.traceback
     except (AttributeError, RuntimeError):
         return ()
-    found: list[Site] = []
-    for frame in reversed(list(frames or ())):
-        if len(found) == limit:
-            break
-        place: tuple[str, int, str] | None = (frame.filename, frame.lineno, frame.name)
-        if is_converted(frame.filename):
-            place = original_line(frame.filename, frame.lineno)
-        if place is not None and finder.is_user(place[0]):
-            found.append(finder.at(*place))
-    return tuple(found)
+    stack = ((frame.filename, frame.lineno, frame.name) for frame in reversed(list(frames or ())))
+    return tuple(islice(finder.of_lines(stack), limit))
 
 
 def called_python(message: str, finder: SiteFinder) -> list[Site]:
@@ -47,4 +39,4 @@ def called_python(message: str, finder: SiteFinder) -> list[Site]:
         finder: tells the user's files from others.
 
     """
-    return [finder.at(*one) for one in reversed(python_frames(message)) if finder.is_user(one[0])]
+    return list(finder.of_lines(reversed(python_frames(message))))

@@ -13,7 +13,6 @@ from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.errors_impl import OpError, UnimplementedError
 
 from graphdebug.backends.protocol import Elements, Sink
-from graphdebug.backends.tensorflow.converted import frames_of
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, elements_of
 from graphdebug.backends.tensorflow.messages import node_name, python_frames
 from graphdebug.backends.tensorflow.sessions.asked import RunCall
@@ -69,7 +68,7 @@ class Failures:
         for position, (ref, failure) in enumerate(self._pending):
             if any(ref() is one for one in chain):
                 del self._pending[position]
-                frames = frames_of(error, self._sink.sites)
+                frames = self._sink.sites.of_error(error)
                 return _with_frames(self._told(failure), frames)
         return explain_misuse(error, self._sink)
 

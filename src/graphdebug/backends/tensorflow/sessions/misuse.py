@@ -12,10 +12,9 @@ import numpy as np
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
-from graphdebug.backends.tensorflow.converted import frames_of
 from graphdebug.backends.tensorflow.facts import array_fact, held_fact, static_fact
-from graphdebug.backends.tensorflow.losses import Loss, loss_in_progress
-from graphdebug.backends.tensorflow.messages import Reading, read_message
+from graphdebug.backends.tensorflow.losses import Loss, loss_in_progress, loss_of
+from graphdebug.backends.tensorflow.messages import Reading, read_message, unwrapped
 from graphdebug.backends.tensorflow.patches import Patches
 from graphdebug.backends.tensorflow.sessions.declarations import Declarations
 from graphdebug.backends.tensorflow.sessions.mixing import told_apart
@@ -146,12 +145,13 @@ def explain_misuse(error: BaseException, sink: Sink) -> Failure | None:
 
     Emits the nodes that lead to the operands of a failing op, as they were built.
     """
-    making = getattr(error, _NOTE, None)
-    if making is not None and _in_function(making):
-        return None  # a function's: told by the part that records functions
-    if making is not None:
+    making = getattr(error, _NOTE, None) or _making(unwrapped(error).__traceback__)
+    if making is not None and _in_function(making):  # a function's: told by the part that records functions
+        loss = making.loss or loss_of(reversed(list(_frames(error))))
+        setattr(error, _NOTE, making._replace(loss=loss))
+        return None
+    if hasattr(error, _NOTE):
         delattr(error, _NOTE)
-    making = making or _making(error.__traceback__)
     if not isinstance(error, _ERRORS):
         return None
     reading = read_message(str(error))
@@ -238,7 +238,7 @@ def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list
         operands, reading = _fed_tensor(sink, reading, frames)
     elif reading.category == "other_graph":
         reading = Reading(reading.category, told_apart(sink, reading, _of_two_graphs(frames)))
-    where = frames_of(error, sink.sites)
+    where = sink.sites.of_error(error)
     called = next((frame.f_code.co_name for frame in frames if _is_in(frame, "client/session.py")), "run")
     return Failure(
         sink.next_seq(), sink.step, _qualified(error), str(error), _argument(reading), reading.detail,
@@ -285,7 +285,7 @@ def _of_build(error: BaseException, sink: Sink, reading: Reading, making: _Makin
         _operand(one, (making.op_type and meaning.role(position)) or key, seqs)
         for position, (key, one) in enumerate(named)
     )
-    where = frames_of(error, sink.sites)
+    where = sink.sites.of_error(error)
     asked = Asked(making.inputs.get, making.constant, operands)
     detail = reading.detail
     if reading.category == "other_graph":

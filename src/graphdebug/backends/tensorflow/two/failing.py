@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,17 +16,25 @@ from msgspec.structs import replace
 from tensorflow.python.eager import core
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
-from graphdebug.backends.tensorflow.converted import is_converted
 from graphdebug.backends.tensorflow.facts import elements_of, static_fact
-from graphdebug.backends.tensorflow.losses import Loss, loss_in_progress
-from graphdebug.backends.tensorflow.messages import python_frames, read_message
+from graphdebug.backends.tensorflow.losses import loss_in_progress
+from graphdebug.backends.tensorflow.messages import read_message, unwrapped
+from graphdebug.backends.tensorflow.sites import called_python
+from graphdebug.backends.tensorflow.two.failed import (
+    FailedCall,
+    eager_call,
+    is_tensor,
+    made_of,
+    op_types,
+    tensors_in,
+)
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.two.planning import read_graph
 from graphdebug.backends.tensorflow.two.playing import Records, Run
 from graphdebug.backends.tensorflow.vocabulary import Word, word
-from graphdebug.model.event import Failure, Operand, Phase, Site, TensorFact
+from graphdebug.model.event import Failure, Operand, Site
 
 __all__ = ["Failing", "watch_errors"]
 
@@ -52,45 +60,17 @@ _MAKING = "_graphdebug_making"
 """Where the watch over the making of ops notes, on its exception, which op was being made."""
 
 
-class Call(NamedTuple):
-    """A failing op and what it was given."""
-
-    op: str
-    operands: Sequence[Operand]
-    attributes: Mapping[str, Any]
-    mode: str
-    phase: Phase
-    forward: int | None = None
-    name: str = ""
-    module: str = ""
-    sites: Sequence[Site] = ()
-    node: int | None = None
-    message: str = ""
-    """The runtime's own words, where TensorFlow wraps them in the stack of the failing node."""
-    tensors: Sequence[Any] = ()
-    """What the operands are, in the same order; empty where they are not at hand."""
-    loss: str = ""
-    """The loss of Keras's that the op is a part of, where it was to join prediction and target."""
-
-    def within(self, loss: Loss | None) -> Call:
-        """Return this call as `loss`, if it was to join the loss's prediction and target."""
-        operands = loss.operands(self.operands) if loss is not None else []
-        if loss is None or not operands:
-            return self
-        return self._replace(operands=operands, tensors=(), loss=loss.function)
-
-
 class Failing:
     """The exceptions of this recording and the calls that raised them."""
 
     def __init__(self, observer: Observer, pipelines: Pipelines) -> None:
         self._observer = observer
         self._sink = observer.sink
-        self._calls: deque[tuple[BaseException, Call]] = deque(maxlen=8)
+        self._calls: deque[tuple[BaseException, FailedCall]] = deque(maxlen=8)
         self._told: deque[tuple[BaseException, Failure]] = deque(maxlen=8)
         self._pipelines = pipelines
 
-    def keep(self, error: BaseException, call: Call) -> None:
+    def keep(self, error: BaseException, call: FailedCall) -> None:
         """Remember which call raised `error`."""
         self._calls.append((error, call))
 
@@ -98,14 +78,14 @@ class Failing:
         """Remember an exception of ours, with all that is to be said of it."""
         self._told.append((error, failure))
 
-    def of_data(self, message: str, frame: FrameType | None) -> Call | None:
+    def of_data(self, message: str, frame: FrameType | None) -> FailedCall | None:
         """Return the op of a function of tf.data that the runtime's message is about, if it is about one."""
         found = self._pipelines.failing(message, frame)
         if found is None:
             return None
         entry, made, seq = found
         operands = [one.operand(role) for one, (_, role) in zip(made, entry.inputs, strict=True)]
-        return Call(
+        return FailedCall(
             entry.op, operands, entry.attributes, "function", "forward", None, entry.name, entry.module,
             entry.sites, seq, message,
         )  # fmt: skip
@@ -115,22 +95,23 @@ class Failing:
         chain = list(_chain(error))
         told = next((failure for one in chain for known, failure in self._told if known is one), None)
         if told is not None:
-            return replace(told, frames=self._frames(error))
+            return replace(told, frames=self._sink.sites.of_error(error))
         call = next((found for one in chain for known, found in self._calls if known is one), None)
         if call is None:
             made = [found for one in chain if (found := self._being_made(one)) is not None]
             call = next((one for one in made if one.op), made[0] if made else None)
-        frames = self._frames(error)
-        if call is None and not self._is_tensorflow(error):
+        frames = self._sink.sites.of_error(error)
+        if call is None and not self._is_tensorflow(unwrapped(error)):
             return None
-        call = call or self._python_call(error) or Call("", (), {}, "eager", "forward")
+        call = call or self._python_call(unwrapped(error)) or FailedCall("", (), {}, "eager", "forward")
         named = word(call.op) if call.op else None
         if "No gradients provided" in str(error):
             call = self._cut_off(call)
         early = self._observer.before_tape if "No gradients provided" in str(error) else None
         message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
         reading = read_message(message)
-        inner = self._python_frames(message) if reading.category != "variable_exists" else []  # another's stack
+        others = reading.category == "variable_exists"  # the stack is that of the variable that exists
+        inner = [] if others else called_python(message, self._sink.sites)
         if inner:
             message = message.partition("\nTraceback (most recent call last)")[0].strip()
             reading = read_message(message)
@@ -156,12 +137,7 @@ class Failing:
             attributes=dict(call.attributes), node=call.node,
         )  # fmt: skip
 
-    def _python_frames(self, message: str) -> list[Site]:
-        """Return the user's frames, innermost first, of a Python function of theirs that an op has called."""
-        sites = self._sink.sites
-        return [sites.at(*one) for one in reversed(python_frames(message)) if sites.is_user(one[0])]
-
-    def _cut_off(self, call: Call) -> Call:
+    def _cut_off(self, call: FailedCall) -> FailedCall:
         """Return the call with the target of the gradients that reached no variable as its operand."""
         target = self._observer.unreached() if self._observer.unreached is not None else None
         if target is None:
@@ -175,7 +151,7 @@ class Failing:
 
     def _is_tensorflow(self, error: BaseException) -> bool:
         """Whether TensorFlow or Keras raised `error`, or a library that they called with it."""
-        if isinstance(error, tf.errors.OpError):
+        if isinstance(error, tf.errors.OpError) or type(error).__module__.startswith("tensorflow."):
             return True
         if self._observer.unreached is not None and "No gradients provided" in str(error):
             return True  # Keras takes its own frames out
@@ -184,35 +160,23 @@ class Failing:
         called = files[users[-1] + 1 :][:1] if users else []
         return any(word in file for file in (*files[-1:], *called) for word in _OWN)
 
-    def _frames(self, error: BaseException) -> tuple[Site, ...]:
-        """Return the user's frames, outermost first, with those of converted code as the user wrote them."""
-        given = self._sink.sites.of_traceback(error.__traceback__)
-        sites = [site for site in given if not is_converted(site.file)]
-        metadata = getattr(error, "ag_error_metadata", None)
-        for frame in reversed(getattr(metadata, "translated_stack", ())):
-            if self._sink.sites.is_user(frame.filename):
-                site = self._sink.sites.at(frame.filename, frame.lineno, frame.function_name)
-                if not sites or (sites[-1].file, sites[-1].line) != (site.file, site.line):
-                    sites.append(site)
-        return tuple(sites)
-
-    def _python_call(self, error: BaseException) -> Call | None:
+    def _python_call(self, error: BaseException) -> FailedCall | None:
         """Read the operands of a check that TensorFlow makes in Python off the arguments of its function."""
         frames = list(_frames_of(error))
         if frames and frames[-1].f_code.co_name == "quick_execute":
-            return _eager_call(self._observer, frames[-1])
+            return eager_call(self._observer, frames[-1])
         inner = [frame for frame in frames if any(one in frame.f_code.co_filename for one in _CHECKING)]
         for frame in reversed(inner):
             code, values = frame.f_code, frame.f_locals
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            given = [(name, values[name]) for name in names if _is_tensor(values.get(name))]
+            given = [(name, values[name]) for name in names if is_tensor(values.get(name))]
             if given:
                 called = code.co_name.replace("_", "").removesuffix("v2")
                 called = _CALLED.get(called, called)
-                op_type = next((one for one in _op_types() if one.lower() == called), "")
+                op_type = next((one for one in op_types() if one.lower() == called), "")
                 mode = "eager" if all(hasattr(value, "_numpy_internal") for _, value in given) else "function"
                 phase, tensors = self._observer.phase("other"), [value for _, value in given]
-                return Call(
+                return FailedCall(
                     op_type, self._operands(given, word("")), {}, mode, phase, tensors=tensors,
                     loss=_LOSSES.get(code.co_name, ""),
                 )  # fmt: skip
@@ -220,23 +184,25 @@ class Failing:
 
     def _operands(self, given: Sequence[tuple[str, Any]], named: Word) -> list[Operand]:
         """Return operands by name and value; where the values are being traced, so are their producers."""
-        graphs = [value.graph for _, value in given if hasattr(value, "op")]
-        traced = self._traced(graphs[0]) if graphs and hasattr(graphs[0], "captures") else {}
+        traced: dict[Any, dict[str, Made]] = {}
         found = []
         for index, (name, value) in enumerate(given):
-            made = traced.get(getattr(value, "name", "")) or _made(self._observer, value)
+            graph = value.graph if hasattr(value, "op") else None
+            if hasattr(graph, "captures") and graph not in traced:
+                traced[graph] = self._traced(graph)
+            made = traced.get(graph, {}).get(getattr(value, "name", "")) or made_of(self._observer, value)
             found.append(made.operand(named.role(index) or _ROLES.get(name, name)))
         return found
 
-    def _being_made(self, error: BaseException) -> Call | None:
+    def _being_made(self, error: BaseException) -> FailedCall | None:
         """Read what was being added to a function while it was traced."""
         making = getattr(error, _MAKING, None)
         if making is None:
             return None
         delattr(error, _MAKING)
-        operands = self._operands(list(_tensors(making.inputs)), word(making.op_type))
+        operands = self._operands(list(tensors_in(making.inputs)), word(making.op_type))
         attributes = attributes_of(making.op_type, Asked(making.inputs.get, making.constant, operands))
-        call = Call(making.op_type, operands, attributes, "function", self._observer.phase("other"))
+        call = FailedCall(making.op_type, operands, attributes, "function", self._observer.phase("other"))
         return call.within(making.loss)
 
     def _traced(self, graph: Any) -> dict[str, Made]:
@@ -246,7 +212,7 @@ class Failing:
         arguments = []
         for tensor in graph.inputs:
             if not hasattr(tensor, "op"):  # a trace that failed has not yet put its own in their place
-                arguments.append(_made(self._observer, tensor))
+                arguments.append(made_of(self._observer, tensor))
                 continue
             outer = external.get(tensor.name)
             if outer is not None and hasattr(outer, "_numpy_internal"):
@@ -270,7 +236,7 @@ def watch_errors(failing: Failing, observer: Observer) -> Callable[[], None]:
         error = original(status)
         if not observer.ledger.state.busy:
             try:
-                call = failing.of_data(str(error), sys._getframe(1)) or _eager_call(observer, sys._getframe(1))
+                call = failing.of_data(str(error), sys._getframe(1)) or eager_call(observer, sys._getframe(1))
                 if call is not None:
                     failing.keep(error, call.within(loss_in_progress()))
             except Exception as trouble:
@@ -283,124 +249,6 @@ def watch_errors(failing: Failing, observer: Observer) -> Callable[[], None]:
         core._status_to_exception = original
 
     return restore
-
-
-def _eager_call(observer: Observer, frame: FrameType | None) -> Call | None:
-    """Read the failing op off the frames of TensorFlow's own functions, which hold its operands."""
-    op_type, tensors, attrs = "", [], {}
-    for _ in range(4):
-        if frame is None:
-            return None
-        values = frame.f_locals
-        if "op_name" in values and "inputs" in values and "attrs" in values:  # the general way
-            name = values["op_name"]
-            op_type = name.decode() if isinstance(name, bytes) else str(name)
-            tensors = list(values["inputs"])
-            pairs = values["attrs"] or ()
-            attrs = dict(zip(pairs[::2], pairs[1::2], strict=False))
-            break
-        found = _generated(frame)
-        if found is not None:  # the fast way: a generated function, its arguments are the operands
-            op_type, tensors, attrs = found
-            break
-        frame = frame.f_back
-    if not op_type or op_type.startswith("__"):
-        return None
-    named, operands = word(op_type), []
-    for index, value in enumerate(tensors):
-        operands.append(_made(observer, value).operand(named.role(index)))
-    state = observer.ledger.state
-    asked = Asked(attrs.get, lambda index: _constant(tensors, index), operands)
-    return Call(
-        op_type, operands, attributes_of(op_type, asked), "eager", observer.phase("other"), state.forward,
-        tensors=tensors,
-    )  # fmt: skip
-
-
-def _generated(frame: FrameType) -> tuple[str, list[Any], dict[str, Any]] | None:
-    """Return op type, operands and attributes of a frame of ``tensorflow/python/ops/gen_*_ops.py``."""
-    if "gen_" not in frame.f_code.co_filename or "_ops.py" not in frame.f_code.co_filename:
-        return None
-    called = frame.f_code.co_name.replace("_", "").lower()
-    op_type = next((one for one in _op_types() if one.lower() == called), "")
-    if not op_type:
-        return None
-    definition = _op_types()[op_type]
-    attrs, code = [attr.name for attr in definition.attr], frame.f_code
-    # the function may call an input by another name than the op does, in the same place
-    names = [one for one in code.co_varnames[: code.co_argcount] if one not in (*attrs, "name")]
-    names = names[: len(definition.input_arg)]
-    values = frame.f_locals
-    tensors = [value for name in names for value in _listed(values.get(name))]
-    return op_type, tensors, {name: values.get(name) for name in attrs}
-
-
-_definitions: dict[str, Any] = {}
-
-
-def _op_types() -> dict[str, Any]:
-    if not _definitions:
-        from tensorflow.python.framework import op_def_registry
-
-        for name in dir(tf.raw_ops):
-            if name[:1].isupper():
-                definition = op_def_registry.get(name)
-                if definition is not None:
-                    _definitions[name] = definition
-    return _definitions
-
-
-def _listed(value: Any) -> list[Any]:
-    several = isinstance(value, list | tuple) and any(tf.is_tensor(one) for one in value)
-    return list(value) if several else [value]
-
-
-def _made(observer: Observer, value: Any) -> Made:
-    return observer.made(value) if hasattr(value, "_numpy_internal") else _plain(observer, value)
-
-
-def _plain(observer: Observer, value: Any) -> Made:
-    """A variable, or a plain number or list of the user's."""
-    handle = getattr(value, "handle", None)
-    if handle is not None and hasattr(handle, "_numpy_internal"):
-        observer.ledger.variables.setdefault(handle._id, str(value.name).partition(":")[0])
-        return observer.made(handle)
-    return Made(_fact(value), "unknown" if hasattr(value, "op") else "constant")
-
-
-def _fact(value: Any) -> TensorFact:
-    if hasattr(value, "op"):
-        return static_fact(value)
-    if value is None:
-        return _NO_FACT
-    array = np.asarray(value)
-    return TensorFact(tuple(array.shape), array.dtype.name)
-
-
-_NO_FACT = TensorFact(None, "")
-
-
-def _constant(tensors: Sequence[Any], index: int) -> Any:
-    if index >= len(tensors):
-        return None
-    value = tensors[index]
-    if value is None:
-        return None
-    return value.numpy() if hasattr(value, "_numpy_internal") else np.asarray(value)
-
-
-def _tensors(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the tensors among the keywords an op was made with; plain values are its attributes."""
-    for name, value in inputs.items():
-        for one in value if isinstance(value, list | tuple) else (value,):
-            if _is_tensor(one):
-                yield name, one
-
-
-def _is_tensor(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return True
-    return any(hasattr(value, name) for name in ("op", "_numpy_internal", "handle"))
 
 
 def _frames_of(error: BaseException) -> Iterator[FrameType]:

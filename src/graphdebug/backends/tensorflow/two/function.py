@@ -19,7 +19,7 @@ from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicF
 from graphdebug.backends.tensorflow.messages import node_name
 from graphdebug.backends.tensorflow.two.again import Again, Call
 from graphdebug.backends.tensorflow.two.compiled import Compiled
-from graphdebug.backends.tensorflow.two.failing import Call as FailedCall
+from graphdebug.backends.tensorflow.two.failed import FailedCall
 from graphdebug.backends.tensorflow.two.failing import Failing
 from graphdebug.backends.tensorflow.two.ledger import Made, Recent
 from graphdebug.backends.tensorflow.two.observer import Observer

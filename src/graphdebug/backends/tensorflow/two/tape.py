@@ -13,7 +13,6 @@ from tensorflow.python.eager.context import executing_eagerly
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.ops import EagerTensor
 
-from graphdebug.backends.tensorflow.converted import is_converted, original_line
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made
@@ -179,8 +178,6 @@ class _Tape:
         sink = self._observer.sink
         frame = sink.sites.position(sys._getframe())
         site = sink.sites.resolve(frame) if frame is not None else None
-        written = original_line(site.file, site.line) if site is not None and is_converted(site.file) else None
-        site = site if written is None else sink.sites.at(*written)
         detail = {"missing": missing, "unasked": unasked, "asked": len(pairs)}
         text = "gradients of some variables are None, or were not asked for"
         self._observer.emit(Notice(sink.next_seq(), "some_gradients", text, site, detail))

@@ -56,7 +56,7 @@ def failure_of_capture(recorder: EagerRecorder, error: BaseException) -> Failure
         return None
     raw, cause, sites = raised
     made = operation(recorder, raw, [frame for frame, _ in frames_of(cause.__traceback__)], None)
-    frames = recorder.sink.sites.of_traceback(error.__traceback__)
+    frames = recorder.sink.sites.of_error(error)
     return _failure(
         recorder, error, cause, mode="compiled", phase="forward", op=made.op, function=made.function,
         family=made.family, module=module_path(failing[0]), site=sites[0] if sites else None,
@@ -68,7 +68,7 @@ def failure_of_capture(recorder: EagerRecorder, error: BaseException) -> Failure
 def _failure(recorder: EagerRecorder, error: BaseException, cause: BaseException, **known: Any) -> Failure:
     category, detail = category_of(cause)
     kind = type(error)
-    known.setdefault("frames", recorder.sink.sites.of_traceback(error.__traceback__))
+    known.setdefault("frames", recorder.sink.sites.of_error(error))
     return Failure(
         recorder.sink.next_seq(),
         recorder.sink.step,

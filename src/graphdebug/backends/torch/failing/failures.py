@@ -68,7 +68,7 @@ def failure_of(recorder: EagerRecorder, error: BaseException) -> Failure | None:
         module,
         site,
         run_site,
-        sites.of_traceback(error.__traceback__),
+        sites.of_error(error),
         recorder.sink.save(seq, made.operands, [elements_of(tensor) for tensor in made.tensors]),
         made.attributes,
         raw.seq if raw is not None else None,
