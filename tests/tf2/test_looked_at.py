@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import keras
@@ -228,3 +229,62 @@ def test_a_function_of_which_an_argument_is_not_used_is_looked_into():
         loss = tf.reduce_mean(distance(tf.ones([3, 2]) @ w, tf.zeros([3, 2]) @ w))
         tape.gradient(loss, w)
     assert not [one for one in run.notices if one.topic == "blind"]
+
+
+def test_functions_that_are_set_up_at_the_same_time_are_not_mixed_up():
+    function = tf.function(lambda x: tf.reduce_sum(tf.exp(x)) * 2.0)
+    sizes, found = range(1, 9), {}
+
+    def work(size):
+        found[size] = function(tf.fill([size], 0.5)).numpy()
+
+    threads = [threading.Thread(target=work, args=(size,)) for size in sizes]
+    with graphdebug.record() as run:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == {size: function(tf.fill([size], 0.5)).numpy() for size in sizes}
+    assert [node.execution for node in run.nodes if node.op == "Exp"] == ["executed"] * len(sizes)
+    assert not [one for one in run.notices if one.topic == "blind"]
+
+
+def test_functions_with_nodes_of_the_same_name_run_one_after_another():
+    w = tf.Variable([[0.1, 0.2], [0.3, 0.4]])
+
+    def jacobian(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.tanh(x @ w)
+        return tape.batch_jacobian(y, x)
+
+    x = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+    plain = tf.function(jacobian)(x)
+    with graphdebug.record(level="stats") as run:
+        for _ in range(2):
+            assert tf.function(jacobian)(x).numpy().tobytes() == plain.numpy().tobytes()
+    assert [node.execution for node in run.nodes if node.op == "Tanh"] == ["executed"] * 2
+
+
+def test_what_tensorflow_does_not_take_with_looking_added_runs_as_it_is():
+    w = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+
+    @tf.function(experimental_attributes={"_noinline": True})
+    def inner(x):
+        return tf.nn.relu(x @ w) * 2.0
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.exp(inner(x)))
+        return tape.gradient(loss, w)
+
+    x = tf.fill([3, 2], 0.1)
+    plain = step(x)
+    with graphdebug.record() as run:
+        watched = step(x)
+    assert watched.numpy().tobytes() == plain.numpy().tobytes()
+    (notice,) = run.store.of_kind(Notice)
+    assert notice.text.startswith("step is not looked into (TensorFlow can't set it up with looking added: ")
+    assert {node.execution for node in run.nodes if node.mode == "function"} == {"inferred"}
+    assert not run.tool_errors

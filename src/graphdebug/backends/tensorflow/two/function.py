@@ -6,13 +6,11 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import context
 from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
 
@@ -23,7 +21,7 @@ from graphdebug.backends.tensorflow.two.failed import FailedCall
 from graphdebug.backends.tensorflow.two.failing import Failing
 from graphdebug.backends.tensorflow.two.ledger import Made, Recent
 from graphdebug.backends.tensorflow.two.observer import Observer
-from graphdebug.backends.tensorflow.two.optimized import plain_path
+from graphdebug.backends.tensorflow.two.optimized import as_it_is, plain_path
 from graphdebug.backends.tensorflow.two.plan import COPY, Plan
 from graphdebug.backends.tensorflow.two.planning import plan_function
 from graphdebug.backends.tensorflow.two.playing import Records, Run
@@ -326,19 +324,11 @@ def _run(original: Callable[..., Any], runtime: Any, plan: Plan, inputs: Sequenc
     if not plan.added:
         return original(runtime, plan.name.encode(), inputs, count)
     options = runtime.function_call_options
-    runtime.function_call_options = _as_it_is(options.executor_type, options.config_proto_serialized)
+    runtime.function_call_options = as_it_is(runtime)
     try:
         return original(runtime, plan.name.encode(), inputs, count)
     finally:
         runtime.function_call_options = options
-
-
-@lru_cache(maxsize=16)
-def _as_it_is(executor: str | None, config: bytes) -> Any:
-    """Return the options of a call that is not optimized, like those of one that is."""
-    proto = config_pb2.ConfigProto.FromString(config)
-    proto.graph_options.rewrite_options.disable_meta_optimizer = True
-    return context.FunctionCallOptions(executor, proto)
 
 
 def _as_forward(plan: Plan, path: list[tuple[Plan, int]]) -> list[tuple[Plan, int]]:

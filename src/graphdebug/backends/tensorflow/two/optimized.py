@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -13,9 +15,12 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import cancellation, context, execute
 from tensorflow.python.ops import summary_ops_v2
 
-__all__ = ["Optimized", "ask", "plain_path"]
+__all__ = ["Optimized", "as_it_is", "ask", "plain_path", "refusal"]
 
+_asking = threading.Lock()
 _asks = itertools.count(1)
+_TRIES = 3
+"""How often it is asked, since what other threads set up meanwhile may be mixed into the answer."""
 _REWRITTEN = "ArithmeticOptimizer"
 _REORDERED = frozenset({"Add", "AddV2", "Sub", "Mul", "RealDiv"})
 _PASSING = frozenset({"Const", "Identity", "Reshape", "Cast", "ReadVariableOp"})
@@ -131,32 +136,86 @@ def ask(runtime: Any, signature: Any, inputs: Sequence[Any]) -> Optimized:
         return Optimized(None, "functions run asynchronously")
     if summary_ops_v2._current_trace_context is not None:  # it would lose to us the graphs that it collects
         return Optimized(None, "tf.summary.trace_on is collecting graphs")
-    cancelled = cancellation.CancellationManager()
-    cancelled.start_cancel()
     options = runtime.function_call_options
     proto = config_pb2.ConfigProto.FromString(options.config_proto_serialized)
-    proto.placement_period = next(_asks)  # means nothing to it, but else it has the function ready already
-    attrs = tuple(
-        one
-        for item in context.FunctionCallOptions(options.executor_type, proto).as_attrs().items()
-        for one in item
-    )
+    wanted = sorted(one.name for one in signature.input_arg)
+    with _asking:
+        for _ in range(_TRIES):
+            proto.placement_period = next(_asks)  # means nothing to it, but else it has the function ready
+            calling = context.FunctionCallOptions(options.executor_type, proto)
+            for one in _collected(runtime, signature, inputs, calling):
+                arguments = sorted(node.name for node in one.pre_optimization_graph.node if node.op == "_Arg")
+                graph = one.post_optimization_graph
+                if arguments == wanted and _is_one(graph, len(signature.output_arg)):
+                    return Optimized(graph)
+    return Optimized(None, "TensorFlow does not show what it makes of the function")
+
+
+def _collected(runtime: Any, signature: Any, inputs: Sequence[Any], options: Any) -> Any:
+    """Return the graphs of functions that are set up while one is called and cancelled before it starts.
+
+    What other threads set up meanwhile is among them, or mixed into one.
+    """
     runtime.enable_graph_collection()
     try:
-        execute.execute_with_cancellation(
-            signature.name, len(signature.output_arg), list(inputs), attrs, runtime, cancelled
-        )
-    except tf.errors.OpError:
-        pass  # it was cancelled, or can't be set up: then the real call raises too
+        tf.raw_ops.NoOp()  # what is left of earlier ones comes out with the next op that runs
+        runtime.export_run_metadata()
+        _call_off(runtime, signature, inputs, options)
     finally:
-        tf.raw_ops.NoOp()  # what has been collected comes out with the next op that runs
+        tf.raw_ops.NoOp()
         collected = runtime.export_run_metadata().function_graphs
         runtime.disable_graph_collection()
-    wanted = {one.name for one in signature.input_arg}
-    for one in collected:  # arguments that nothing uses are taken out of what is optimized
-        if {node.name for node in one.pre_optimization_graph.node if node.op == "_Arg"} == wanted:
-            return Optimized(one.post_optimization_graph)
-    return Optimized(None, "TensorFlow does not show what it makes of the function")
+    return collected
+
+
+def refusal(runtime: Any, signature: Any, inputs: Sequence[Any]) -> tf.errors.OpError | None:
+    """Return the error if a function can't be set up to be run as it is, None if it can; it is not run.
+
+    Args:
+        runtime: TensorFlow's eager context.
+        signature: of the function, from its FunctionDef.
+        inputs: what it will be called with.
+
+    """
+    with _asking:
+        return _call_off(runtime, signature, inputs, as_it_is(runtime))
+
+
+def _call_off(
+    runtime: Any, signature: Any, inputs: Sequence[Any], options: context.FunctionCallOptions
+) -> tf.errors.OpError | None:
+    """Call a function that is cancelled before it starts; return the error if it can't be set up."""
+    cancelled = cancellation.CancellationManager()
+    cancelled.start_cancel()
+    attrs = tuple(one for item in options.as_attrs().items() for one in item)
+    count = len(signature.output_arg)
+    try:
+        execute.execute_with_cancellation(signature.name, count, list(inputs), attrs, runtime, cancelled)
+    except tf.errors.CancelledError:
+        return None
+    except tf.errors.OpError as error:
+        return error
+    return None
+
+
+def as_it_is(runtime: Any) -> Any:
+    """Return the options of a call that is not optimized, like those of one that is."""
+    options = runtime.function_call_options
+    return _unoptimized(options.executor_type, options.config_proto_serialized)
+
+
+@lru_cache(maxsize=16)
+def _unoptimized(executor: str | None, config: bytes) -> Any:
+    proto = config_pb2.ConfigProto.FromString(config)
+    proto.graph_options.rewrite_options.disable_meta_optimizer = True
+    return context.FunctionCallOptions(executor, proto)
+
+
+def _is_one(graph: Any, results: int) -> bool:
+    """Whether a graph is that of one function: TensorFlow mixes those that are set up at the same time."""
+    numbers = sorted(node.attr["index"].i for node in graph.node if node.op == "_Retval")
+    names = {node.name for node in graph.node}
+    return numbers == list(range(results)) and len(names) == len(graph.node)
 
 
 def _is_more(node: Any, op: Any) -> bool:

@@ -17,7 +17,7 @@ from graphdebug.backends.tensorflow.two.incoming import incoming_gradients
 from graphdebug.backends.tensorflow.two.leaves import variable_gradients
 from graphdebug.backends.tensorflow.two.looking import Looking
 from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
-from graphdebug.backends.tensorflow.two.optimized import Optimized, ask
+from graphdebug.backends.tensorflow.two.optimized import Optimized, ask, refusal
 from graphdebug.backends.tensorflow.two.plan import COPY, Control, Entry, Gradients, Plan, Ref, numbers
 from graphdebug.backends.tensorflow.two.scopes import layer_path
 from graphdebug.backends.tensorflow.two.settling import OF_OUTER, settle
@@ -61,13 +61,11 @@ def plan_function(
     else:
         optimized = ask(context, definition.signature, inputs)
     plan = Plan(name, compiled=compiled, draws=draws, unknown=optimized.why)
-    known = optimized.graph is not None
-    summaries = Summaries(Copy(definition, optimized.graph), observer.level) if known else None
-    planner = _Planner(observer, plan, Looking(optimized, summaries, observer.level))
-    arguments = [Ref("argument", index) for index in range(len(graph.inputs))]
-    plan.outputs = planner.read(graph, name, "", arguments)
-    if summaries is not None:
-        _make_copy(context, plan, optimized, summaries)
+    summaries = _read(observer, plan, graph, definition, optimized)
+    refused = _make_copy(context, plan, optimized, summaries, inputs) if summaries is not None else None
+    if refused is not None:
+        plan = Plan(name, unknown=f"TensorFlow can't set it up with looking added: {refused}")
+        _read(observer, plan, graph, definition, Optimized(None, plan.unknown))
     if "forward_function_name" in definition.attr or name.startswith("__backward"):
         for entry in plan.entries:
             entry.phase = "backward"
@@ -78,6 +76,18 @@ def plan_function(
         for one in (plan, *(body for control in plan.controls() for body in control.bodies)):
             one.gradients.extend(incoming_gradients(one))
     return plan
+
+
+def _read(
+    observer: Observer, plan: Plan, graph: Any, definition: Any, optimized: Optimized
+) -> Summaries | None:
+    """Read a function's ops into its plan; return what is to be handed out, if it is known what runs."""
+    known = optimized.graph is not None
+    summaries = Summaries(Copy(definition, optimized.graph), observer.level) if known else None
+    planner = _Planner(observer, plan, Looking(optimized, summaries, observer.level))
+    arguments = [Ref("argument", index) for index in range(len(graph.inputs))]
+    plan.outputs = planner.read(graph, plan.name, "", arguments)
+    return summaries
 
 
 def _variables(observer: Observer, graph: Any) -> dict[int, tuple[str, Shape | None]]:
@@ -101,11 +111,18 @@ def _draws(graph: Any) -> bool:
     )  # fmt: skip
 
 
-def _make_copy(context: Any, plan: Plan, optimized: Optimized, summaries: Summaries) -> None:
-    """Let the runtime know the function that is run instead of the user's, if there is anything to hand out."""
+def _make_copy(
+    context: Any, plan: Plan, optimized: Optimized, summaries: Summaries, inputs: Sequence[Any]
+) -> str | None:
+    """Let the runtime know the function that is run instead of the user's, if there is anything to hand out.
+
+    Returns:
+        Why the runtime can't run it, None if it can. Nothing of it is left in the runtime then.
+
+    """
     plan.extras = sum(summaries.copy.hand_out(*summaries.pack()))
     if not plan.extras and not plan.kept:
-        return
+        return None
     for function in optimized.graph.library.function:
         if not context.has_function(function.signature.name):
             context.add_function_def(function)
@@ -113,6 +130,12 @@ def _make_copy(context: Any, plan: Plan, optimized: Optimized, summaries: Summar
     plan.name = f"{plan.name}{COPY}{next(numbers)}"
     plan.added.append(plan.name)
     summaries.copy.register(context, plan.name)
+    error = refusal(context, summaries.copy.definition.signature, inputs)
+    if error is None:
+        return None
+    for added in plan.added:
+        context.remove_function(added)
+    return str(error.message).partition("\n")[0].partition(": node=")[0][:120]
 
 
 def read_graph(observer: Observer, graph: Any) -> tuple[Plan, dict[str, Ref]]:
