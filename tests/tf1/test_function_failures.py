@@ -132,3 +132,16 @@ def test_a_failure_in_an_imported_metagraph_names_node_and_scope_and_says_that_t
     assert line_of(failure.site).startswith("session.run(")
     assert "node head/scores of an imported graph, which keeps no lines" in report.splitlines()[0]
     assert "2x3 has 3 columns, 4x2 has 4 rows" in report
+
+
+def test_an_assignment_that_a_branch_refuses_is_told_at_its_line():
+    """A branch is a function of its own: in it, a reference variable from around it is a plain tensor."""
+    with pytest.raises(TypeError, match="AssignAdd"), graphdebug.record() as run, tf.Graph().as_default():
+        total = tf1.get_variable("total", [], use_resource=False)
+        tf1.cond(
+            tf1.placeholder(tf.bool, []),
+            lambda: tf1.assign_add(total, 1.0),
+            lambda: tf.identity(total),
+        )
+    assert run.tool_errors == []
+    assert line_of(run.findings[0].site) == "lambda: tf1.assign_add(total, 1.0),"

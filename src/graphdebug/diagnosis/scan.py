@@ -49,6 +49,7 @@ class Scan:
         start = evidence.run.start
         recorded = start.options.get("allow", ()) if start is not None else ()
         self.nonfinite = NonfiniteWatch((*recorded, *allow))
+        self.nonfinite.always_scaled = any(one.type == "LossScaler" for one in evidence.run.declarations)
         self.losses = LossWatch()
         self.folds = FoldWatch(evidence)
         self.broadcasts = BroadcastWatch(evidence)

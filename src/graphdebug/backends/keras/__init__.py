@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from graphdebug.backends.keras.graph import Graph
 from graphdebug.backends.keras.layers import Layers
 from graphdebug.backends.keras.training import METHODS, Training
 from graphdebug.backends.protocol import Attachment, Sink
-from graphdebug.model.event import Failure
+from graphdebug.model.event import Declaration, Failure
 from graphdebug.options import Options
 
 __all__ = ["attach"]
@@ -136,3 +137,17 @@ class _Keras:
                     sink.advance_step()
 
         self._put(kind, "apply", apply_watched, base_optimizer.__file__)
+        self._wrap_scaler()
+
+    def _wrap_scaler(self) -> None:
+        """An optimizer that scales the loss is told once: it skips steps whose gradients are not finite."""
+        sink, told, kind = self._sink, weakref.WeakSet[Any](), keras.optimizers.LossScaleOptimizer
+        apply = kind.apply
+
+        def apply_scaled(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if self not in told:
+                told.add(self)
+                sink.emit([Declaration(sink.next_seq(), self.name, "LossScaler")])
+            return apply(self, *args, **kwargs)
+
+        self._put(kind, "apply", apply_scaled, inspect.getfile(kind))

@@ -58,6 +58,8 @@ class NonfiniteWatch:
         self._nan: set[int] = set()
         self._open: set[int] = set()
         """Non-finite nodes that nothing has taken yet."""
+        self.always_scaled = False
+        """Whether an optimizer that scales the loss makes all steps, and skips those that overflow."""
         self._scaled = False
         self._sound: set[tuple[int, int]] = set()
         """Outputs that were finite though another output of their node was not: by node and place."""
@@ -92,7 +94,9 @@ class NonfiniteWatch:
                         birth.harms.add("end")
             suspects = [one for one in self._births if not (one.allowed or _masked(one))]
             harmful = [one for one in suspects if one.harms and not self._scaler_skips(one)]
-            self.skipped += bool(self._scaled and not harmful and any(one.harms for one in suspects))
+            self.skipped += bool(
+                (self._scaled or self.always_scaled) and not harmful and any(one.harms for one in suspects)
+            )
             self.verdict = min(harmful, key=lambda one: one.node.seq, default=None)
         meant = {seq: births for seq, births in self._bad.items() if births and all(b.meant for b in births)}
         self._bad = meant if len(meant) < _MOST else {}
@@ -179,7 +183,7 @@ class NonfiniteWatch:
         """Whether only scaled gradients overflowed, and the scaler kept them from the weights."""
         node = birth.node
         scaled = node.phase == "backward" or (node.function == "mul" and node.outputs[0].shape == ())
-        return self._scaled and scaled and "weights" not in birth.harms
+        return (self._scaled or self.always_scaled) and scaled and "weights" not in birth.harms
 
 
 def _masked(birth: Birth) -> bool:

@@ -9,7 +9,7 @@ from itertools import chain
 from graphdebug.diagnosis.account import call, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.refused.graphs import session_line
-from graphdebug.diagnosis.refused.misuse import declared_by
+from graphdebug.diagnosis.refused.misuse import declared_by, explain
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import place
 from graphdebug.model.event import Failure, Node, Site
@@ -17,6 +17,8 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain_starved", "explain_uninitialized"]
 
+_EMPTYING = ("uninitialized", "unfed")
+"""Why the runner of a queue ends, and the queue is closed: it has no session call of the user's to raise in."""
 _SEARCHED = 20
 """Steps at the start of a run, where initializers run."""
 _TRIES = ("run the initializer after the last variable is made (an optimizer makes some too)",)
@@ -48,9 +50,14 @@ def explain_starved(evidence: Evidence, failure: Failure) -> Finding | None:
         )  # fmt: skip
     earlier = [
         one for one in evidence.run.failures
-        if one.seq < failure.seq and one.category == "uninitialized" and one.framework == failure.framework
+        if one.seq < failure.seq and one.framework == failure.framework and one.category in _EMPTYING
     ]  # fmt: skip
-    return explain_uninitialized(evidence, earlier[-1]) if earlier else _used_up(evidence, failure)
+    if not earlier:
+        return _used_up(evidence, failure)
+    last = earlier[-1]
+    return (
+        explain_uninitialized(evidence, last) if last.category == "uninitialized" else explain(evidence, last)
+    )
 
 
 def _used_up(evidence: Evidence, failure: Failure) -> Finding | None:

@@ -64,12 +64,13 @@ class Failures:
 
     def take(self, error: BaseException) -> Failure | None:
         """Return what is known of `error`, or of the one that TensorFlow replaced by it, once."""
-        chain = [one for one in (error, error.__cause__, error.__context__) if one is not None]
-        for position, (ref, failure) in enumerate(self._pending):
-            if any(ref() is one for one in chain):
-                del self._pending[position]
-                frames = self._sink.sites.of_error(error)
-                return _with_frames(self._told(failure), frames)
+        for one in (error, error.__cause__, error.__context__):
+            found = next(
+                (at for at, (ref, _) in enumerate(self._pending) if one is not None and ref() is one), None
+            )
+            if found is not None:
+                _, failure = self._pending.pop(found)
+                return _with_frames(self._told(failure), self._sink.sites.of_error(error))
         return explain_misuse(error, self._sink)
 
     def flush(self) -> None:
