@@ -74,14 +74,24 @@ def operand_origin(evidence: Evidence, operand: Operand, failure: Failure, why: 
 def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
     """Return the line that asked for `node`: its own, or the declaration of the layer that it only calls.
 
-    A softmax that a layer was declared with runs on the line that calls the whole model.
+    A softmax that a layer was declared with runs on the line that calls the whole model; one that a helper was
+    called with runs on a line of the helper that does not name it.
     """
     spoken = evidence.source.line(node.site).lower().replace("_", "")
+    if node.function.replace("_", "") not in spoken:
+        for one in node.callers:
+            if _names(evidence.source.line(one), node.function):
+                return [Candidate(one, "caller", f"asks for the {node.function}", node.name), *made_by(node, why)]
     declared = evidence.provenance.declared(node.module) if node.module else None
     if declared is None or declared.site is None or node.function.replace("_", "") in spoken:
         return made_by(node, why)
     layer = named_layer(evidence, node.module)
     return [Candidate(declared.site, "declaration", f"declares {layer}", node.module), *made_by(node, why)]
+
+
+def _names(line: str, function: str) -> bool:
+    """Whether a line names a function: as a word of its own, or behind a dot or in quotes."""
+    return re.search(rf"(?<![a-z]){function.replace('_', '_?')}(?![a-z])", line.lower()) is not None
 
 
 def compiled_with(evidence: Evidence, site: Site | None) -> list[Candidate]:

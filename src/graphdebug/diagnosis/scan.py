@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.learning.branches import BranchWatch
 from graphdebug.diagnosis.learning.divergence import runaway
 from graphdebug.diagnosis.learning.dropouts import DropoutWatch
 from graphdebug.diagnosis.learning.gradients import GradientWatch
@@ -64,10 +65,11 @@ class Scan:
         self.zeros = ZeroWatch(evidence)
         self.restarts = RestartWatch(evidence)
         self.dropouts = DropoutWatch(evidence)
+        self.branches = BranchWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
         silent = (
             self.folds, self.broadcasts, self.axes, self.mixing, self.integers, self.probabilities, self.zeros,
-            self.restarts, self.dropouts, self.ignored,
+            self.restarts, self.dropouts, self.ignored, self.branches,
         )  # fmt: skip
         self._silent = silent
         for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):

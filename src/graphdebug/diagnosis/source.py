@@ -92,6 +92,40 @@ class SourceText:
                 return self.assigned(named, line) if named else (line, given.value)
         return None, None
 
+    def function(self, call: ast.Call, site: Site) -> tuple[Site, ast.FunctionDef] | None:
+        """Return the only function of the program that `call`, at `site`, can mean, and where it stands.
+
+        A method is found by its name alone; a call of an object of a library's has none here.
+        """
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        method = isinstance(call.func, ast.Attribute)
+        found: list[tuple[Site, ast.FunctionDef]] = []
+        for file in dict.fromkeys((site.file, *self._run.source_files)):
+            tree = self.tree(file)
+            owned = {
+                one for node in (ast.walk(tree) if tree is not None else ()) if isinstance(node, ast.ClassDef)
+                for one in node.body
+            }  # fmt: skip
+            found += [
+                (Site(file, node.lineno), node) for node in (ast.walk(tree) if tree is not None else ())
+                if isinstance(node, ast.FunctionDef) and node.name == name and (node in owned) == method
+            ]  # fmt: skip
+            if len(found) == 1 and not method:
+                break  # the file's own
+        return found[0] if len(found) == 1 else None
+
+    def constructor(self, call: ast.Call, site: Site) -> tuple[Site, ast.FunctionDef] | None:
+        """Return the ``__init__`` of the program's class that `call`, at `site`, makes an object of."""
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        for file in dict.fromkeys((site.file, *self._run.source_files)):
+            tree = self.tree(file)
+            for node in ast.walk(tree) if tree is not None else ():
+                if isinstance(node, ast.ClassDef) and node.name == name:
+                    for one in node.body:
+                        if isinstance(one, ast.FunctionDef) and one.name == "__init__":
+                            return Site(file, one.lineno), one
+        return None
+
     def target(self, site: Site, position: int = 0, count: int = 1) -> str:
         """Return the name that the statement on the line at `site` gives a value, if there is one.
 

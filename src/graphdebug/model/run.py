@@ -230,9 +230,17 @@ class Run:
 
     def source_lines(self, file: str) -> Sequence[str]:
         """Return the lines of a user's file as it was when recorded; empty if the log lacks it."""
+        return self._kept_sources().get(file, ())
+
+    @property
+    def source_files(self) -> Sequence[str]:
+        """The user's files whose text the log has."""
+        return list(self._kept_sources())
+
+    def _kept_sources(self) -> dict[str, list[str]]:
         if self._sources is None:
             self._sources = {one.file: one.text.splitlines() for one in self.store.of_kind(Source)}
-        return self._sources.get(file, ())
+        return self._sources
 
     def to_arrow(self) -> Any:
         """Return the nodes as a pyarrow.Table, one typed row a node (docs/view.md lists the columns).

@@ -113,6 +113,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"feed a value for placeholder tensor '(?P<placeholder>[^']*)'", "unfed"),
     _rule(r"Attempting to use uninitialized value (?P<variable>\S+)", "uninitialized"),
     _rule(r"(?P<table>Table) not initialized", "uninitialized"),
+    _rule(r"the (?P<iterator>iterator) has not been initialized", "uninitialized"),
     _rule(r"(?:reading resource variable|Could not find variable) (?P<variable>[^\s.]+)", "uninitialized"),
     _rule(r"Resource [^/\s]+/(?P<variable>\S+)/\S* does not exist", "uninitialized"),
     _rule(r"Could not find resource: [^/\s]+/(?P<variable>[^\s)]+)\)", "uninitialized"),

@@ -6,16 +6,15 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.source import SourceText
+from graphdebug.diagnosis.trails import base, trail
 from graphdebug.model.event import Site
 from graphdebug.model.finding import Candidate
 
-__all__ = ["entered", "piped"]
+__all__ = ["entered", "followed", "piped"]
 
 _FITTING = ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch")
 _SLICING = ("from_tensor_slices", "from_tensors")
 """Calls that make a pipeline of arrays."""
-_FURTHEST = 6
-"""Assignments that data are followed back through."""
 _MISSING = ("nan", "inf", "NaN", "Inf")
 
 
@@ -24,7 +23,7 @@ def entered(source: SourceText, site: Site | None) -> list[Candidate]:
     the one that computed or read them.
     """
     value = _value_at(source, site) if site is not None else None
-    return _followed(source, value, site) if site is not None and value is not None else []
+    return followed(source, value, site) if site is not None and value is not None else []
 
 
 def piped(source: SourceText, frames: Sequence[Site], index: int) -> list[Candidate]:
@@ -41,7 +40,7 @@ def piped(source: SourceText, frames: Sequence[Site], index: int) -> list[Candid
             name = _called(call)
             given = call.args if name in _FITTING else _elements(call.args[:1]) if name in _SLICING else []
             if given:
-                return _followed(source, given[min(index, len(given) - 1)], site)
+                return followed(source, given[min(index, len(given) - 1)], site)
     return []
 
 
@@ -82,55 +81,16 @@ def _value_at(source: SourceText, site: Site) -> ast.expr | None:
     return None
 
 
-def _followed(source: SourceText, value: ast.expr, site: Site) -> list[Candidate]:
-    """Follow an expression back through slices and conversions to what computed or read it."""
-    lines: list[Site] = []
-    written: list[Site] = []
-    for _ in range(_FURTHEST):
-        name = _base(value)
-        made, before = source.assigned(name, site) if name else (None, None)
-        if made is None:
-            break
-        written += _writes(source, name, made)
-        lines.append(made)
-        site = made
-        if before is None:
-            before = _value_at(source, made)
-        if before is None or _base(before) == name:
-            break
-        value = before
+def followed(source: SourceText, value: ast.expr, site: Site) -> list[Candidate]:
+    """Return the lines that wrote NaN into what `value`, at `site`, is, then those that gave it on, the first
+    one first.
+    """
+    lines = trail(source, value, site)
+    written = [one for made, name in lines if name for one in _writes(source, name, made)]
     return [
-        *(Candidate(one, "mutation", "writes it into the data") for one in written),
-        *(Candidate(one, "input", "where the data come from") for one in lines[::-1]),
+        *(Candidate(one, "mutation", "writes it into the data") for one in dict.fromkeys(written)),
+        *(Candidate(one, "input", "where the data come from") for one, _ in lines[::-1]),
     ]
-
-
-def _base(value: ast.expr) -> str:
-    """Return the name of what an expression only slices or converts; empty where it computes or reads."""
-    if isinstance(value, ast.Name):
-        return value.id
-    if isinstance(value, ast.Subscript | ast.Starred):
-        return _base(value.value)
-    if isinstance(value, ast.Attribute):
-        return _base(value.value)
-    if isinstance(value, ast.Tuple | ast.List):
-        names = {_base(one) for one in value.elts}
-        return names.pop() if len(names) == 1 else ""
-    if isinstance(value, ast.Call):
-        converts = _called(value) in _CONVERTING
-        method = isinstance(value.func, ast.Attribute) and converts and _base(value.func.value)
-        if method and method not in ("np", "numpy", "tf", "torch", "keras", "jnp", "pd"):
-            return method
-        return _base(value.args[0]) if converts and value.args else ""
-    return ""
-
-
-_CONVERTING = (
-    "array", "asarray", "astype", "tensor", "as_tensor", "from_numpy", "constant", "convert_to_tensor", "float",
-    "copy", "reshape", "ravel", "flatten", "values", "to_numpy", "FloatTensor", "Tensor", "float32", "to",
-    "cast", "transpose", "squeeze", "expand_dims", "unsqueeze", "batch", "shuffle", "repeat", "prefetch",
-)  # fmt: skip
-"""Calls that give the numbers on as they are."""
 
 
 def _writes(source: SourceText, name: str, made: Site) -> list[Site]:
@@ -140,6 +100,6 @@ def _writes(source: SourceText, name: str, made: Site) -> list[Site]:
         Site(file=made.file, line=node.lineno)
         for node in (ast.walk(tree) if tree is not None else ())
         if isinstance(node, ast.Assign) and node.lineno > made.line
-        and any(isinstance(one, ast.Subscript) and _base(one) == name for one in node.targets)
+        and any(isinstance(one, ast.Subscript) and base(one) == name for one in node.targets)
         and any(word in ast.unparse(node.value) for word in _MISSING)
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from graphdebug.diagnosis.numbers.causes import (
     reason,
     risk,
 )  # fmt: skip
-from graphdebug.diagnosis.numbers.entries import entered, piped
+from graphdebug.diagnosis.numbers.entries import entered, followed, piped
 from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.diagnosis.numbers.nonfinite import Birth, has_nan, inexact
 from graphdebug.diagnosis.words import shape_words
@@ -152,6 +152,10 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
         site = provenance.arguments.made_at(data, frames, node.function) or node.site
     lines = entered(evidence.source, site)
     if data.origin == "feed" and node.run_site is not None:
+        declaration = provenance.site(data)
+        value = evidence.source.fed_value(node.run_site, declaration, provenance.own_name(data)) if (
+            declaration is not None) else None  # fmt: skip
+        lines = followed(evidence.source, value, node.run_site) if value is not None else lines
         fed = site if site is not None and evidence.source.line(site) and site != node.run_site else None
         declared = provenance.site(data)
         lines = (

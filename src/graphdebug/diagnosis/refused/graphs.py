@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphdebug.diagnosis.account import call
+from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import place, telling
@@ -28,14 +29,17 @@ def explain_mixed(evidence: Evidence, failure: Failure) -> Finding:
     """
     parts: Sequence[Part] = failure.detail.get("parts") or ()
     odd = _odd(evidence, failure, parts)
+    left = _left_behind(evidence, parts)
     named = _lines(evidence, failure, odd) if odd is not None else []
     rest = [line for one in parts if one is not odd for line in _lines(evidence, failure, one)]
     body = [f"  {_words(one)}" for one in parts] or [f"  {line}" for line in telling(failure.message, 1)]
+    body += ["  the default graph was put away between them"] if left else []
     return evidence.finding(
         failure.category, what="a node of another graph was used",
-        candidates=[*named, *call(failure), *(rest if named else [])], confidence=0.85 if named else 0.7,
+        candidates=[*left, *named, *call(failure), *(rest if named else [])],
+        confidence=0.85 if named or left else 0.7,
         failed=failure.site, when=when(failure), body=body,
-        tries=[f"make {odd['name'] or 'it'} within the other graph: with graph.as_default()" if named and odd
+        tries=["reset the default graph before anything is built, or not at all"] if left else [f"make {odd['name'] or 'it'} within the other graph: with graph.as_default()" if named and odd
                and odd["role"] != "session" else "Session(graph=graph) of the graph that was built" if named
                else "build and run within one graph: with graph.as_default()"],
         operands=failure.operands, evidence=(failure.seq,),
@@ -54,6 +58,22 @@ def _odd(evidence: Evidence, failure: Failure, parts: Sequence[Part]) -> Part | 
     here = evidence.source.block(failure.site) if failure.site is not None else None
     elsewhere = [one for one in parts if one["sites"] and evidence.source.block(_site(one)) != here]
     return elsewhere[0] if len({one["graph"] for one in elsewhere}) == 1 else None
+
+
+def _left_behind(evidence: Evidence, parts: Sequence[Part]) -> list[Candidate]:
+    """Return the line that put the default graph away after a part was made in it, if there is only one."""
+    made = [_site(one) for one in parts if one["sites"]]
+    resets = [
+        Site(file=file, line=node.lineno)
+        for file in dict.fromkeys(one.file for one in made)
+        for node in ast.walk(evidence.source.tree(file) or ast.Module([], []))
+        if isinstance(node, ast.Call) and called(node) == "reset_default_graph"
+    ]  # fmt: skip
+    if len(resets) != 1 or any(evidence.source.within(one, ("as_default",)) is not None for one in made):
+        return []
+    inside = evidence.source.function_line(resets[0]) is not None
+    after = any(one.file == resets[0].file and one.line < resets[0].line for one in made)
+    return [Candidate(resets[0], "caller", "puts the graph away")] if inside or after else []
 
 
 def _site(part: Part) -> Site:

@@ -21,18 +21,23 @@ _EMPTYING = ("uninitialized", "unfed")
 """Why the runner of a queue ends, and the queue is closed: it has no session call of the user's to raise in."""
 _SEARCHED = 20
 """Steps at the start of a run, where initializers run."""
-_TRIES = ("run the initializer after the last variable is made (an optimizer makes some too)",)
+_TRIES = {
+    "variable": ["run the initializer after the last variable is made (an optimizer makes some too)"],
+    "table": ["run tables_initializer(), too"],
+    "iterator": ["run the initializer of the iterator before the first batch, too",
+                 "make_one_shot_iterator needs none"],
+}  # fmt: skip
 
 
 def explain_uninitialized(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a variable or table without a value: why the initializer did not give it one."""
-    table = bool(failure.detail.get("table"))
-    named, body = _table(evidence, failure) if table else _variable(evidence, failure)
+    word = next((one for one in ("table", "iterator") if failure.detail.get(one)), "variable")
+    named, body = _variable(evidence, failure) if word == "variable" else _apart(evidence, failure, word)
     return evidence.finding(
-        "uninitialized", what=f"a {'table' if table else 'variable'} was read before it was initialized",
+        "uninitialized", what=f"{'an' if word == 'iterator' else 'a'} {word} was read before it was initialized",
         candidates=[*named, *call(failure)], confidence=0.85 if named else 0.7, failed=failure.site,
         when=when(failure), body=body,
-        tries=["run tables_initializer(), too"] if table else _TRIES, operands=failure.operands,
+        tries=_TRIES[word], operands=failure.operands,
         evidence=(failure.seq,),
     )  # fmt: skip
 
@@ -83,18 +88,18 @@ def _used_up(evidence: Evidence, failure: Failure) -> Finding | None:
     )  # fmt: skip
 
 
-def _table(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[str]]:
-    """An initializer of variables leaves tables out."""
+def _apart(evidence: Evidence, failure: Failure, word: str) -> tuple[list[Candidate], list[str]]:
+    """An initializer of variables leaves tables and iterators out."""
     made = [
         line
         for one in failure.operands[:1]
-        for line in operand_origin(evidence, one, failure, "makes the table")
+        for line in operand_origin(evidence, one, failure, f"makes the {word}")
     ]
     ran = failure.run_site or failure.site
     run = [Candidate(ran, "caller", "the run")] if ran is not None else []
     for node in _first_nodes(evidence):
         if node.run_site is not None and node.family == "control" and _initializes(evidence, node):
-            body = [f"  an initializer ran ({place(node.run_site)}): tables have one of their own"]
+            body = [f"  an initializer ran ({place(node.run_site)}): {word}s have one of their own"]
             return [
                 Candidate(node.run_site, "caller", "runs the initializer, of variables only"),
                 *run,

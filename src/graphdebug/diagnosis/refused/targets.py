@@ -26,7 +26,8 @@ __all__ = ["explain"]
 
 _COMPARE = ("compare the indices with the size of what they select from",)
 _VOID = 4
-"""So many times the number of classes or more is no class that was forgotten: it marks what does not count."""
+"""So many times the number of classes or more is no class that was forgotten: it marks what does not count. One
+class alone is no choice to begin with."""
 
 
 def explain(evidence: Evidence, failure: Failure) -> Finding:
@@ -62,7 +63,7 @@ def _element(evidence: Evidence, failure: Failure) -> Finding:
         tries = [f"declare it for at least {value + 1}"]
         if value == high and words.get("least") != 0:
             tries.insert(0, "count from 0, not from 1")
-    if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high:
+    if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high > _VOID:
         tries = [f"if {value} marks what does not count: ignore_index={value}", *tries]
         blamed = loss_made(evidence, failure.site) or entry
     if isinstance(value, int) and value < 0:

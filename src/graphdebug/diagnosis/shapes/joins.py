@@ -178,6 +178,7 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
             *(["declares_size"] if here else []),
             *(["repairs"] if another is not None else []),
         ),
+        *held(_batch_changed([by.node for _, by in setters], odd, rest, axis), "changed_size"),
         *held(_changed_by([by.node for _, by in setters], failure), "made_operand"),
         *held(made, "began"),
         *held([*layer, *other], "began", "beside"),
@@ -217,6 +218,18 @@ def _on_line(node: Node, failure: Failure) -> bool:
     site = node.site
     return site is not None and failure.site is not None and (site.file, site.line) == (
         failure.site.file, failure.site.line)  # fmt: skip
+
+
+def _batch_changed(nodes: Sequence[Node | None], odd: Operand, rest: Operand, axis: int) -> list[Candidate]:
+    """Return the line that made another number of samples of as many as the other operand has."""
+    if axis != -len(odd.fact.shape or ()) or len(odd.fact.shape or ()) != len(rest.fact.shape or ()):
+        return []
+    for node, other in zip(nodes, (rest, odd), strict=True):
+        wanted = size_on(other, axis)
+        took = [one.fact.shape[0] for one in node.inputs if one.fact.shape] if node is not None else []
+        if node is not None and node.family in ("cat", "index", "reshape") and wanted in took:
+            return made_by(node, f"the {node.function} makes another number of samples of {wanted}")
+    return []
 
 
 def _changed_by(nodes: Sequence[Node | None], failure: Failure) -> list[Candidate]:

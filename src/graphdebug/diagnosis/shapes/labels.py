@@ -279,7 +279,9 @@ def _batch_change(evidence: Evidence, operand: Operand, rows: int | None) -> lis
     after = operand.fact.shape
     for node, through in reversed(links):
         before = node.inputs[through].fact.shape
-        if before and before[0] == rows and (not after or after[0] != rows):
+        took = bool(before) and (before or ())[0] == rows and (not after or after[0] != rows)
+        unknown = bool(before) and (before or ())[0] is None and bool(after) and (after or ())[0] not in (rows, None)
+        if took or unknown:
             declared = evidence.provenance.declared(node.module) if node.module else None
             turned = declared is not None and declared.attributes.get("batch_first") is False
             why = f"the {node.function} {shape_words(before)} -> {shape_words(after)}"

@@ -29,6 +29,8 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain", "explain_if_clear"]
 
+_CHANNELS = (1, 3)
+"""Numbers of channels that images have: a declaration that begins with one has them first."""
 _CLEAR = ("conv", "pool", "linear", "matmul", "norm", "cat")
 _WAYS = (widths.explain, windows.explain, joins.explain)
 
@@ -242,8 +244,13 @@ def _whole_input(evidence: Evidence, failure: Failure) -> Account | None:
     tries = [f"give it {shape_words(wanted)}", f"declare its input as {shape_words(given)}"]
     made = [one for operand in failure.operands[:1] for one in last_layer(evidence, operand)]
     data = made or data  # what came out of another model
-    lines = [*held(declared, "declares_size", *(["worked"] if worked else [])),
-             *held(data, "other_data" if worked else "made_operand")]  # fmt: skip
+    turned = wanted[1:] != given[1:] and sorted(map(str, wanted[1:])) == sorted(map(str, given[1:]))
+    first = turned and len(wanted) == 4 and wanted[1] in _CHANNELS and wanted[3] not in _CHANNELS
+    if turned:
+        body.append("the sizes are those that it takes, on other axes")
+    lines = [*held(declared, "declares_size", *(["worked"] if worked else ["odd_one"] if first else [])),
+             *held(data, "other_data" if worked else "moved_axis" if turned and not first else "made_operand"),
+            ]  # fmt: skip
     return Account(lines, body, tries, tuple(wanted), 0.75)
 
 

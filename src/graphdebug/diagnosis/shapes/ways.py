@@ -8,6 +8,7 @@ from graphdebug.diagnosis.account import Account, call, data_entry, made_by, nam
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link, spatial_axes
+from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.words import node_name, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Shape
 from graphdebug.model.finding import Candidate
@@ -130,7 +131,8 @@ def transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]
     if len(one) != 2 or tuple(reversed(one)) != other or one[0] == one[1]:
         return None
     turned: list[Candidate] = []
-    for operand in (operands[1], operands[0]):
+    scored = failure.family == "loss" and _classes_last(evidence, operands[0])
+    for operand in (operands[1],) if scored else (operands[1], operands[0]):
         _, links = evidence.provenance.way(operand)
         for node, _ in reversed(links):
             if node.family == "permute":
@@ -140,6 +142,11 @@ def transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]
     root, _ = evidence.provenance.way(operands[1])
     if root.fact.shape == other:  # it came in like this
         entry = data_entry(evidence, root, failure) or entry
+    if scored and not turned:
+        lines = [*held(_handed_in(evidence, failure, operands[1]), "lacks_step"), *held(entry, "began")]
+        body = [f"{shape_words(one)} meets {shape_words(other)}: the last axis is that of the classes, by what "
+                "made the prediction"]  # fmt: skip
+        return Account(lines, body, [f"transpose the target: to {shape_words(one)}"], confidence=0.8)
     return Account(
         [*held(turned, "moved_axis"), *held(entry, "odd_one"), *held(call(failure), "refused")],
         [f"{shape_words(one)} meets {shape_words(other)}: one of them is transposed"],
@@ -150,6 +157,23 @@ def transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]
         ],
         confidence=0.85 if turned else 0.6,
     )
+
+
+def _classes_last(evidence: Evidence, guess: Operand) -> bool:
+    """Whether a prediction has its scores on the last axis: a weight or a product gave that axis its size."""
+    by = setter(evidence, guess, len(guess.fact.shape or ()) - 1)
+    product = by.node is not None and by.node.family in ("linear", "matmul")
+    return product or evidence.provenance.stored(by.operand) is not None
+
+
+def _handed_in(evidence: Evidence, failure: Failure, target: Operand) -> list[Candidate]:
+    """Return the line in the function of the failing call that names what it is given, else the call."""
+    frames = failure.frames or ([failure.site] if failure.site is not None else [])
+    given = evidence.provenance.arguments.made_at(target, frames, failure.function)
+    begins = [evidence.source.function_line(one) if one is not None else None for one in (given, failure.site)]
+    if given is None or given == evidence.provenance.site(target) or begins[0] is None or begins[0] != begins[1]:
+        return call(failure)
+    return [Candidate(given, "origin", "hands it in as it is")]
 
 
 def size_on(operand: Operand, axis: int) -> int | None:
