@@ -12,6 +12,7 @@ from graphdebug.diagnosis.learning.gradients import GradientWatch
 from graphdebug.diagnosis.learning.handling import HandlingWatch
 from graphdebug.diagnosis.learning.ignored import IgnoredWatch
 from graphdebug.diagnosis.learning.modes import ModeWatch
+from graphdebug.diagnosis.learning.ranges import blank, unreachable
 from graphdebug.diagnosis.learning.restarts import RestartWatch
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.causes import only_grows
@@ -118,6 +119,9 @@ class Scan:
         for watch in self._silent:
             found += watch.findings()
         if self.nonfinite.verdict is None:
+            of_data = [*blank(self._evidence), *unreachable(self._evidence)] if failure is None else []
+            if of_data:  # what became of it is no other fault
+                return [*of_data, *(one for one in found if one.kind not in _OF_EFFECT)]
             lines = {one.site for one in found}
             told = [one for one in self._of_steps() if one.kind not in _OF_EFFECT or not _shares(one, lines)]
             found += told

@@ -11,6 +11,7 @@ import numpy as np
 
 from graphdebug.backends.keras.layers import dtype_word
 from graphdebug.backends.protocol import Sink
+from graphdebug.backends.ranges import add_values
 from graphdebug.model.event import Declaration, Event, TensorFact, number
 
 __all__ = ["METHODS", "Training"]
@@ -21,6 +22,8 @@ _ROLES = {
     "x": "input", "y": "labels", "sample_weight": "sample_weight", "class_weight": "class_weight",
     "validation_data": "validation_data",
 }  # fmt: skip
+_FITS = 8
+"""Calls that went well whose data are looked at."""
 _LARGEST = 1 << 22
 """Elements of labels that are looked through."""
 
@@ -36,6 +39,8 @@ class Training:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._depth = 0
+        self._told: list[str] = []
+        """Data of calls that went well, as they were told."""
 
     def compiled(
         self, model: Any, method: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]
@@ -64,6 +69,8 @@ class Training:
             result = method(model, *given, **named)
             if frozen:
                 self._fitted(model)
+            if self._depth == 1 and method.__name__ == "fit" and len(self._told) < _FITS:
+                self._given(method, (model, *given), named)
             return result
         except Exception:
             if self._depth == 1:
@@ -87,6 +94,31 @@ class Training:
             self._sink.emit([event])
         except Exception as error:
             self._sink.tool_error("reading what a model was fitted with", error)
+
+    def _given(self, method: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """A model was fitted: tell the range of its labels, and an input that is one number throughout."""
+        try:
+            bound = inspect.signature(method).bind_partial(*given, **named).arguments
+            positions = self._sink.sites.positions(sys._getframe(3))
+            sites = [self._sink.sites.resolve(one) for one in positions]
+            for name in ("x", "y"):
+                parts = [pair for pair in _arrays(bound.get(name), name) if isinstance(pair[1], np.ndarray)]
+                for label, array in parts if len(parts) == 1 else ():
+                    words: dict[str, Any] = {}
+                    add_values(words, array)
+                    fact = words.pop("fact", None)
+                    kept = ("constant",) if name == "x" else ("low", "high")
+                    words = {key: words[key] for key in kept if words.get(key) is not None}
+                    self._told.append(label)
+                    if words and fact is not None:
+                        told = {"role": _ROLES[name], "parts": 1, **words}
+                        event = Declaration(
+                            self._sink.next_seq(), f"data:{label}", "Data", sites[0] if sites else None, "",
+                            told, {"value": fact}, tuple(sites[1:]),
+                        )  # fmt: skip
+                        self._sink.emit([event])
+        except Exception as trouble:
+            self._sink.tool_error("reading what a model was fitted to", trouble)
 
     def _failed(
         self, model: Any, method: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]

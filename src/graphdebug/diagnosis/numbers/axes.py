@@ -38,7 +38,9 @@ class AxisWatch:
     def see(self, node: Node) -> None:
         """Look at one node, a few times for each line and function; at arithmetic more often."""
         arithmetic = node.family == "elementwise"
-        if node.phase != "forward" or not node.inputs or (arithmetic and node.function not in ("div", "sub")):
+        if node.phase != "forward" or not node.inputs or (
+            arithmetic and node.function not in ("div", "sub", "log1p")
+        ):
             return
         key = (node.site, node.function)
         times = self._judged.get(key, 0)
@@ -58,6 +60,8 @@ class AxisWatch:
             logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
             self._twice(node, logits, node.function)
             self._halved(node, logits)
+        elif node.function == "log1p" and (logits := self._of_logits(node)) is not None:
+            self._twice(node, logits, "bce_with_logits")
         elif node.function == "nll_loss":
             self._unlogged(node, node.inputs[0], "nll_loss")
         elif node.function == "sub" and (given := self._divergence(node)) is not None:
@@ -121,6 +125,19 @@ class AxisWatch:
              "twice, it flattens the scores: the loss can't get near 0 and learns slowly"],
             [f"leave out the {activation}, or take the loss that expects probabilities"], (operand, before),
         )  # fmt: skip
+
+    def _of_logits(self, node: Node) -> Operand | None:
+        """Return x where `node` is log1p(exp(-|x|)) as a loss on logits writes it: -|x| chosen of x and -x."""
+        exponent = self._evidence.provenance.node(node.inputs[0].producer)
+        inner = exponent.inputs[0].producer if exponent is not None and exponent.function == "exp" else None
+        chosen = self._evidence.provenance.node(inner)
+        if chosen is None or chosen.family != "where":
+            return None
+        for one in chosen.inputs:
+            turned = self._evidence.provenance.node(one.producer)
+            if turned is not None and turned.function == "neg" and turned.inputs:
+                return turned.inputs[0]
+        return None
 
     def _divergence(self, node: Node) -> Operand | None:
         """Return what a Kullback-Leibler divergence, ``t log t - t x``, was given as log-probabilities x."""

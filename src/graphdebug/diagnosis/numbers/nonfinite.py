@@ -156,6 +156,9 @@ class NonfiniteWatch:
         return births
 
     def _pass_on(self, node: Node, births: list[Birth], taken: Sequence[Operand]) -> None:
+        if not births:  # it came in as data, and what became of it was not looked at
+            entered = [one for one in taken if one.producer is None]
+            births = self._births_of(node, [], entered, nan=not _masks(entered[0].fact)) if entered else []
         if not births:
             return
         for one in taken:

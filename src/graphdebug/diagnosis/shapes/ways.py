@@ -168,7 +168,9 @@ def _classes_last(evidence: Evidence, guess: Operand) -> bool:
 
 def _handed_in(evidence: Evidence, failure: Failure, target: Operand) -> list[Candidate]:
     """Return the line in the function of the failing call that names what it is given, else the call."""
-    frames = failure.frames or ([failure.site] if failure.site is not None else [])
+    node = evidence.provenance.node(failure.node)
+    built = [*reversed(node.callers), failure.site] if node is not None else [*failure.frames, failure.site]
+    frames = [one for one in built if one is not None]
     given = evidence.provenance.arguments.made_at(target, frames, failure.function)
     begins = [evidence.source.function_line(one) if one is not None else None for one in (given, failure.site)]
     if given is None or given == evidence.provenance.site(target) or begins[0] is None or begins[0] != begins[1]:

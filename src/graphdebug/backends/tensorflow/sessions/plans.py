@@ -78,6 +78,10 @@ class Plans:
         """Note what a run asks for, recorded or not."""
         self._cache(graph).usage.ask(fetches, targets)
 
+    def feed(self, call: RunCall) -> None:
+        """Note what a recorded run was fed."""
+        self._cache(call.session.graph).usage.feed(call.feeds)
+
     def tell_usage(self) -> None:
         """Say what of each graph was never run."""
         for graph in list(self._graphs):

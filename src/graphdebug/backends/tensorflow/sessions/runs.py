@@ -113,6 +113,8 @@ class Runs:
         if probed is not None:
             written = self._events(run, call, probed, extra)
             self._sink.emit(written)
+            if self._level != "shapes":
+                self.plans.feed(call)
         if is_step(call.fetches, call.targets, call.frame):
             self._sink.advance_step()
         return written

@@ -5,18 +5,20 @@ A run tells what it executes, never what it leaves out. That is told once for ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from graphdebug.backends.protocol import Sink
+from graphdebug.backends.ranges import add_values
 from graphdebug.backends.tensorflow.sessions.gradients import is_update
 from graphdebug.backends.tensorflow.sessions.plan import Plan, selected_ops
 from graphdebug.backends.tensorflow.sessions.variables import variable_of
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.vocabulary import word
-from graphdebug.model.event import Notice
+from graphdebug.model.event import Declaration, Event, Notice
 
 __all__ = ["Usage"]
 
@@ -24,6 +26,9 @@ _GROWN = 5
 """Runs that had new nodes made by one line before they are told."""
 _MOST = 20
 """Writes that one notice tells."""
+_LOOKED_AT = 32
+"""Runs with feeds whose values are looked at."""
+_LEAST = 3
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 
 
@@ -36,12 +41,25 @@ class Usage:
         """Number of the last node at the last run that was planned anew."""
         self._grown: dict[Any, list[Any]] = {}
         """By line: the number of runs that it had made new nodes for, and one of these."""
+        self._fed: dict[str, dict[str, Any]] = {}
+        """By placeholder: what is known of the values that it was fed."""
+        self._fed_runs = 0
 
     def ask(self, fetches: Sequence[Any], targets: Sequence[Any]) -> None:
         """Note what a run asked for."""
         key = *map(id, fetches), None, *map(id, targets)
         if key not in self._asked:
             self._asked[key] = [*(tensor.op for tensor in fetches), *targets]
+
+    def feed(self, feeds: Mapping[Any, Any]) -> None:
+        """Note what the values of the first runs are: their range, or that all are one number."""
+        if self._fed_runs >= _LOOKED_AT or not feeds:
+            return
+        self._fed_runs += 1
+        for ref, value in feeds.items():
+            known = self._fed.setdefault(ref.deref().name, {"runs": 0})
+            known["runs"] += 1
+            add_values(known, np.asarray(value))
 
     def grow(self, plan: Plan) -> None:
         """Note the nodes of a new plan that were made since the last one, unless a model was built."""
@@ -54,13 +72,21 @@ class Usage:
         """Take the graph as it is now, with what recording has added to it."""
         self._newest = int(graph.version) + 1
 
-    def notices(self, graph: Any, sink: Sink) -> Iterator[Notice]:
+    def notices(self, graph: Any, sink: Sink) -> Iterator[Event]:
         """Yield what is to be told of `graph`."""
         for count, op in self._grown.values():
             if count >= _GROWN:
                 text = f"{count} runs had new nodes of one line"
                 detail = {"runs": count, "op": op.name, "sites": _sites(op, sink)}
                 yield Notice(sink.next_seq(), "growing_graph", text, build_sites(op, sink.sites)[0], detail)
+        for name, words in self._fed.items():
+            fact = words.pop("fact", None)
+            if words["runs"] >= _LEAST and fact is not None:
+                kept = {key: word for key, word in words.items() if word is not None}
+                told = {"role": "feed", "feed": name, **kept}
+                yield Declaration(
+                    sink.next_seq(), f"feed:{name}", "Data", attributes=told, tensors={"value": fact}
+                )
         unrun = self._unrun(graph, sink)
         if unrun:
             yield Notice(sink.next_seq(), "never_run", "parts of a graph that no run asked for", detail=unrun)
