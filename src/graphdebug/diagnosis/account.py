@@ -81,7 +81,10 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
     if node.function.replace("_", "") not in spoken:
         for one in node.callers:
             if _names(evidence.source.line(one), node.function):
-                return [Candidate(one, "caller", f"asks for the {node.function}", node.name), *made_by(node, why)]
+                return [
+                    Candidate(one, "caller", f"asks for the {node.function}", node.name),
+                    *made_by(node, why),
+                ]
     declared = evidence.provenance.declared(node.module) if node.module else None
     if declared is None or declared.site is None or node.function.replace("_", "") in spoken:
         return made_by(node, why)
@@ -146,7 +149,20 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
         passed = False  # the constant has a name, and others use it rightly
     setter = [Candidate(place, "declaration", f"sets the {size}", declared.name)]
     instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in around[:1]]
+    if passed and _read_elsewhere(evidence, place, around):  # the constant is right for what else takes it
+        return [*instance, *setter, *own]
     return [*setter, *own, *instance] if passed else [*own, *setter]
+
+
+def _read_elsewhere(evidence: Evidence, place: Site, around: Sequence[Site]) -> bool:
+    """Whether the name that the line at `place` gives a value is read on other lines than those `around`."""
+    name, tree = evidence.source.target(place), evidence.source.tree(place.file)
+    lines = {one.line for one in around if one.file == place.file}
+    return bool(around) and name.isidentifier() and any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
+        and node.lineno not in lines
+        for node in (ast.walk(tree) if tree is not None else ())
+    )  # fmt: skip
 
 
 def _shared(evidence: Evidence, declared: Declaration, size: int | None) -> bool:

@@ -22,6 +22,9 @@ __all__ = [
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
+_TELLING = 4
+"""Letters of a function's name up to which it may be a part of another's by chance."""
+
 
 def function_around(tree: ast.Module, line: int) -> Function | None:
     """Return the innermost function that `line` is in."""
@@ -50,7 +53,10 @@ def calls_at(tree: ast.Module, site: Site, function: str) -> Sequence[ast.Call |
         exact = [n for n in found if (n.lineno, n.col_offset, n.end_lineno, n.end_col_offset) == at]
         return exact[:1]
     calls = [n for n in found if isinstance(n, ast.Call)]
-    named = [n for n in calls if called(n).replace("_", "") == function.replace("_", "")]
+    word = function.replace("_", "")
+    named = [n for n in calls if called(n).replace("_", "") == word]
+    if not named and len(word) > _TELLING:  # softmax_cross_entropy_with_logits for cross_entropy
+        named = [n for n in calls if word in called(n).replace("_", "")]
     if not named and function in ("forward", "call", "__call__"):  # what is called is an object of the user's
         outside = imported(tree)
         named = [n for n in calls if ast.unparse(n.func).partition(".")[0] not in outside]

@@ -28,7 +28,7 @@ def fed_value(source: SourceText, run: Site, placeholder: Site, name: str = "") 
     tree = source.tree(run.file)
     made = source.tree(placeholder.file)
     names = _assigned_at(made, placeholder.line) if made is not None else set()
-    names |= {name} if name else set()
+    names = {name} if name in names else names | ({name} if name else set())
     for value in _values_near(tree, run.line) if tree is not None and names else ():
         feed = _feed_dict(source, value, run)
         for key, given in zip(feed.keys, feed.values, strict=True) if feed is not None else ():

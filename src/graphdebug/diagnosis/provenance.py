@@ -277,6 +277,8 @@ class Provenance:
         """Return which input the data comes through: the one with a data role, that is not a weight."""
         if node.family in _SOURCES:
             return None
+        if node.function.startswith("tensor_array_"):
+            return _kept_in(node)
         best: tuple[int, int] | None = None
         for index, one in enumerate(node.inputs):
             if one.origin in (*_STORED, "constant") or one.role in _NOT_DATA:
@@ -291,6 +293,15 @@ class Provenance:
             if best is None or rank < best[0]:
                 best = rank, index
         return best[1] if best is not None else None
+
+
+def _kept_in(node: Node) -> int | None:
+    """Return which input of an op on a tensor array the data come through: the value that is written, or the
+    flow of what was written before.
+    """
+    if "_scatter_" in node.function or "_write_" in node.function:
+        return 2 if len(node.inputs) > 2 else None
+    return len(node.inputs) - 1 if "_read_" in node.function and len(node.inputs) > 1 else None
 
 
 def _entry(frames: Sequence[Site]) -> Site | None:

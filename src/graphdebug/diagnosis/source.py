@@ -136,12 +136,17 @@ class SourceText:
 
         """
         tree = self.tree(site.file)
-        for node in ast.walk(tree) if tree is not None else ():
-            if isinstance(node, ast.Assign) and covers(node, site.line) and len(node.targets) == 1:
-                target = node.targets[0]
-                if count > 1:
-                    return _target_of_several(target, node.value, position, count)
-                return ast.unparse(target) if isinstance(target, ast.Name | ast.Attribute) else ""
+        found = [
+            node for node in (ast.walk(tree) if tree is not None else ())
+            if isinstance(node, ast.Assign) and covers(node, site.line) and len(node.targets) == 1
+        ]  # fmt: skip
+        if len(found) == count > 1:  # several statements on one line, each of which made one
+            found, count = [sorted(found, key=lambda node: node.col_offset)[position]], 1
+        for node in found:
+            target = node.targets[0]
+            if count > 1:
+                return _target_of_several(target, node.value, position, count)
+            return ast.unparse(target) if isinstance(target, ast.Name | ast.Attribute) else ""
         return ""
 
     def arguments(self, site: Site) -> Sequence[str]:

@@ -230,7 +230,9 @@ def _item(source: SourceText, value: ast.Subscript, place: _Place) -> _Place | N
     """Follow an element with a constant index or key to where its owner was made."""
     key = value.slice.value if isinstance(value.slice, ast.Constant) else None
     owner = value.value
-    made, given = source.assigned(ast.unparse(owner), place.site) if isinstance(owner, ast.Name) else (None, None)
+    made, given = (
+        source.assigned(ast.unparse(owner), place.site) if isinstance(owner, ast.Name) else (None, None)
+    )
     if made is None:
         return _before(source, _Place(owner, place.site, place.calls))
     if isinstance(given, ast.Dict):
@@ -243,5 +245,6 @@ def _item(source: SourceText, value: ast.Subscript, place: _Place) -> _Place | N
 
 
 def _holds(target: ast.expr, name: str) -> bool:
-    return any(ast.unparse(one) == name for one in ast.walk(target) if isinstance(one, ast.Name | ast.Attribute))
-
+    return any(
+        ast.unparse(one) == name for one in ast.walk(target) if isinstance(one, ast.Name | ast.Attribute)
+    )

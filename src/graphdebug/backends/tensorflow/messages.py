@@ -64,6 +64,14 @@ def _shapes(groups: dict[str, str]) -> dict[str, Any]:
     return {key: _sizes(text) if key in ("expected", "found") else text for key, text in groups.items()}
 
 
+def _parts(groups: dict[str, str]) -> dict[str, Any]:
+    return {
+        "axis": int(groups["dimension"]),
+        "parts": int(groups["expected"]),
+        "found": _sizes(groups["found"]),
+    }
+
+
 def _sizes(text: str) -> list[int | None]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     return [int(word) if word.isdigit() else None for word in words]
@@ -144,6 +152,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"The Session graph is empty", "other_graph"),
     _rule(r"No gradients provided for any variable", "no_gradient"),
     _rule(r"assertion failed|Condition .+ did not hold", "assertion"),
+    _rule(r"Input shape axis (?P<dimension>-?\d+) must equal (?P<expected>\d+), got shape \[(?P<found>[^\]]*)\]", "shape", _parts),
     _rule(r"dimension (?P<dimension>-?\d+) must have size (?P<expected>\d+)\.\s+Received size (?P<found>\d+)", "shape"),
     _rule(r"Tensor had (?P<values>[\w, +-]*(?:NaN|Inf)[\w, +-]*) values", "nonfinite"),
     _rule(r"reduction dimension \(?(?P<axis>-?\d+) for input with (?P<high>\d+)", "index", _axis),

@@ -34,7 +34,9 @@ class BranchWatch:
             if write is not None and write.mutates and write.phase == "forward":
                 self._switched[write.seq] = write
         elif node.function == "merge" and self._switched and not self._found:
-            write = next((self._switched[o.producer] for o in node.inputs if o.producer in self._switched), None)
+            write = next(
+                (self._switched[o.producer] for o in node.inputs if o.producer in self._switched), None
+            )
             if write is not None and write.site is not None:
                 self._found.append(self._finding(write, node))
 

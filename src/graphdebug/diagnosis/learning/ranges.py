@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import made_by, told_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS
@@ -19,6 +20,8 @@ _REACH = {"relu": (0.0, None), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "soft
 """Least and largest number that an activation gives."""
 _COMPARED = ("sub", "squared_difference", "mse_loss", "l1_loss")
 _KEEPING = ("reshape", "cast", "copy")
+_HANDLES = frozenset({"resource", "variant"})
+"""Types of what stands for data that are still to be made."""
 _SEARCHED = 60
 """Steps at the start of a run among which a step of training is looked for."""
 _SLACK = 0.05
@@ -116,13 +119,20 @@ def _root(evidence: Evidence, node: Node) -> Operand | None:
     if True not in stored or all(stored):
         return None
     root, _ = evidence.provenance.way(node.inputs[stored.index(False)])
-    return root if root.origin in ("feed", "argument") and len(root.fact.shape or ()) > 1 else None
+    return root if _enters(evidence, root, 0) and len(root.fact.shape or ()) > 1 else None
+
+
+def _enters(evidence: Evidence, root: Operand, place: int) -> bool:
+    """Whether a tensor is given from outside: fed, an argument, or at `place` of what a pipeline gives."""
+    made = evidence.provenance.node(root.producer)
+    piped = made is not None and bool(made.inputs) and {one.fact.dtype for one in made.inputs} <= _HANDLES
+    return root.origin in ("feed", "argument") or (piped and root.output == place)
 
 
 def _declared(evidence: Evidence, told: Sequence[Declaration], target: Operand) -> Declaration | None:
     """Return the data that labels are, where nothing but their shape and type was changed on the way."""
     root, links = evidence.provenance.way(target)
-    if any(node.family not in _KEEPING for node, _ in links) or root.origin not in ("feed", "argument"):
+    if any(node.family not in _KEEPING for node, _ in links) or not _enters(evidence, root, 1):
         return None
     if root.origin == "feed":
         return next((one for one in told if one.attributes.get("feed") == root.name), None)
@@ -155,7 +165,7 @@ def _made(evidence: Evidence, data: Declaration, fed: Operand | None, node: Node
     if fed is not None and node.run_site is not None:
         made = provenance.site(fed)
         site, name = node.run_site, provenance.own_name(fed)
-        value = source.fed_value(site, made, name) if made is not None else None
+        value = feeds.fed_value(source, site, made, name) if made is not None else None
     elif site is not None:
         value = provenance.arguments.given(site, Operand(TensorFact(None, ""), role="input"))
     if site is None:

@@ -38,8 +38,10 @@ class AxisWatch:
     def see(self, node: Node) -> None:
         """Look at one node, a few times for each line and function; at arithmetic more often."""
         arithmetic = node.family == "elementwise"
-        if node.phase != "forward" or not node.inputs or (
-            arithmetic and node.function not in ("div", "sub", "log1p")
+        if (
+            node.phase != "forward"
+            or not node.inputs
+            or (arithmetic and node.function not in ("div", "sub", "log1p"))
         ):
             return
         key = (node.site, node.function)
@@ -218,12 +220,12 @@ class AxisWatch:
         """Return the layer with weights that gave `operand`, at most a bias and an activation before."""
         provenance = self._evidence.provenance
         _, links = provenance.way(operand)
-        for node, _ in reversed(links[-3:]):
+        for node, _ in reversed(links[-4:]):
             if node.family in ("linear", "matmul") and any(
                 provenance.stored(o) is not None for o in node.inputs
             ):
                 return node
-            if node.family not in ("elementwise", "softmax"):
+            if node.family not in ("elementwise", "softmax") and node.function != "squeeze":
                 return None
         return None
 

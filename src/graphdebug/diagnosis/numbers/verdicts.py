@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.divergence import diverged, divergence
@@ -153,7 +154,7 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
     lines = entered(evidence.source, site)
     if data.origin == "feed" and node.run_site is not None:
         declaration = provenance.site(data)
-        value = evidence.source.fed_value(node.run_site, declaration, provenance.own_name(data)) if (
+        value = feeds.fed_value(evidence.source, node.run_site, declaration, provenance.own_name(data)) if (
             declaration is not None) else None  # fmt: skip
         lines = followed(evidence.source, value, node.run_site) if value is not None else lines
         fed = site if site is not None and evidence.source.line(site) and site != node.run_site else None

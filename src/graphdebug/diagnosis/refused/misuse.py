@@ -10,6 +10,7 @@ from graphdebug.diagnosis.account import call, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.trails import trail
 from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -58,6 +59,9 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
         else []
     )
     fed = _fed_value(evidence, failure, declared)
+    turned = _turned(wanted, given)
+    fewer = wanted is not None and given is not None and len(given) < len(wanted) and wanted[:1] == (None,)
+    made = _fed_trail(evidence, failure, declared) if turned or fewer else []
     body = [f"  {name} takes {shape_words(wanted)}; it was fed {shape_words(given)}"]
     tries = [f"feed {shape_words(wanted)}", f"declare it as {shape_words(given)}"]
     fixed = wanted is not None and given is not None and len(wanted) == len(given) and wanted[:1] != given[:1]
@@ -66,18 +70,23 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
         body.append(f"  only the batch differs: it was declared for {wanted[0]} samples, {given[0]} came")
         tries = ["declare the batch as unknown (None)", f"feed {wanted[0]} samples"]
     ran = call(failure, "the run that feeds it")
-    fewer = wanted is not None and given is not None and len(given) < len(wanted) and wanted[:1] == (None,)
     unflattened = (
         None not in (*(wanted or (None,))[1:], *(given or (None,))[1:])
         and (wanted or ())[1:] != (given or ())[1:]
         and prod(size or 0 for size in (wanted or ())[1:]) == prod(size or 0 for size in (given or ())[1:])
     )
-    if unflattened:
+    if turned:
+        body.append(
+            "  the sizes are those that it takes, on other axes: reshaped, the values would be mixed up"
+        )
+        tries = [f"transpose it to {shape_words(wanted)} where it is made"]
+    elif unflattened:
         body.append("  each sample has as many elements as it takes, in another shape")
         tries = [f"reshape it to {shape_words(wanted)} before it is fed", *tries[1:]]
     worked = evidence.good_call(failure) is not None and not batch_only
     lacks = unflattened or fewer
     first = [
+        *held([] if worked else made, "lacks_step", *(["moved_axis"] if turned else [])),
         *held(declaration, "declares_size", *(["worked"] if worked else ["agreed"] if lacks else [])),
         *held(
             fed,
@@ -90,6 +99,23 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
         candidates=first, failed=failure.site, when=when(failure), body=body, tries=tries,
         operands=failure.operands, evidence=(failure.seq,), fits=wanted or (),
     )  # fmt: skip
+
+
+def _turned(wanted: tuple[int | None, ...] | None, given: tuple[int | None, ...] | None) -> bool:
+    """Whether what was fed has the sizes of each sample on other axes."""
+    if wanted is None or given is None or None in wanted[1:] or len(wanted) != len(given) or len(wanted) < 4:
+        return False
+    return wanted[1:] != given[1:] and sorted(map(str, wanted[1:])) == sorted(map(str, given[1:]))
+
+
+def _fed_trail(evidence: Evidence, failure: Failure, declared: Declaration | None) -> list[Candidate]:
+    """Return the line on which the program made what it fed."""
+    run, made = failure.run_site or failure.site, declared.site if declared is not None else None
+    if run is None or made is None or declared is None:
+        return []
+    value = feeds.fed_value(evidence.source, run, made, evidence.provenance.given_name(declared))
+    lines = trail(evidence.source, value, run) if value is not None else []
+    return [Candidate(one, "input", "makes the data", "") for one, _ in lines[-1:]]
 
 
 def _fed_value(evidence: Evidence, failure: Failure, declared: Declaration | None) -> list[Candidate]:

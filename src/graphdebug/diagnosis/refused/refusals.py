@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import call, decided_by, made_by, operand_origin, sized_by, trained_on
+from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import shape
@@ -28,6 +29,9 @@ def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
     clear = shape.explain_if_clear(evidence, failure)
     if clear is not None or failure.site is None:
         return clear
+    empty = _empty(evidence, failure) if "NoneType" in failure.message else None
+    if empty is not None:
+        return empty
     origins = [
         one
         for operand in failure.operands[:3]
@@ -46,6 +50,34 @@ def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
         tries=_JOINED if listed else [f"compare it with what {called} takes by its documentation"],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def _empty(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding for a name that is None, given to a run: the function that made it gives nothing back,
+    or had nothing to merge.
+    """
+    site = failure.run_site or failure.site
+    for name in evidence.source.names(site) if site is not None else ():
+        made, value = evidence.source.assigned(name, site) if site is not None else (None, None)
+        if made is None or not isinstance(value, ast.Call):
+            continue
+        found, lines = evidence.source.function(value, made), [Candidate(made, "origin", f"gives {name}", name)]
+        if found is not None:
+            own = [node for node in ast.walk(found[1]) if isinstance(node, ast.Return | ast.Yield)]
+            if any(one.value is not None for one in own):
+                continue
+            last = Site(found[0].file, found[1].body[-1].lineno)
+            lines = [Candidate(last, "origin", f"ends {found[1].name}, which returns nothing", name), *lines]
+        elif called(value) != "merge_all":
+            continue
+        why = f"{ast.unparse(value.func)} returns nothing" if found is not None else "there is nothing to merge"
+        return evidence.finding(
+            "no_value", what=f"{name} is None, and was to be run", candidates=[*lines, *call(failure, "runs it")],
+            confidence=0.85, failed=failure.site, when=shape.when(failure), evidence=(failure.seq,),
+            body=[f"  {name} was given at {place(made)}: {why}"],
+            tries=["return what it builds"] if found is not None else ["write a summary first, or fetch none"],
+        )  # fmt: skip
+    return None
 
 
 def explain_variable(evidence: Evidence, failure: Failure) -> Finding:
@@ -162,7 +194,9 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         own = [*(decided_by(evidence, declared, size) if len(own) < 2 else []), *own]
         instance = _instance(evidence, declared)
         own = [*(Candidate(one, "caller", "makes this model", name) for one in instance), *own]
-        candidates = [*held(own, "declares_size"), *held([*loads, *call(failure)], "refused")]
+        chosen = call(failure, "chooses what is to be loaded") if _chooses(evidence, failure) else []
+        candidates = [*held(chosen, "said", "made_operand"), *held(own, "declares_size"),
+                      *held([*loads, *call(failure)], "refused")]  # fmt: skip
     elif "missing" in failure.detail or "unexpected" in failure.detail:
         body, tries = _keys(failure)
         saved, model = _saved(evidence, failure), _model_made(evidence, failure)
@@ -173,6 +207,17 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         "checkpoint_mismatch", what=f"the checkpoint does not go with {name or 'the variables'}",
         candidates=candidates, failed=failure.site, when=shape.when(failure), body=body,
         tries=tries, operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def _chooses(evidence: Evidence, failure: Failure) -> bool:
+    """Whether the failing line makes a saver of variables that it lists: it may leave some out."""
+    tree = evidence.source.tree(failure.site.file) if failure.site is not None else None
+    return any(
+        isinstance(node, ast.Call) and called(node) == "Saver" and (node.args or node.keywords)
+        and failure.site is not None and node.lineno == failure.site.line
+        and any("variables" in ast.unparse(one) for one in (*node.args, *(key.value for key in node.keywords)))
+        for node in (ast.walk(tree) if tree is not None else ())
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from graphdebug.diagnosis import loops
@@ -12,6 +13,7 @@ from graphdebug.diagnosis.refused import absent, switches, unrecorded
 from graphdebug.diagnosis.refused.misuse import in_loop
 from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.shapes.geometry import Link
+from graphdebug.diagnosis.trails import trail
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
@@ -20,6 +22,8 @@ __all__ = ["CUTS", "explain", "unreached"]
 
 CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
 """Functions whose results have no history."""
+_LEAVES = re.compile(r"\b(?:np|numpy|math)\.|\.numpy\(|\.item\(|\b(?:float|int)\(")
+"""What computes in plain Python."""
 _SOURCES = ("fill", "random", "placeholder", "assign")
 _KEEP = ["keep the loss a tensor: no .item(), .data, numpy or argmax between parameters and loss"]
 
@@ -91,7 +95,7 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
         return Account([Candidate(Site(**before_tape), "origin", "is not on the tape")], body, _KEEP)
     loss = next(iter(failure.operands), None)
     if loss is None:
-        return Account([], [], _KEEP)
+        return Account(_left_in_python(evidence, failure), [], _KEEP)
     root, links = _way_through_indices(evidence, loss)
     known = _cut(links) or unrecorded.state(evidence, failure, links)
     if known is not None:
@@ -117,6 +121,16 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
         return Account([*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body, _KEEP)
     taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
     return Account([*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], [], _KEEP)
+
+
+def _left_in_python(evidence: Evidence, failure: Failure) -> list[Candidate]:
+    """Return the line that computed the target of a gradient in plain Python, as the source has it."""
+    asked = evidence.source.calls("gradient", failure.site) if failure.site is not None else []
+    target = evidence.provenance.arguments.given(asked[-1], Operand(TensorFact(None, ""), role="a"), "gradient") if (
+        asked) else None  # fmt: skip
+    lines = [one for one, _ in trail(evidence.source, target, asked[-1])] if target is not None else []
+    left = [one for one in lines if _LEAVES.search(evidence.source.line(one))]
+    return [Candidate(one, "origin", "leaves the graph") for one in [*left[-1:], *lines[:1]]]
 
 
 def _off_tape(failure: Failure, way: Sequence[Node], learns: Sequence[Node]) -> Account | None:

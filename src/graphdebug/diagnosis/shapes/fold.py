@@ -8,6 +8,7 @@ from math import prod
 from typing import Literal
 
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes import repairs
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, solve
 from graphdebug.diagnosis.words import arithmetic, shape_words
 from graphdebug.model.event import Node, Operand, Site
@@ -96,6 +97,11 @@ def report(
     sample, row = prod(before[1:]), prod(after[1:])
     if fold.way == "transposed":
         return _exchanged(evidence, fold, candidates, when=when, confidence=confidence)
+    repaired = repairs.padding(
+        evidence, fold.links[:-1], fold.root.fact.shape,
+        lambda shape: shape[0] == before[0] and prod(shape[1:]) == row,
+    )  # fmt: skip
+    candidates = [*repaired, *candidates]
     body = [
         (
             f"  {node.function} {shape_words(before)} -> {shape_words(after)}: "

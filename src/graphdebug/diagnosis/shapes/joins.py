@@ -46,12 +46,32 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     rest = next(one for one in operands if one is not odd)
     return (
         _of_training(evidence, failure, odd, rest)
+        or _taken_apart(evidence, failure, odd, rest)
+        or _taken_apart(evidence, failure, rest, odd)
         or transposed(evidence, failure, operands)
         or batches.fixed(evidence, failure, odd, rest, axis)
         or two_ways(evidence, failure, odd, rest, axis)
         or shrunk(evidence, failure, odd, rest, axis)
         or _plain(evidence, failure, odd, rest, axis)
     )
+
+
+def _taken_apart(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -> Account | None:
+    """One operand is a part of data that were taken apart along the batch, where their second axis was meant."""
+    rows, other = (one.fact.shape[0] if one.fact.shape else None for one in (odd, rest))
+    for node, through in evidence.provenance.way(odd)[1]:
+        data = node.inputs[through].fact.shape or ()
+        apart = node.function in ("unbind", "unstack", "split") or "_scatter_" in node.function
+        if apart and len(data) > 2 and data[:2] == (other, rows) and None not in data[:2]:
+            shapes = shape_words(data), shape_words(odd.fact.shape)
+            body = [
+                f"{shapes[0]} was taken apart along axis 0, its batch of {other}: each part has {rows} rows"
+            ]
+            lines = [*held(made_by(node, "takes it apart along the batch"), "lacks_step"),
+                     *held(call(failure), "refused")]  # fmt: skip
+            tries = [f"transpose it first: the axis of {rows} in front", f"take it apart along axis 1 ({rows})"]
+            return Account(lines, body, tries, confidence=0.8)
+    return None
 
 
 def _of_training(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -> Account | None:

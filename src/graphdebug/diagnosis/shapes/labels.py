@@ -122,7 +122,7 @@ def _column(
     """The target has one label for each row of the prediction, in two dimensions."""
     a, b = (one.fact.shape or () for one in both)
     extra = b[-1] == 1
-    if extra and failure.function == "cross_entropy" and _class_numbers(evidence, a[-1]):
+    if extra and failure.function != "sparse_cross_entropy" and _class_numbers(evidence, a[-1]):
         body.append(f"the labels are class numbers, below {a[-1]}; this loss takes a score a class")
         lines = [*held(chosen, "odd_one", "said"), *held(entry, "made_operand"),
                  *held(call(failure), "refused")]  # fmt: skip
@@ -280,7 +280,9 @@ def _batch_change(evidence: Evidence, operand: Operand, rows: int | None) -> lis
     for node, through in reversed(links):
         before = node.inputs[through].fact.shape
         took = bool(before) and (before or ())[0] == rows and (not after or after[0] != rows)
-        unknown = bool(before) and (before or ())[0] is None and bool(after) and (after or ())[0] not in (rows, None)
+        unknown = (
+            bool(before) and (before or ())[0] is None and bool(after) and (after or ())[0] not in (rows, None)
+        )
         if took or unknown:
             declared = evidence.provenance.declared(node.module) if node.module else None
             turned = declared is not None and declared.attributes.get("batch_first") is False

@@ -17,6 +17,7 @@ from graphdebug.diagnosis.shapes import (
     fold,
     joins,
     kept,
+    labels,
     samples,
     stages,
     transposed,
@@ -44,6 +45,9 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     if dropped is not None:
         return _told(evidence, failure, dropped)
     # A layer of its own kind (an LSTM) has weights that no operand is to be joined with.
+    hidden = _broadcast_loss(evidence, failure) if failure.phase == "backward" else None
+    if hidden is not None:
+        return _told(evidence, failure, hidden)
     own = (said.loaded, said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
     ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)
     ways = (transposed.explain, derivatives.explain, stages.explain, *ways)
@@ -53,6 +57,21 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     if derivatives.inside(evidence, failure) and account.candidates[0].site != failure.site:
         account = _unsure(evidence, failure)
     return _told(evidence, failure, account)
+
+
+def _broadcast_loss(evidence: Evidence, failure: Failure) -> Account | None:
+    """A loss took a prediction and a target of different sizes by broadcasting; only its gradient was refused."""
+    for node in evidence.run.step(failure.step).nodes:
+        shapes = [one.fact.shape for one in node.inputs if one.role in ("logits", "labels")]
+        if node.family != "loss" or node.function != "cross_entropy" or len(shapes) != 2 or None in shapes:
+            continue
+        if node.phase == "forward" and len(shapes[0] or ()) == len(shapes[1] or ()) and shapes[0] != shapes[1]:
+            at_loss = msgspec.structs.replace(
+                failure, function=node.function, family=node.family, operands=node.inputs, site=node.site,
+                node=node.seq, phase=node.phase,
+            )  # fmt: skip
+            return labels.explain(evidence, at_loss, node.inputs)
+    return None
 
 
 def explain_if_clear(evidence: Evidence, failure: Failure) -> Finding | None:

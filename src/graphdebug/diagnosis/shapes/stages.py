@@ -7,7 +7,7 @@ import ast
 from graphdebug.diagnosis.account import Account, call, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.words import place, shape_words
-from graphdebug.model.event import Declaration, Failure, Operand, Shape
+from graphdebug.model.event import Declaration, Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain", "inputs_of", "stages_of", "validated_on"]
@@ -18,7 +18,39 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     wanted = _wanted(evidence)
     if wanted is None or (failure.family == "loss"):
         return None
-    return _batched(evidence, failure, wanted) or _alone(evidence, failure, wanted)
+    ways = (_exchanged, _batched, _alone)
+    return next((found for way in ways if (found := way(evidence, failure, wanted)) is not None), None)
+
+
+def _exchanged(evidence: Evidence, failure: Failure, wanted: Shape) -> Account | None:
+    """An element of the dataset has what the model takes in the place of the labels, and they in its place."""
+    stages = [one for one in stages_of(evidence) if one.site is not None]
+    shapes = [one.shape for one in stages[-1].tensors.values()] if stages else []
+    if len(shapes) != 2 or None in shapes or not trained_on(evidence, failure, "input"):
+        return None
+    first, second = ((one or ())[1:] for one in shapes)
+    if first == wanted[1:] or second != wanted[1:] or None in wanted[1:]:
+        return None
+    made = [line for one in reversed(stages) for line in _gives(evidence, one)][:1]
+    lines = [Candidate(one.site, "declaration", "makes the elements", one.name) for one in stages if one.site]
+    body = [f"an element is ({shape_words(shapes[0])}, {shape_words(shapes[1])}): the model takes the first, "
+            f"and only the second is {shape_words(wanted)}"]  # fmt: skip
+    return Account(
+        [*made, *lines, *call(failure)], body, ["give (inputs, labels), in this order"], confidence=0.85
+    )
+
+
+def _gives(evidence: Evidence, stage: Declaration) -> list[Candidate]:
+    """Return the last line that the function of a stage returns or yields on."""
+    site, tree = stage.site, evidence.source.tree(stage.site.file) if stage.site is not None else None
+    names = set(evidence.source.names(site)) if site is not None else set()
+    found = [
+        part.lineno for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.FunctionDef) and node.name in names
+        for part in ast.walk(node) if isinstance(part, ast.Return | ast.Yield) and part.value is not None
+    ]  # fmt: skip
+    return [Candidate(Site(site.file, max(found)), "origin", "gives the elements", stage.name)] if (
+        found and site is not None) else []  # fmt: skip
 
 
 def _batched(evidence: Evidence, failure: Failure, wanted: Shape) -> Account | None:

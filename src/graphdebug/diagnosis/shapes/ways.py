@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by, named_layer, operand_origin
+from graphdebug.diagnosis.account import (
+    Account,
+    call,
+    data_entry,
+    made_by,
+    named_layer,
+    operand_origin,
+    sized_by,
+)
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link, spatial_axes
@@ -41,10 +49,14 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         up = [one for n in grown[-1:] for one in (_layer_of(evidence, n) or made_by(n))]
         down = [*(_layer_of(evidence, node) or _weight_of(evidence, node)), *made_by(node)]
         entry = data_entry(evidence, root, failure, links)
-        declared = evidence.provenance.declared(root.name) if root.origin == "feed" else None
+        declared = evidence.provenance.declared(root.name) if root.name else None
+        if declared is not None and root.origin != "feed" and declared.type != "InputLayer":
+            declared = None
         padded = all(one.attributes.get("padding") != "valid" for way in own for one, _ in way)
         if declared is not None and declared.site is not None and padded:  # there its size was chosen
-            entry = [Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
+            sized = sized_by(evidence, declared, size_on(root, axis), f"declares {root.name}")
+            own = [one for one in sized if one.site.line != declared.site.line]
+            entry = [*own[:1], Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
             up, down = [], [*entry, *down]
         misses = any(node.attributes.get("transposed") for node in grown[-1:])  # its output_padding can be set
         worked = ["worked"] if _other_input(evidence, failure, odd, root) else []
@@ -173,7 +185,12 @@ def _handed_in(evidence: Evidence, failure: Failure, target: Operand) -> list[Ca
     frames = [one for one in built if one is not None]
     given = evidence.provenance.arguments.made_at(target, frames, failure.function)
     begins = [evidence.source.function_line(one) if one is not None else None for one in (given, failure.site)]
-    if given is None or given == evidence.provenance.site(target) or begins[0] is None or begins[0] != begins[1]:
+    if (
+        given is None
+        or given == evidence.provenance.site(target)
+        or begins[0] is None
+        or begins[0] != begins[1]
+    ):
         return call(failure)
     return [Candidate(given, "origin", "hands it in as it is")]
 

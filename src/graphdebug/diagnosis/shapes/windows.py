@@ -21,6 +21,8 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     data = next((one for one in failure.operands if one.role not in ("weight", "bias")), None)
     if data is None or data.fact.shape is None:
         return None
+    if isinstance(failure.detail.get("parts"), int):
+        return _apart(evidence, failure, data)
     if failure.family == "conv" and data.role == "index":
         return _output_size(evidence, failure, data)
     if failure.family in ("conv", "pool", "upsample", "norm"):
@@ -30,6 +32,23 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     if failure.family == "reshape":
         return _reshape(evidence, failure, data)
     return None
+
+
+def _apart(evidence: Evidence, failure: Failure, data: Operand) -> Account:
+    """A tensor was to be taken apart into another number of parts than its axis has."""
+    axis, parts, shape = failure.detail.get("axis"), failure.detail.get("parts"), data.fact.shape or ()
+    at = [place for place, size in enumerate(shape) if size == parts and place != axis]
+    body = [f"{shape_words(shape)} is taken apart along axis {axis} into {parts}"]
+    body += [f"axis {at[0]} has {parts}"] if at else []
+    entry = operand_origin(evidence, data, failure, f"makes {shape_words(shape)}")
+    tries = (
+        [f"take it apart along axis {at[0]}"] if at else ["leave the number of parts out, where it is known"]
+    )
+    lines = [
+        *held(call(failure, "takes it apart"), "said", *(["repairs"] if at else [])),
+        *held(entry, "began"),
+    ]
+    return Account(lines, body, tries, confidence=0.8)
 
 
 def _output_size(evidence: Evidence, failure: Failure, size: Operand) -> Account | None:
