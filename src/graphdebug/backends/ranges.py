@@ -17,10 +17,10 @@ _FIRST = 256
 
 
 def add_values(known: dict[str, Any], values: np.ndarray) -> None:
-    """Add to what is `known` of data the range of some `values` (``low``, ``high``), their ``fact``, and whether
-    all elements so far are one number (``constant``).
+    """Add to what is `known` of data the range of some `values` (``low``, ``high``), what they are (``fact``),
+    and the one number that all elements so far are (``constant``; None where they are not).
 
-    A range is kept while all values are so few that it costs nothing; data of one element have no ``constant``.
+    A range is taken of values so few that it costs nothing; data of one element have no ``constant``.
     """
     if values.dtype.kind not in "biuf" or not values.size:
         return

@@ -139,10 +139,25 @@ class Provenance:
                 self._declared.setdefault(one.name, []).append(one)
         ways = (name, name.removesuffix(":0"), f"{name}:0")
         found: list[Declaration] = next((self._declared[one] for one in ways if one in self._declared), [])
+        found = found or self._alike(name, operand)
         for one in reversed(found if operand is not None else []):
             if any(fact.shape == operand.fact.shape for fact in one.tensors.values()):  # type: ignore[union-attr]
                 return one
         return found[-1] if found else None
+
+    def _alike(self, name: str, operand: Operand | None) -> list[Declaration]:
+        """Return the only variable with the shape of `operand` and the last part of its name.
+
+        A layer that is built within another's call may be called otherwise in a graph.
+        """
+        last = name.rpartition("/")[2] if operand is not None and operand.origin == "variable" else ""
+        shape = operand.fact.shape if operand is not None else None
+        found = [
+            many[-1] for other, many in (self._declared or {}).items()
+            if last and shape and other.rpartition("/")[2] == last and many[-1].type == "Variable"
+            and any(fact.shape == shape for fact in many[-1].tensors.values())
+        ]  # fmt: skip
+        return found if len(found) == 1 else []
 
     def _ran(self) -> set[str]:
         """The modules of the last step that has nodes."""

@@ -1,4 +1,4 @@
-"""Trails: where data come from that a program makes in plain Python, before any op that is recorded takes them."""
+"""Trails: where data come from that a program makes in plain Python, before any recorded op takes them."""
 
 from __future__ import annotations
 
@@ -65,13 +65,11 @@ def _own_attribute(value: ast.expr) -> bool:
 def _unwrapped(value: ast.expr) -> ast.expr:
     """Return what an expression slices or converts, without the slices and conversions."""
     while True:
-        if isinstance(value, ast.Subscript) and not isinstance(value.slice, ast.Constant):
-            value = value.value
-        elif isinstance(value, ast.Starred):
-            value = value.value
-        elif isinstance(value, ast.Attribute) and value.attr in ("T", "values"):
-            value = value.value
-        elif isinstance(value, ast.Tuple | ast.List) and len({base(one) for one in value.elts}) == 1:
+        sliced = isinstance(value, ast.Subscript) and not isinstance(value.slice, ast.Constant)
+        turned = isinstance(value, ast.Attribute) and value.attr in ("T", "values")
+        if sliced or turned or isinstance(value, ast.Starred):
+            value = value.value  # type: ignore[attr-defined] # each of the three has one
+        elif isinstance(value, ast.Tuple | ast.List) and _one_base(value.elts):
             value = value.elts[0]
         elif isinstance(value, ast.Call) and called(value) in _CONVERTING:
             owner = value.func.value if isinstance(value.func, ast.Attribute) else None
@@ -81,6 +79,12 @@ def _unwrapped(value: ast.expr) -> ast.expr:
             value = value.args[0] if of_module or owner is None else owner
         else:
             return value
+
+
+def _one_base(parts: Sequence[ast.expr]) -> bool:
+    """Whether several expressions only slice or convert one name."""
+    names = {base(one) for one in parts}
+    return len(names) == 1 and "" not in names
 
 
 def _before(source: SourceText, place: _Place) -> _Place | None:

@@ -43,13 +43,14 @@ def blank(evidence: Evidence) -> Iterator[Finding]:
     node = next(it for it in nodes if it.family in _LAYERS and it.phase == "forward")
     lines = _made(evidence, one, fed[0] if fed else None, node)
     fact = one.tensors.get("value")
+    shape = shape_words(fact.shape) if fact is not None else "its input"
     value = float(one.attributes["constant"])
     if lines:
         yield evidence.finding(
-            "blank_data", what=f"all that the network is given is {value:g}", candidates=lines,
-            confidence=0.85, when="nothing failed", evidence=(one.seq,), failed=node.run_site,
-            body=[f"  {shape_words(fact.shape) if fact is not None else 'its input'}: every element is {value:g}, "
-                  "in each of the first steps", "  no sample differs from another: nothing can be learnt of it"],
+            "blank_data", what=f"all that the network is given is {value:g}",
+            candidates=lines, confidence=0.85, when="nothing failed", evidence=(one.seq,), failed=node.run_site,
+            body=[f"  {shape}: each element is {value:g}, in all of the first steps",
+                  "  no sample differs from another: nothing can be learnt of it"],
             tries=["divide as real numbers: x / 255.0" if value == 0 else "look where the data are made",
                    "print the data before they are fed"],
         )  # fmt: skip
@@ -86,7 +87,8 @@ def _out_of_reach(evidence: Evidence, made: Node, node: Node, span: tuple[float,
         "out_of_reach", what=f"{made.function} gives the prediction, and labels lie out of its reach",
         candidates=[*told_by(evidence, made, f"the {made.function}"), *made_by(node, "compares them")],
         confidence=0.8, failed=node.site, when=f"{node.phase}, step {node.step}; nothing failed",
-        body=[f"  the labels go from {span[0]:.4g} to {span[1]:.4g}; {made.function} gives {least:g} to {upper}"],
+        body=[f"  the labels go from {span[0]:.4g} to {span[1]:.4g}",
+              f"  {made.function} gives {least:g} to {upper}"],
         tries=["leave the last layer without activation", "scale the labels into its reach"],
         operands=node.inputs, evidence=(made.seq, node.seq),
     )  # fmt: skip

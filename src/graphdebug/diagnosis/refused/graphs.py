@@ -34,14 +34,20 @@ def explain_mixed(evidence: Evidence, failure: Failure) -> Finding:
     rest = [line for one in parts if one is not odd for line in _lines(evidence, failure, one)]
     body = [f"  {_words(one)}" for one in parts] or [f"  {line}" for line in telling(failure.message, 1)]
     body += ["  the default graph was put away between them"] if left else []
+    name = odd["name"] or "it" if odd is not None else "it"
+    if left:
+        tries = "reset the default graph before anything is built, or not at all"
+    elif named and odd is not None and odd["role"] != "session":
+        tries = f"make {name} within the other graph: with graph.as_default()"
+    elif named:
+        tries = "Session(graph=graph) of the graph that was built"
+    else:
+        tries = "build and run within one graph: with graph.as_default()"
     return evidence.finding(
         failure.category, what="a node of another graph was used",
         candidates=[*left, *named, *call(failure), *(rest if named else [])],
         confidence=0.85 if named or left else 0.7,
-        failed=failure.site, when=when(failure), body=body,
-        tries=["reset the default graph before anything is built, or not at all"] if left else [f"make {odd['name'] or 'it'} within the other graph: with graph.as_default()" if named and odd
-               and odd["role"] != "session" else "Session(graph=graph) of the graph that was built" if named
-               else "build and run within one graph: with graph.as_default()"],
+        failed=failure.site, when=when(failure), body=body, tries=[tries],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 

@@ -30,11 +30,12 @@ _TRIES = {
 
 
 def explain_uninitialized(evidence: Evidence, failure: Failure) -> Finding:
-    """Return the finding for a variable or table without a value: why the initializer did not give it one."""
+    """Return the finding for a variable, table or iterator without a value: why it was not given one."""
     word = next((one for one in ("table", "iterator") if failure.detail.get(one)), "variable")
-    named, body = _variable(evidence, failure) if word == "variable" else _apart(evidence, failure, word)
+    named, body = _apart(evidence, failure, word) if word != "variable" else _variable(evidence, failure)
+    article = "an" if word == "iterator" else "a"
     return evidence.finding(
-        "uninitialized", what=f"{'an' if word == 'iterator' else 'a'} {word} was read before it was initialized",
+        "uninitialized", what=f"{article} {word} was read before it was initialized",
         candidates=[*named, *call(failure)], confidence=0.85 if named else 0.7, failed=failure.site,
         when=when(failure), body=body,
         tries=_TRIES[word], operands=failure.operands,

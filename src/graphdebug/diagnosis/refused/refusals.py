@@ -70,9 +70,11 @@ def _empty(evidence: Evidence, failure: Failure) -> Finding | None:
             lines = [Candidate(last, "origin", f"ends {found[1].name}, which returns nothing", name), *lines]
         elif called(value) != "merge_all":
             continue
-        why = f"{ast.unparse(value.func)} returns nothing" if found is not None else "there is nothing to merge"
+        gives = f"{ast.unparse(value.func)} returns nothing"
+        why = gives if found is not None else "there is nothing to merge"
         return evidence.finding(
-            "no_value", what=f"{name} is None, and was to be run", candidates=[*lines, *call(failure, "runs it")],
+            "no_value", what=f"{name} is None, and was to be run",
+            candidates=[*lines, *call(failure, "runs it")],
             confidence=0.85, failed=failure.site, when=shape.when(failure), evidence=(failure.seq,),
             body=[f"  {name} was given at {place(made)}: {why}"],
             tries=["return what it builds"] if found is not None else ["write a summary first, or fetch none"],

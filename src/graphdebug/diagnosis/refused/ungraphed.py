@@ -126,8 +126,8 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
 def _left_in_python(evidence: Evidence, failure: Failure) -> list[Candidate]:
     """Return the line that computed the target of a gradient in plain Python, as the source has it."""
     asked = evidence.source.calls("gradient", failure.site) if failure.site is not None else []
-    target = evidence.provenance.arguments.given(asked[-1], Operand(TensorFact(None, ""), role="a"), "gradient") if (
-        asked) else None  # fmt: skip
+    first, given = Operand(TensorFact(None, ""), role="a"), evidence.provenance.arguments.given
+    target = given(asked[-1], first, "gradient") if asked else None
     lines = [one for one, _ in trail(evidence.source, target, asked[-1])] if target is not None else []
     left = [one for one in lines if _LEAVES.search(evidence.source.line(one))]
     return [Candidate(one, "origin", "leaves the graph") for one in [*left[-1:], *lines[:1]]]

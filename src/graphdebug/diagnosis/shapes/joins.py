@@ -13,12 +13,13 @@ from graphdebug.diagnosis.account import (
     last_layer,
     made_by,
     operand_origin,
+    sized_by,
     trained_on,
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import batches, labels
-from graphdebug.diagnosis.shapes.setters import setter
+from graphdebug.diagnosis.shapes.setters import Setter, setter
 from graphdebug.diagnosis.shapes.ways import shrunk, size_on, transposed, two_ways
 from graphdebug.diagnosis.words import node_name, shape_words
 from graphdebug.model.event import Failure, Node, Operand
@@ -57,7 +58,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
 
 
 def _taken_apart(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -> Account | None:
-    """One operand is a part of data that were taken apart along the batch, where their second axis was meant."""
+    """One operand is a part of data taken apart along the batch, where their second axis was meant."""
     rows, other = (one.fact.shape[0] if one.fact.shape else None for one in (odd, rest))
     for node, through in evidence.provenance.way(odd)[1]:
         data = node.inputs[through].fact.shape or ()
@@ -188,7 +189,9 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
             f"{shape_words(single.fact.shape)} has one number a sample; axes of size 1 behind it are missing"
         )
     another = _along_another(failure)
+    widths = [line for pair in setters for line in _declares(evidence, *pair, odd=pair[0] is odd)]
     lines = [
+        *widths,
         *held(operand_origin(evidence, single, failure, "one number a sample") if single else [], "lacks_step"),
         *held(loads, "lacks_step"),
         *held(first, "odd_one"),
@@ -238,6 +241,21 @@ def _on_line(node: Node, failure: Failure) -> bool:
     site = node.site
     return site is not None and failure.site is not None and (site.file, site.line) == (
         failure.site.file, failure.site.line)  # fmt: skip
+
+
+def _declares(evidence: Evidence, operand: Operand, by: Setter, *, odd: bool) -> list[Candidate]:
+    """Return the declaration that set a size which an operand was computed with, and what speaks for or against
+    it: whether another declaration says the same size.
+    """
+    stored = evidence.provenance.stored(by.operand) if by.node is None else None
+    declared = evidence.provenance.declaration(stored) if stored is not None else None
+    size = by.operand.fact.shape[by.axis] if by.operand.fact.shape else None
+    if by.operand is operand or declared is None or declared.site is None or size is None:
+        return []
+    others = [one for one in evidence.provenance.declarations() if one.site != declared.site]
+    agreed = any(type(v) is int and v == size for one in others for v in one.attributes.values())
+    lines = sized_by(evidence, declared, size, f"declares {declared.name} with {size}")
+    return held(lines, "declares_size", *(["agreed"] if agreed else ["odd_one"] if odd else []))
 
 
 def _batch_changed(nodes: Sequence[Node | None], odd: Operand, rest: Operand, axis: int) -> list[Candidate]:

@@ -60,7 +60,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
 
 
 def _broadcast_loss(evidence: Evidence, failure: Failure) -> Account | None:
-    """A loss took a prediction and a target of different sizes by broadcasting; only its gradient was refused."""
+    """A loss broadcast a prediction and a target of different sizes; only its gradient was refused."""
     for node in evidence.run.step(failure.step).nodes:
         shapes = [one.fact.shape for one in node.inputs if one.role in ("logits", "labels")]
         if node.family != "loss" or node.function != "cross_entropy" or len(shapes) != 2 or None in shapes:

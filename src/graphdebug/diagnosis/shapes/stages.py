@@ -33,8 +33,10 @@ def _exchanged(evidence: Evidence, failure: Failure, wanted: Shape) -> Account |
         return None
     made = [line for one in reversed(stages) for line in _gives(evidence, one)][:1]
     lines = [Candidate(one.site, "declaration", "makes the elements", one.name) for one in stages if one.site]
-    body = [f"an element is ({shape_words(shapes[0])}, {shape_words(shapes[1])}): the model takes the first, "
-            f"and only the second is {shape_words(wanted)}"]  # fmt: skip
+    body = [
+        f"an element is ({shape_words(shapes[0])}, {shape_words(shapes[1])}): the model takes the first",
+        f"it wants {shape_words(wanted)}, which is the second",
+    ]
     return Account(
         [*made, *lines, *call(failure)], body, ["give (inputs, labels), in this order"], confidence=0.85
     )

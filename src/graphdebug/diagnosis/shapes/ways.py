@@ -156,8 +156,10 @@ def transposed(evidence: Evidence, failure: Failure, operands: Sequence[Operand]
         entry = data_entry(evidence, root, failure) or entry
     if scored and not turned:
         lines = [*held(_handed_in(evidence, failure, operands[1]), "lacks_step"), *held(entry, "began")]
-        body = [f"{shape_words(one)} meets {shape_words(other)}: the last axis is that of the classes, by what "
-                "made the prediction"]  # fmt: skip
+        body = [
+            f"{shape_words(one)} meets {shape_words(other)}: one of them is transposed",
+            "by what made the prediction, its last axis is that of the classes",
+        ]
         return Account(lines, body, [f"transpose the target: to {shape_words(one)}"], confidence=0.8)
     return Account(
         [*held(turned, "moved_axis"), *held(entry, "odd_one"), *held(call(failure), "refused")],

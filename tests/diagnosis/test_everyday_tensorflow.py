@@ -1,0 +1,63 @@
+"""Everyday programs for sessions: the marked line is named first, and right ones are not accused."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from tests.diagnosis import tf1_everyday, tf1_everyday_clean, tf1_put_away
+from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs, recorded
+
+KINDS = {
+    "write_outside_of_its_branch": "runs_always",
+    "iterator_without_its_initializer": "uninitialized",
+    "labels_of_classes_by_samples": "shape_mismatch",
+    "softmax_asked_of_a_helper": "double_activation",
+    "sigmoid_before_a_loss_on_logits": "double_activation",
+    "skip_joined_along_the_batch": "shape_mismatch",
+    "last_step_taken_off_the_batch": "shape_mismatch",
+    "images_that_whole_numbers_left_black": "blank_data",
+    "constant_column_standardized": "nonfinite",
+    "images_with_their_channels_first_are_fed": "feed_shape",
+    "class_numbers_are_fed_for_one_hot": "feed_shape",
+    "train_op_that_a_function_keeps": "no_value",
+    "steps_taken_apart_along_the_batch": "shape_mismatch",
+    "rows_taken_apart_for_steps": "shape_mismatch",
+    "pool_of_another_stride_than_its_fellow": "silent_fold",
+    "one_score_against_labels_of_two": "target_mismatch",
+    "labels_below_a_relu": "out_of_reach",
+    "weights_of_the_steps_add_up_over_the_batch": "wrong_axis",
+    "table_without_a_row_for_the_mark": "index_range",
+    "all_variables_chosen_to_be_restored": "checkpoint_mismatch",
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    tf.random.set_seed(0)
+
+
+@pytest.mark.parametrize("name", programs(tf1_everyday))
+def test_the_marked_line_of_an_everyday_session_is_named_first(name, tmp_path):
+    assert_named_first(tf1_everyday, name, KINDS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", programs(tf1_everyday_clean))
+def test_a_right_everyday_session_is_not_accused(name):
+    assert_not_accused(tf1_everyday_clean, name)
+
+
+def test_a_default_graph_that_is_put_away_midway_is_named_first():
+    with tf.Graph().as_default() as graph:
+        graph  # noqa: B018 - what the program builds in is its own default graph
+    run, error = recorded(_put_away)
+    assert isinstance(error, ValueError)
+    assert run.findings[0].kind == "other_graph"
+    assert run.findings[0].site.file == tf1_put_away.__file__
+    assert "reset_default_graph" in run.findings[0].text.splitlines()[1]
+
+
+def _put_away():
+    with tf.compat.v1.Graph().as_default():
+        pass
+    tf1_put_away.build()
