@@ -149,7 +149,8 @@ class _Images:
 def images_with_their_channels_first_are_fed():
     with tf.Graph().as_default(), v1.Session() as session:
         images = _Images(20)
-        x, y = v1.placeholder(tf.float32, [None, 4, 4, 3]), v1.placeholder(tf.int32, [None])
+        x = v1.placeholder(tf.float32, [None, 4, 4, 3])
+        y = v1.placeholder(tf.int32, [None])
         logits = tf.reduce_mean(tf.nn.conv2d(x, _weights("k", [3, 3, 3, 2]), 1, "SAME"), [1, 2])
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
         session.run(v1.global_variables_initializer())
@@ -161,7 +162,8 @@ def images_with_their_channels_first_are_fed():
 def class_numbers_are_fed_for_one_hot():
     with tf.Graph().as_default(), v1.Session() as session:
         labels = np.arange(40) % 3  # <- fault: not one-hot
-        x, y = v1.placeholder(tf.float32, [None, 5]), v1.placeholder(tf.float32, [None, 3])
+        x = v1.placeholder(tf.float32, [None, 5])
+        y = v1.placeholder(tf.float32, [None, 3])
         logits = tf.matmul(x, _weights("w", [5, 3]))
         loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels=y, logits=logits))
         session.run(v1.global_variables_initializer())
@@ -172,15 +174,14 @@ def class_numbers_are_fed_for_one_hot():
 
 def _training(loss):
     optimizer = v1.train.GradientDescentOptimizer(0.1)
-    step = optimizer.minimize(loss)  # <- fault: nothing is returned
-    del step
+    optimizer.minimize(loss)  # <- fault: nothing is returned
 
 
 def train_op_that_a_function_keeps():
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, 5])
         loss = tf.reduce_mean(tf.matmul(x, _weights("w", [5, 3])))
-        train_op = _training(loss)  # <- fault: and so this is None
+        train_op = _training(loss)
         session.run(v1.global_variables_initializer())
         session.run([train_op, loss], {x: np.ones([2, 5])})
 
@@ -271,10 +272,10 @@ def all_variables_chosen_to_be_restored():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "net")
         with tf.Graph().as_default(), v1.Session() as session:
-            _dense(tf.ones([2, 4]), 20, "head")
+            v1.get_variable("head", [4, 20], use_resource=False)
             session.run(v1.global_variables_initializer())
             v1.train.Saver().save(session, path)
         with tf.Graph().as_default(), v1.Session() as session:
-            _dense(tf.ones([2, 4]), 5, "head")
+            v1.get_variable("head", [4, 5], use_resource=False)
             restorer = v1.train.Saver(v1.trainable_variables())  # <- fault: the new head, too
             restorer.restore(session, path)

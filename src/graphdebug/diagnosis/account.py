@@ -79,6 +79,9 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
     """
     spoken = evidence.source.line(node.site).lower().replace("_", "")
     if node.function.replace("_", "") not in spoken:
+        for one in last_layer(evidence, node.inputs[0]) if node.inputs else ():
+            if _names(evidence.source.line(one.site), node.function):
+                return [one, *made_by(node, why)]
         for one in node.callers:
             if _names(evidence.source.line(one), node.function):
                 return [
@@ -103,6 +106,12 @@ def compiled_with(evidence: Evidence, site: Site | None) -> list[Candidate]:
     if called is None or site is None:
         return []
     line = evidence.source.method_line(called[1], "compile", site)
+    told = {
+        one.site
+        for one in evidence.provenance.declarations()
+        if one.type == "Compiled" and one.site is not None
+    }
+    line = next(iter(told)) if line is None and len(told) == 1 else line  # under another name, by a helper
     return [Candidate(line, "declaration", "sets the loss")] if line is not None else []
 
 
@@ -149,16 +158,20 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
         passed = False  # the constant has a name, and others use it rightly
     setter = [Candidate(place, "declaration", f"sets the {size}", declared.name)]
     instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in around[:1]]
-    if passed and _read_elsewhere(evidence, place, around):  # the constant is right for what else takes it
-        return [*instance, *setter, *own]
+    name = evidence.source.target(place)
+    giving = [one for one in around if name in evidence.source.names(one)]
+    if (
+        passed and giving and _read_elsewhere(evidence, place, name, around)
+    ):  # the constant suits what else reads it
+        given = Candidate(giving[-1], "caller", f"gives {name} = {size}", declared.name)
+        return [given, *setter, *own]
     return [*setter, *own, *instance] if passed else [*own, *setter]
 
 
-def _read_elsewhere(evidence: Evidence, place: Site, around: Sequence[Site]) -> bool:
-    """Whether the name that the line at `place` gives a value is read on other lines than those `around`."""
-    name, tree = evidence.source.target(place), evidence.source.tree(place.file)
-    lines = {one.line for one in around if one.file == place.file}
-    return bool(around) and name.isidentifier() and any(
+def _read_elsewhere(evidence: Evidence, place: Site, name: str, around: Sequence[Site]) -> bool:
+    """Whether `name`, which the line at `place` gives a value, is read on other lines than those `around`."""
+    tree, lines = evidence.source.tree(place.file), {one.line for one in around if one.file == place.file}
+    return name.isidentifier() and any(
         isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
         and node.lineno not in lines
         for node in (ast.walk(tree) if tree is not None else ())
@@ -167,8 +180,11 @@ def _read_elsewhere(evidence: Evidence, place: Site, around: Sequence[Site]) -> 
 
 def _shared(evidence: Evidence, declared: Declaration, size: int | None) -> bool:
     """Whether two other layers or more were declared with `size`, too."""
-    owner = declared.name.rpartition(".")[0]
-    others = [one for one in evidence.provenance.declarations() if one.name not in (declared.name, owner)]
+    name = declared.name.replace("/", ".")  # what it is a part of was declared with its size, too
+    others = [
+        one for one in evidence.provenance.declarations()
+        if not f"{name}.".startswith(f"{one.name.replace('/', '.')}.")
+    ]  # fmt: skip
     said = {one.name for one in others if any(type(v) is int and v == size for v in one.attributes.values())}
     return len({name for name in said if not name.startswith(f"{declared.name}.")}) > 1
 

@@ -45,7 +45,9 @@ def loader_around(source: SourceText, site: Site) -> Site | None:
 
 
 def rebound(source: SourceText, names: Iterable[str], site: Site) -> Site | None:
-    """Return the first line below `site`, within a loop around both, that gives one of `names` a value."""
+    """Return the first line below `site` that gives one of `names` a value for the next time: within a loop
+    around both, or, of an attribute, computed of what it was.
+    """
     tree, wanted = source.tree(site.file), set(names)
     loops = [
         node for node in (ast.walk(tree) if tree is not None else ())
@@ -55,6 +57,14 @@ def rebound(source: SourceText, names: Iterable[str], site: Site) -> Site | None
         node.lineno for loop in loops for node in ast.walk(loop)
         if isinstance(node, ast.Assign) and node.lineno > site.line
         and any(isinstance(one, ast.Name) and one.id in wanted for one in node.targets)
+    ]  # fmt: skip
+    lines += [
+        node.lineno for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.Assign) and node.lineno > site.line and isinstance(node.value, ast.BinOp)
+        and isinstance(node.targets[0], ast.Attribute) and ast.unparse(node.targets[0]) in wanted
+        and source.function_line(Site(site.file, node.lineno)) == source.function_line(site)
+        and any(ast.unparse(one) == ast.unparse(node.targets[0]) for one in ast.walk(node.value)
+                if isinstance(one, ast.Attribute))
     ]  # fmt: skip
     return Site(file=site.file, line=min(lines)) if lines else None
 

@@ -36,7 +36,7 @@ def blocked(evidence: Evidence, tracks: Mapping[str, Track], optimizer: Site | N
     for name, used in sorted(uses, key=lambda pair: -pair[1].seq):
         nodes = [one for one in evidence.run.step(used.step).nodes if one.phase == "forward"]
         gate = _gate(evidence, nodes, used, name)
-        if gate is None:
+        if gate is None or _passes(evidence, measured, nodes, gate):
             continue
         following = _following(evidence, nodes, gate)
         alive = any(one in measured and measured[one].norms[-1] > 0 for one in following)
@@ -44,6 +44,18 @@ def blocked(evidence: Evidence, tracks: Mapping[str, Track], optimizer: Site | N
         if alive or (never and not following and judged):
             return _finding(evidence, measured[name], name, still, gate, optimizer)
     return None
+
+
+def _passes(evidence: Evidence, measured: Mapping[str, Track], nodes: Sequence[Node], gate: Node) -> bool:
+    """Whether other parameters before an activation do get a gradient through it: then it is open, and what
+    gets none is multiplied with zeros.
+    """
+    learning = [name for name, track in measured.items() if track.norms[-1] > 0]
+    uses = ((name, _use(evidence, name, measured[name])) for name in learning)
+    gates = (
+        _gate(evidence, nodes, used, name) for name, used in uses if used is not None and used.step == gate.step
+    )
+    return any(one is not None and one.seq == gate.seq for one in gates)
 
 
 def _use(evidence: Evidence, name: str, track: Track) -> Node | None:

@@ -62,17 +62,23 @@ def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
 
 def _stuck(evidence: Evidence, losses: LossWatch) -> Finding | None:
     """Return the finding for a first step so large that the network gave one and the same ever after."""
-    found = losses.stuck()
+    found = losses.stuck() or losses.thrown()
     line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
     if found is None or line is None:
         return None
     site, series = found
     most = max(abs(value) for _, value in series)
+    still = len({value for _, value in series[-3:]}) == 1
+    last = f"it is {series[-1][1]:.6g} in each of the last steps: the units that learn are dead"
+    if not still:
+        last = f"it is {series[-1][1]:.6g} in the last step: what the first steps did is not made good"
     return evidence.finding(
-        "divergence", what=f"the loss leapt from {series[0][1]:.3g} to {most:.3g} and then never changed",
+        "divergence",
+        what=f"the loss leapt from {series[0][1]:.3g} to {most:.3g} and "
+        + ("then never changed" if still else "stayed there"),
         candidates=[*step_size(evidence, line), Candidate(site, "expression", "the loss")],
         confidence=0.7, failed=site, when=f"to step {series[-1][0]}; nothing failed",
-        body=[f"  it is {series[-1][1]:.6g} in each of the last steps: the units that learn are dead"],
+        body=[f"  {last}"],
         tries=["a smaller learning rate (a tenth)", "scale inputs and targets to about 1",
                "record with the level stats to see the dead units"],
     )  # fmt: skip

@@ -76,7 +76,15 @@ def compile_line(evidence: Evidence, site: Site | None) -> Site | None:
     fitting = _FITTING.search(evidence.source.line(site)) if site is not None else None
     if fitting is None or site is None:
         return None
-    return evidence.source.method_call(fitting[1], "compile", site)
+    found = evidence.source.method_call(fitting[1], "compile", site)
+    if found is not None:
+        return found
+    told = {
+        one.site
+        for one in evidence.provenance.declarations()
+        if one.type == "Compiled" and one.site is not None
+    }
+    return next(iter(told)) if len(told) == 1 else None  # it was compiled under another name, by a helper
 
 
 def asks_for_a_step(evidence: Evidence, node: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis import feeds
@@ -22,6 +23,8 @@ _COMPARED = ("sub", "squared_difference", "mse_loss", "l1_loss")
 _KEEPING = ("reshape", "cast", "copy")
 _HANDLES = frozenset({"resource", "variant"})
 """Types of what stands for data that are still to be made."""
+_FILLED = re.compile(r"\b(?:ones|zeros|full|empty|constant|repeat|tile)(?:_like)?\(")
+"""Calls that make data of one number on purpose."""
 _SEARCHED = 60
 """Steps at the start of a run among which a step of training is looked for."""
 _SLACK = 0.05
@@ -173,5 +176,7 @@ def _made(evidence: Evidence, data: Declaration, fed: Operand | None, node: Node
     if site is None:
         return []
     lines = [one for one, _ in trail(source, value, site)[::-1]] if value is not None else []
+    if not lines or _FILLED.search(source.line(lines[0])):  # it was meant to be so
+        return []
     found = [Candidate(one, "input", "makes the data", data.name) for one in lines]
     return [*found, Candidate(site, "caller", "gives it to the network", data.name)]

@@ -69,6 +69,16 @@ class LossWatch:
                 return self._sites[key], series
         return None
 
+    def thrown(self) -> tuple[Site, list[tuple[int, float]]] | None:
+        """Return the line whose values leapt a millionfold over the first and did not come back."""
+        for key, series in self._series.items():
+            values = [abs(value) for _, value in series]
+            if len(values) < 2 * _STUCK or not 0 < 1e6 * values[0] <= max(values[:_STUCK]):
+                continue
+            if min(values[-_STUCK:]) >= 1000 * values[0]:
+                return self._sites[key], series
+        return None
+
     def growing(self) -> bool:
         """Whether some loss grew tenfold, or by half in each of its last two steps."""
         return self._growing() is not None

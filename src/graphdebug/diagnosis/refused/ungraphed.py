@@ -112,6 +112,10 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     if gone is not None:
         body = [f"what {gone.function} gave goes on without its history (numpy(), item(), a new tensor)"]
         return Account(_left_at(evidence, links, gone), body, _KEEP)
+    left = _left_in_python(evidence, failure) if root.origin == "constant" and not links else []
+    if left:
+        body = ["what was computed there is a plain number: it has no history"]
+        return Account(left, body, _KEEP)
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
         return Account(made_by(node_of_root, "makes a new tensor without history"), [], _KEEP)
@@ -250,7 +254,10 @@ def unreached(evidence: Evidence) -> Finding | None:
         given = evidence.provenance.arguments.made_at(asked_by, (told.site,))
         named = [Candidate(given, "input", "no variable, and not watched")] if given is not None else []
         value = evidence.provenance.arguments.given(told.site, asked_by)
-        names = [one.id for one in ast.walk(value) if isinstance(one, ast.Name)] if value is not None else []
+        read = (ast.Name, ast.Attribute)
+        names = (
+            [ast.unparse(one) for one in ast.walk(value) if isinstance(one, read)] if value is not None else []
+        )
         rebound = loops.rebound(evidence.source, names, told.site)
         if rebound is not None:
             why = "puts a plain tensor in the variable's place"

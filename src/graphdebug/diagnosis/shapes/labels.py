@@ -94,15 +94,7 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         tries.append(f"give {a[0] if a else 1} targets, one for each row of the prediction")
         return Account(lines, body, tries, confidence=0.7)
     if len(a) == len(b) and a[-1:] != b[-1:]:
-        body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
-        shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
-        if failure.function in OF_CLASSES and not shares:
-            lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused"),
-                     *held(layer, "began")]  # fmt: skip
-            return Account(lines, body, ["give class numbers, one for each sample"],
-                           kind=_TARGET, confidence=0.75)  # fmt: skip
-        lines = [*held(layer, "declares_size"), *held(entry, "made_operand"), *held(call(failure), "refused")]
-        return Account(lines, body, [f"make the last layer give {b[-1]}"], kind=_TARGET, confidence=0.7)
+        return _widths(evidence, failure, (guess, target), entry, chosen, body)
     tries = ["give both one shape" if "float" in target.fact.dtype else "give one class number a sample"]
     if b[-1:] == (1,):
         tries = ["drop the last dimension of the target"]
@@ -115,6 +107,27 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
 
 
+def _widths(
+    evidence: Evidence, failure: Failure, both: Sequence[Operand], entry: Sequence[Candidate],
+    chosen: Sequence[Candidate], body: list[str],
+) -> Account:  # fmt: skip
+    """A prediction and a target of as many axes, the last of another size."""
+    guess, target = both
+    a, b = (one.fact.shape or () for one in both)
+    layer = last_layer(evidence, guess)
+    body.append(f"{a[-1]} scores a sample against {b[-1]}" + (", one-hot" if (b[-1] or 0) > 1 else ""))
+    if b[-1] == 1 and failure.function != "sparse_cross_entropy" and _class_numbers(evidence, a[-1]):
+        return _of_numbers(failure, entry, chosen, [*body, f"as many classes as scores: {a[-1]}"])
+    shares = "float" in target.fact.dtype and (b[-1] or 0) > 1  # one-hot, or a probability a class
+    if failure.function in OF_CLASSES and not shares:
+        lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused"),
+                 *held(layer, "began")]  # fmt: skip
+        return Account(lines, body, ["give class numbers, one for each sample"],
+                       kind=_TARGET, confidence=0.75)  # fmt: skip
+    lines = [*held(layer, "declares_size"), *held(entry, "made_operand"), *held(call(failure), "refused")]
+    return Account(lines, body, [f"make the last layer give {b[-1]}"], kind=_TARGET, confidence=0.7)
+
+
 def _column(
     evidence: Evidence, failure: Failure, both: Sequence[Operand], entry: Sequence[Candidate],
     chosen: Sequence[Candidate], body: list[str],
@@ -124,15 +137,22 @@ def _column(
     extra = b[-1] == 1
     if extra and failure.function != "sparse_cross_entropy" and _class_numbers(evidence, a[-1]):
         body.append(f"the labels are class numbers, below {a[-1]}; this loss takes a score a class")
-        lines = [*held(chosen, "odd_one", "said"), *held(entry, "made_operand"),
-                 *held(call(failure), "refused")]  # fmt: skip
-        tries = ["take the loss for class numbers (sparse), or one-hot the target"]
-        return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
+        return _of_numbers(failure, entry, chosen, body)
     rows = prod(size or 0 for size in b)
     body.append(f"the target has one label for each of the {rows} rows, but in two dimensions")
     lines = [*held(entry, "odd_one" if extra else "began"),
              *held(call(failure), "refused" if extra else "lacks_step")]  # fmt: skip
     return Account(lines, body, ["flatten the target to one dimension"], kind=_TARGET)
+
+
+def _of_numbers(
+    failure: Failure, entry: Sequence[Candidate], chosen: Sequence[Candidate],
+    body: list[str],
+) -> Account:  # fmt: skip
+    """The labels are class numbers, and the loss that was chosen takes a score a class."""
+    lines = [*held(chosen, "odd_one", "said"), *held(entry, "made_operand"), *held(call(failure), "refused")]
+    tries = ["take the loss for class numbers (sparse), or one-hot the target"]
+    return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 
 def _class_numbers(evidence: Evidence, classes: int | None) -> list[Declaration]:

@@ -52,7 +52,9 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         declared = evidence.provenance.declared(root.name) if root.name else None
         if declared is not None and root.origin != "feed" and declared.type != "InputLayer":
             declared = None
-        padded = all(one.attributes.get("padding") != "valid" for way in own for one, _ in way)
+        padded = all(
+            one.attributes.get("padding") != "valid" for way in own for one, _ in way if one.family == "conv"
+        )
         if declared is not None and declared.site is not None and padded:  # there its size was chosen
             sized = sized_by(evidence, declared, size_on(root, axis), f"declares {root.name}")
             own = [one for one in sized if one.site.line != declared.site.line]
