@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from graphdebug.diagnosis.account import compiled_with, made_by, told_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.numbers.softmaxes import softmax_of
+from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -225,11 +226,19 @@ class AxisWatch:
                 provenance.stored(o) is not None for o in node.inputs
             ):
                 return node
-            if node.family not in ("elementwise", "softmax") and node.function != "squeeze":
+            if node.family not in ("elementwise", "softmax", "reshape"):
                 return None
         return None
 
     def _is_batch(self, operand: Operand, rows: int | None) -> bool:
+        by = setter(self._evidence, operand, 0)
+        if (
+            by.node is None
+            and by.axis == 0
+            and by.operand.origin == "feed"
+            and len(by.operand.fact.shape or ()) > 1
+        ):
+            return True
         root, links = self._evidence.provenance.way(operand)
         for i in range(len(links) - 1, -1, -1):
             if _takes_rows(*links[i]):  # a batch is a part of the data, or joined of samples: it begins there

@@ -36,6 +36,7 @@ _HANDLES = frozenset({"resource", "variant", "string"})
 """What stands for data that are still to be made: an iterator, a dataset, the name of a file."""
 _CARRYING = frozenset({"copy", "matmul", "linear", "conv", "reshape", "permute"})
 """Families that make NaN of finite numbers of no common size: where they give it, it has come in."""
+_PRODUCTS = ("linear", "matmul", "conv")
 _CHAIN = 20
 """Nodes not looked at that are followed up to weights."""
 _IN_DATA = ["look for NaN in the data (missing values, a division in the preprocessing)"]
@@ -57,6 +58,10 @@ def born(evidence: Evidence, birth: Birth, losses: LossWatch, failure: Failure |
     line = optimizer_line(evidence, node.step) if forward is None and node.phase != "backward" else None
     if line is not None and not _of_handles(node) and diverged(node, losses):
         return divergence(evidence, node, line, losses, wording.story(birth), failure)
+    grown = node.phase == "backward" and node.family in _PRODUCTS and node.step > 0 and losses.growing()
+    away = optimizer_line(evidence, node.step - 1) if grown else None
+    if away is not None:  # finite numbers of the forward pass that are too large to be multiplied
+        return divergence(evidence, node, away, losses, wording.story(birth), failure)
     return _at(evidence, birth, node, forward, line, failure)
 
 

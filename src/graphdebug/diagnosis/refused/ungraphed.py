@@ -163,6 +163,7 @@ def _left_at(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Cand
     names = source.names(place) if place is not None else ()
     made = [source.assignment(name, place) for name in names if place is not None]
     own = gone.site is not None and any(one is not None and one.line == gone.site.line for one in made)
+    own = own and not (_LEAVES.search(source.line(place)) and not _LEAVES.search(source.line(gone.site)))
     return [*left, *back] if own else [*back, *left]
 
 
