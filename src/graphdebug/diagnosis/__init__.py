@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.failing import explain, unknown
+from graphdebug.diagnosis.learning.rivals import rivals
 from graphdebug.diagnosis.learning.unrun import unrun
 from graphdebug.diagnosis.refused.ungraphed import unreached
 from graphdebug.diagnosis.runs.ranks import compare_ranks
@@ -79,6 +80,7 @@ def _findings(run: Run, allow: Sequence[str] = ()) -> Iterator[Finding]:
         yield cut
     if failure is None:
         yield from unrun(evidence)
+        yield from rivals(evidence)
     yield from compare_ranks(evidence)
 
 

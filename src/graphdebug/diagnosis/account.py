@@ -82,12 +82,10 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
         for one in last_layer(evidence, node.inputs[0]) if node.inputs else ():
             if _names(evidence.source.line(one.site), node.function):
                 return [one, *made_by(node, why)]
-        for one in node.callers:
-            if _names(evidence.source.line(one), node.function):
-                return [
-                    Candidate(one, "caller", f"asks for the {node.function}", node.name),
-                    *made_by(node, why),
-                ]
+        for frame in node.callers:
+            if _names(evidence.source.line(frame), node.function):
+                asks = Candidate(frame, "caller", f"asks for the {node.function}", node.name)
+                return [asks, *made_by(node, why)]
     declared = evidence.provenance.declared(node.module) if node.module else None
     if declared is None or declared.site is None or node.function.replace("_", "") in spoken:
         return made_by(node, why)

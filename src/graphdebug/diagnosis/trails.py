@@ -42,13 +42,13 @@ def trail(source: SourceText, value: ast.expr, site: Site) -> list[tuple[Site, s
     class sets them, loops to what they go over.
     """
     lines: dict[Site, str] = {}
-    place: _Place | None = _Place(value, site)
+    place = _Place(value, site)
     for _ in range(_FURTHEST):
-        name = base(place.value)
-        place = _before(source, place)
-        if place is None:
+        before = _before(source, place)
+        if before is None:
             break
-        lines.setdefault(place.site, name)
+        lines.setdefault(before.site, base(place.value))
+        place = before
     return list(lines.items())
 
 

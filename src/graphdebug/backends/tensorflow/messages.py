@@ -64,6 +64,10 @@ def _shapes(groups: dict[str, str]) -> dict[str, Any]:
     return {key: _sizes(text) if key in ("expected", "found") else text for key, text in groups.items()}
 
 
+def _ragged(groups: dict[str, str]) -> dict[str, Any]:
+    return {"component": "0", **_shapes(groups)}
+
+
 def _parts(groups: dict[str, str]) -> dict[str, Any]:
     return {
         "axis": int(groups["dimension"]),
@@ -189,6 +193,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"Data cardinality is ambiguous(?P<sizes>.*)", "data", _cardinality),
     _rule(r"the generator must return a tuple", "data", lambda _: {"yields": "input"}),
     _rule(r"expects (?P<expected>\d+) (?:named )?input\(s\).* it received (?P<found>\d+) input", "data"),
+    _rule(r"Cannot add tensor to the batch: number of elements does not match\. Shapes are: \[tensor\]: \[(?P<found>[^\]]*)\], \[batch\]: \[(?P<expected>[^\]]*)\]", "data", _ragged),
     _rule(r"Cannot batch tensors with different shapes in component (?P<component>\d+)\. First element had shape \[(?P<expected>[^\]]*)\] and element \d+ had shape \[(?P<found>[^\]]*)\]", "data", _shapes),
     _rule(r"The path: \('(?P<output>[^']*)',\) in the `(?P<argument>\w+)` argument, can't be found", "data"),
     _rule(r"Expected dimension (?P<expected>\d+) at axis (?P<dimension>\d+) of the input shaped .* but got dimension (?P<found>\d+)", "shape"),

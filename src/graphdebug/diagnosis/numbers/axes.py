@@ -63,8 +63,8 @@ class AxisWatch:
             logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
             self._twice(node, logits, node.function)
             self._halved(node, logits)
-        elif node.function == "log1p" and (logits := self._of_logits(node)) is not None:
-            self._twice(node, logits, "bce_with_logits")
+        elif node.function == "log1p" and (scores := self._of_logits(node)) is not None:
+            self._twice(node, scores, "bce_with_logits")
         elif node.function == "nll_loss":
             self._unlogged(node, node.inputs[0], "nll_loss")
         elif node.function == "sub" and (given := self._divergence(node)) is not None:

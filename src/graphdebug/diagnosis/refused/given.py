@@ -112,14 +112,26 @@ def _yielded(evidence: Evidence, failure: Failure) -> Finding | None:
 
 def _ragged(evidence: Evidence, failure: Failure) -> Finding:
     """Samples of different shapes were to be stacked: the batch stage, or what left them unequal."""
-    stages = [one for one in stages_of(evidence) if "Batch" in str(one.attributes.get("stage"))]
+    made = stages_of(evidence)
+    stages = [one for one in made if "Batch" in str(one.attributes.get("stage"))]
+    windows = [
+        Candidate(one.site, "declaration", "keeps windows that are cut short at the end", one.name)
+        for one in made if one.site is not None and "Window" in str(one.attributes.get("stage"))
+        and evidence.source.keyword_values(one.site, "drop_remainder") is None
+    ]  # fmt: skip
     lines = [
+        *windows,
+        *(
         Candidate(one.site, "declaration", "stacks samples into batches", one.name)
         for one in reversed(stages) if one.site is not None
+        ),
     ]  # fmt: skip
     shapes = [shape_words(tuple(failure.detail[key])) for key in ("expected", "found")]
     body = [f"one sample is {shapes[0]}, another {shapes[1]}: what is stacked must have one shape"]
     tries = ["padded_batch, which fills up the shorter ones", "resize or cut each sample in map, before batch"]
+    if windows:
+        body.append("the data end within the last windows, and these are kept")
+        tries = ["window(..., drop_remainder=True)", *tries[:1]]
     return _told(evidence, failure, "samples of different shapes can't be batched", lines, body, tries, 0.8)
 
 

@@ -57,8 +57,12 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         )
         if declared is not None and declared.site is not None and padded:  # there its size was chosen
             sized = sized_by(evidence, declared, size_on(root, axis), f"declares {root.name}")
-            own = [one for one in sized if one.site.line != declared.site.line]
-            entry = [*own[:1], Candidate(declared.site, "declaration", f"declares {root.name}"), *entry]
+            setter_lines = [one for one in sized if one.site.line != declared.site.line]
+            entry = [
+                *setter_lines[:1],
+                Candidate(declared.site, "declaration", f"declares {root.name}"),
+                *entry,
+            ]
             up, down = [], [*entry, *down]
         misses = any(node.attributes.get("transposed") for node in grown[-1:])  # its output_padding can be set
         worked = ["worked"] if _other_input(evidence, failure, odd, root) else []
