@@ -144,6 +144,40 @@ def test_the_json_names_both_nodes(base, tmp_path):
     assert found["difference"]["a"]["site"]["line"] == found["difference"]["b"]["site"]["line"]
 
 
+def test_nodes_that_are_to_be_ignored_are_left_out_of_both(base, tmp_path):
+    other = recorded(tmp_path / "scaled.jsonl", scale=2.0)
+    found = compare(graphdebug.load(base), graphdebug.load(other)).difference
+    assert found is not None
+    assert (found.a.function, found.a.site.line) == ("mul", Net.scaled.__code__.co_firstlineno + 1)
+    line = f"test_diff.py:{found.a.site.line}"
+    after = compare(graphdebug.load(base), graphdebug.load(other), ignore=[line]).difference
+    assert after is not None
+    assert (after.what, after.a.function) == ("value", "linear")  # the next that has it
+    code, said = diff(base, other, "--ignore", line)
+    assert code == 1
+    assert said.startswith("first difference: value of linear")
+    assert diff(base, other, "--ignore", "*")[1].endswith("are they runs of the same program?\n")
+
+
+def test_random_draws_of_two_frameworks_are_no_difference(tmp_path):
+    tf = pytest.importorskip("tensorflow", reason="the CI job of torch alone has no TensorFlow")
+
+    def drawn(path, draw, compute):
+        with graphdebug.record(path, level="stats"):
+            compute(draw([4, 6]))
+        return graphdebug.load(path)
+
+    def in_tensorflow(_drawn):
+        return tf.tanh(tf.matmul(tf.ones([4, 6]), tf.ones([6, 2])))
+
+    def in_torch(_drawn):
+        return torch.tanh(torch.ones(4, 6) @ torch.ones(6, 2))
+
+    one = drawn(tmp_path / "torch.jsonl", torch.rand, in_torch)
+    assert compare(one, drawn(tmp_path / "tf.jsonl", tf.random.uniform, in_tensorflow)).same
+    assert not compare(one, drawn(tmp_path / "again.jsonl", torch.rand, in_torch)).same
+
+
 def test_a_log_that_is_not_there_exits_with_2(base):
     code, said = diff(base, "nowhere.jsonl")
     assert code == 2

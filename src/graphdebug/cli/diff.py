@@ -23,17 +23,19 @@ __all__ = ["command"]
 @click.option("--atol", type=click.FloatRange(min=0), help="Absolute tolerance; default by dtype.")
 @click.option("--across-dtypes", is_flag=True,
               help="Compare values of different float dtypes, as far as the coarser one allows.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="PATTERN",
+              help="Leave out nodes by function, op, module, name or line, e.g. 'net.py:12'.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.pass_context
 def command(
     ctx: click.Context, a: Path, b: Path, rtol: float | None, atol: float | None, *, across_dtypes: bool,
-    as_json: bool,
+    ignore: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Name the first node in which the runs A and B differ. Exits 0 if none does, 1 if one does.
 
     Example: graphdebug diff monday.jsonl today.jsonl
     """
-    result = compare(load(a), load(b), Tolerance(rtol, atol, across_dtypes))
+    result = compare(load(a), load(b), Tolerance(rtol, atol, across_dtypes), ignore=ignore)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_as_json(result))).decode())
     else:

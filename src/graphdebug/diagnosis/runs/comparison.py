@@ -9,6 +9,7 @@ from typing import Literal
 
 from graphdebug.diagnosis.runs.alignment import Pair, align, paired_steps
 from graphdebug.model.event import Node, Number, Operand, Shape, Stats, TensorFact
+from graphdebug.model.patterns import matches
 from graphdebug.model.run import Run
 
 __all__ = ["Comparison", "Difference", "Tolerance", "compare"]
@@ -70,16 +71,26 @@ class Comparison:
         return self.difference is None and self.aligned > 0
 
 
-def compare(a: Run, b: Run, tolerance: Tolerance = Tolerance()) -> Comparison:
+def compare(a: Run, b: Run, tolerance: Tolerance = Tolerance(), *, ignore: Sequence[str] = ()) -> Comparison:
     """Return the first difference between the runs `a` and `b`, and how much of them could be aligned.
 
     Steps that only one run has are not a difference. Across memory layouts (channels first or last) shapes
     count as equal when they have the same sizes.
+
+    Args:
+        a: one run.
+        b: the other.
+        tolerance: how far values may be apart.
+        ignore: patterns of nodes that are left out of both.
+
     """
     result = Comparison()
     for step_a, step_b in paired_steps(a, b):
         result.steps += 1
-        nodes_a, nodes_b = a.step(step_a).nodes, b.step(step_b).nodes
+        nodes_a, nodes_b = (
+            [node for node in run.step(step).nodes if not matches(node, ignore)]
+            for run, step in ((a, step_a), (b, step_b))
+        )
         for one, other in align(nodes_a, nodes_b):
             if one is None or other is None:
                 result.only_a += [one] if one is not None else []
@@ -97,6 +108,8 @@ def compare(a: Run, b: Run, tolerance: Tolerance = Tolerance()) -> Comparison:
 def _differ(a: Node, b: Node, tolerance: Tolerance) -> Difference | None:
     if a.family == "loss" and a.function != b.function:
         return None  # one framework's loss is a number a sample, the other's their mean
+    if a.family == "random" and a.framework != b.framework:
+        return None  # no two of them draw the same numbers
     permuted = _may_be_permuted(a, b)
     for index, (one, other) in enumerate(zip(a.outputs, b.outputs, strict=False)):
         found = _facts_differ(one, other, tolerance, permuted=permuted)
