@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.diagnosis.torch_silent import _qkv
+
 
 class Used(torch.autograd.Function):
     @staticmethod
@@ -64,15 +66,6 @@ def functions_of_our_own():
         x = net(torch.randn(6, 4))
         h = Straight.apply(Reversed.apply(Used.apply(x))) * 3
         Own.apply(h, torch.randint(0, 4, (6,))).backward()
-
-
-def _qkv(heads=4):
-    layer = nn.Linear(16, 48)
-    x = torch.randn(3, 7, 16)
-    q, k, v = layer(x).chunk(3, -1)
-    if heads:
-        q, k, v = (t.view(3, 7, heads, 16 // heads).transpose(1, 2) for t in (q, k, v))
-    return q, k, v
 
 
 def _right(q, k, v):

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.diagnosis.values_torch import _descend
+
 
 def _data():
     torch.manual_seed(0)
@@ -100,9 +102,7 @@ def step_size_from_zero_and_back():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step, 11 - step) / 5)
     for _ in range(12):
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(net(x), y))
         schedule.step()
 
 
@@ -112,9 +112,7 @@ def evaluated_between_epochs():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     for _ in range(5):
         net.train()
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(net(x), y))
         net.eval()
         with torch.no_grad():
             F.cross_entropy(net(x), y)
@@ -128,9 +126,7 @@ def norms_frozen_in_fine_tuning():
         if isinstance(one, nn.BatchNorm1d):
             one.eval()
     for _ in range(5):
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(net(x), y))
 
 
 def gradient_of_an_image_in_evaluation():
@@ -152,9 +148,7 @@ def margin_that_is_reached():
     net = nn.Linear(4, 1)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     for _ in range(40):
-        optimizer.zero_grad()
-        torch.clamp(1 - y * net(x)[:, 0], min=0).mean().backward()
-        optimizer.step()
+        _descend(optimizer, torch.clamp(1 - y * net(x)[:, 0], min=0).mean())
 
 
 class _TwoHeads(nn.Module):
@@ -174,9 +168,7 @@ def side_loss_not_weighed_yet():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     for _ in range(6):
         logits, value = net(x)
-        optimizer.zero_grad()
-        (F.cross_entropy(logits, y) + 0.0 * value.mean()).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(logits, y) + 0.0 * value.mean())
 
 
 def head_kept_as_it_is():
@@ -186,9 +178,7 @@ def head_kept_as_it_is():
     net.aside.requires_grad_(False)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     for _ in range(5):
-        optimizer.zero_grad()
-        F.cross_entropy(net(x)[0], y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(net(x)[0], y))
 
 
 def body_alone_given_to_the_optimizer():
@@ -198,9 +188,7 @@ def body_alone_given_to_the_optimizer():
         one.requires_grad = False
     optimizer = torch.optim.SGD(body.parameters(), lr=0.01)
     for _ in range(5):
-        optimizer.zero_grad()
-        F.cross_entropy(probe(torch.relu(body(x))), y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(probe(torch.relu(body(x))), y))
 
 
 def loss_that_goes_up_for_a_while():
@@ -209,9 +197,7 @@ def loss_that_goes_up_for_a_while():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.99)
     x = torch.randn(64, 4)
     for _ in range(40):
-        optimizer.zero_grad()
-        F.mse_loss(net(x), x.sum(1, keepdim=True)).backward()
-        optimizer.step()
+        _descend(optimizer, F.mse_loss(net(x), x.sum(1, keepdim=True)))
 
 
 def rows_of_an_embedding_few_at_a_time():
@@ -233,9 +219,7 @@ def decay_alone_moves_the_weights():
     net = nn.Linear(8, 1)
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1)
     for _ in range(6):
-        optimizer.zero_grad()
-        (net(x) * 0.0).mean().backward()
-        optimizer.step()
+        _descend(optimizer, (net(x) * 0.0).mean())
 
 
 def bytes_scaled_before_use():
@@ -245,9 +229,7 @@ def bytes_scaled_before_use():
     x = torch.randint(0, 256, (32, 1, 8, 8)).float() / 255
     y = torch.randint(0, 3, (32,))
     for _ in range(10):
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(net(x), y))
 
 
 def deep_network_with_residuals():
@@ -259,9 +241,7 @@ def deep_network_with_residuals():
         h = x
         for one in layers:
             h = h + torch.tanh(one(h))
-        optimizer.zero_grad()
-        F.cross_entropy(head(h), y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(head(h), y))
 
 
 def ctc_of_a_long_input():
@@ -271,9 +251,7 @@ def ctc_of_a_long_input():
     x, targets = torch.randn(20, 2, 6), torch.randint(1, 5, (2, 7))
     for _ in range(3):
         loss = F.ctc_loss(net(x).log_softmax(2), targets, torch.tensor([20, 20]), torch.tensor([7, 7]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        _descend(optimizer, loss)
 
 
 def ctc_that_skips_what_is_too_short():
@@ -285,9 +263,7 @@ def ctc_that_skips_what_is_too_short():
     for _ in range(3):
         scores = net(x).log_softmax(2)
         loss = F.ctc_loss(scores, targets, lengths, torch.tensor([7, 7]), zero_infinity=True)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        _descend(optimizer, loss)
 
 
 def image_trained_through_a_network_that_is_not():
@@ -306,9 +282,7 @@ def optimizer_made_after_the_head_was_replaced():
     net[2] = nn.Linear(16, 3)
     optimizer = torch.optim.Adam([one for one in net.parameters() if one.requires_grad])
     for _ in range(6):
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), y).backward()
-        optimizer.step()
+        _descend(optimizer, F.cross_entropy(net(x), y))
 
 
 def clipped_after_backward():
