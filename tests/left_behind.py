@@ -69,8 +69,20 @@ def _torch_state() -> dict[str, Any]:
         "torch function modes": torch._C._len_torch_function_stack(),
         "torch anomaly mode": torch.is_anomaly_enabled(),
         "torch compile": torch.compile,
+        **_dynamo_state(),
         **{f"torch.nn {name}": size for name, size in hooks.items()},
         **patched,
+    }
+
+
+def _dynamo_state() -> dict[str, Any]:
+    if "torch._dynamo.eval_frame" not in sys.modules:
+        return {}
+    from torch._dynamo import eval_frame, trace_rules
+
+    return {
+        "dynamo's callback": eval_frame._callback_from_stance,
+        "what dynamo skips": tuple(trace_rules.SKIP_DIRS),
     }
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import weakref
 from bdb import BdbQuit
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import MethodType, TracebackType
+from types import MethodType
 from typing import Any
 
 import torch
@@ -19,17 +18,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.code.stack import ENGINE_CALL, Place, StackReader
+from graphdebug.backends.torch.failing.raising import drop_op_call, numbers_as_tensors
 from graphdebug.backends.torch.filters import Filters
 from graphdebug.backends.torch.native import RECORD
-from graphdebug.backends.torch.nodes.facts import KINDS_HELD, kind_of
+from graphdebug.backends.torch.nodes.arguments import Arguments
+from graphdebug.backends.torch.nodes.facts import KINDS_HELD
 from graphdebug.backends.torch.nodes.lines import Lines
 from graphdebug.backends.torch.nodes.looking import glances, looker, quick_looker
 from graphdebug.backends.torch.nodes.modules import Modules
+from graphdebug.backends.torch.nodes.numbers import Numbers, Thread
 from graphdebug.backends.torch.nodes.ops import KNOWN, Op, op_of
-from graphdebug.backends.torch.nodes.origins import Origins, Trace, Write, new_history, trace_of, version_of
+from graphdebug.backends.torch.nodes.origins import Origins, Trace, Write, new_history
 from graphdebug.backends.torch.nodes.records import TENSOR, Accumulated, Raw, Record
+from graphdebug.backends.torch.nodes.results import Results
 from graphdebug.backends.torch.nodes.writing import NodeBuilder
-from graphdebug.model.event import Origin, Site, Stats
+from graphdebug.model.event import Site, Stats
 from graphdebug.options import Options
 
 __all__ = ["EagerRecorder", "Watcher"]
@@ -39,43 +42,14 @@ _sequence_number = torch._C._autograd._get_sequence_nr
 _graph_task = torch._C._current_graph_task_id
 _thread_ident = threading.get_ident
 _now = time.perf_counter
-_CALL_OP = torch._ops.OpOverload.__call__.__code__
 _ACCUMULATE = 2**63
 """Sequence numbers from here on are those of AccumulateGrad, which has none of its own."""
-_NODES_BEFORE = {"torch::autograd::CopySlices": 1, "AsStridedBackward0": 2}
-"""A write into a view makes these after its own autograd node: for its base, and for the view as it is then."""
-_LEVELS = 4
-"""Autograd nodes of one op that are looked for where transforms of torch.func are nested."""
-_TRANSFORMS = torch._functorch.eager_transforms.__file__
 _BATCH = 64
 """Records that wait to be written as lines: few enough that they are still in the cache."""
 _DISPATCH = "__torch_dispatch__"
-_CONTAINERS = frozenset((list, tuple))
-_OWNERS_KEPT = 2048
 
 Watcher = Callable[[Raw, Any], None]
 """Called after each recorded op with its record and its result."""
-
-
-class Thread:
-    """What the recorder knows of one thread: attributes in a dict, where the compiled recorder reads them."""
-
-    def __init__(self, ident: int) -> None:
-        self.ident = ident
-        self.owners: dict[int, int] = {}
-        """Autograd sequence number -> the forward node that took it."""
-        self.last_number = _sequence_number() - 1
-        self.optimizing = 0
-        self.muted = 0
-        self.place: Place | None = None
-        """Where the running optimizer step was called."""
-        self.engine_task = -1
-        self.engine_place: Any = None
-        """Where the running backward was called."""
-        self.node = -1
-        """Sequence number of the autograd node that ran last."""
-        self.node_name = ""
-        self.node_forward: int | None = None
 
 
 class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed by mypy
@@ -108,13 +82,18 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self._quick_look = quick_looker(options.level)
         self._raws: deque[Record] = deque()
         self._written_last: Record | None = None
-        self._threads: dict[int, Thread] = {}
+        self._numbers = Numbers()
+        self._threads = self._numbers.threads
+        self._owner_elsewhere = self._numbers.owner_elsewhere
         self._prune_at = 256
         """Number of tensors known at which those that are gone are looked for."""
         self._raised: tuple[str, Raw] | None = None
         self._zero = _now() - sink.now()
-        self._blind = False
-        """Whether ops ran in this recording that it was told not to take."""
+        self._arguments = Arguments(
+            self.modules, self.origins, self._look, None if options.gradients == "none" else sink.next_seq
+        )
+        self._note_writes, self._accumulated = self._arguments.note_writes, self._arguments.accumulated
+        self._results = Results(self.origins, self._look)
         if RECORD is not None and not self._filtered:
             self.__dict__[_DISPATCH] = MethodType(self._make_clerk().dispatch, self)
 
@@ -160,10 +139,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             self.origins.prune()
             self.modules.prune()
             self._prune_at = 2 * len(self.origins.made) + 256
-        for thread in self._threads.values():
-            if len(thread.owners) > _OWNERS_KEPT:
-                oldest = self.builder.oldest_forward
-                thread.owners = {number: seq for number, seq in thread.owners.items() if seq >= oldest}
+        self._numbers.forget_before(self.builder.oldest_forward)
 
     def flush(self) -> None:
         """Emit the nodes seen so far."""
@@ -203,11 +179,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
 
     def thread(self) -> Thread:
         """Return what is known of the calling thread."""
-        ident = threading.get_ident()
-        thread = self._threads.get(ident)
-        if thread is None:
-            thread = self._threads[ident] = Thread(ident)
-        return thread
+        return self._numbers.thread()
 
     def raised_by(self, error: BaseException) -> Raw | None:
         """Return the record of the op that raised `error`, if this recorder saw it."""
@@ -233,7 +205,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         except Exception as error:
             again = self._again(func, args, kwargs, record, error)
             if again is None:
-                _drop_op_call(error.__traceback__)
+                drop_op_call(error.__traceback__)
                 raise
             result = again[0]
         if record is not None:
@@ -274,7 +246,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self, func: Any, args: Any, kwargs: Any, record: Record | None, error: Exception
     ) -> tuple[Any] | None:
         """Record that an op raised; or call it as it likes it, and return its result in a tuple."""
-        again = _numbers_as_tensors(func, args, error)
+        again = numbers_as_tensors(func, args, error)
         if again is not None:
             return (func(*again, **kwargs),)
         if record is not None:
@@ -294,7 +266,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         elif self.step_ended and not thread.optimizing:
             self.open_step()
         if not sink.recording:
-            self._blind = True
+            self._arguments.blind = True
             return None
         node = _autograd_node()
         module = parameter = forward = None
@@ -323,7 +295,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             phase = "forward checkpointed" if checkpointed else "forward"
         path = sink.module or ("" if module is None else self.modules.path(module, frame))
         if self._filtered and not self.filters.wants(op, phase, path):
-            self._blind = True
+            self._arguments.blind = True
             return None
         seq = sink.next_seq()
         number = _sequence_number() - 1  # also in a backward that makes a graph of its own
@@ -331,9 +303,10 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             thread.last_number = number
             thread.owners.setdefault(number, seq)
         traces: list[Trace] = []
-        statics = [self._take(one, op, phase, traces) for one in args]
+        take = self._arguments.take
+        statics = [take(one, op, phase, traces) for one in args]
         if kwargs:
-            statics.append({key: self._take(one, op, phase, traces) for key, one in kwargs.items()})
+            statics.append({key: take(one, op, phase, traces) for key, one in kwargs.items()})
         if op.writes:
             self._note_writes(op, seq, args, kwargs)
             if number - 1 not in thread.owners:
@@ -343,66 +316,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
             _now(),
         )  # fmt: skip
 
-    def _take(self, value: Any, op: Op, phase: str, traces: list[Trace]) -> Any:
-        """Return an argument with its tensors replaced by a mark; their traces go into `traces`."""
-        if isinstance(value, Tensor):
-            traces.append(self.origins.get(value) or self._first_seen(value, op, phase))
-            return TENSOR
-        if type(value) in _CONTAINERS:
-            return [self._take(one, op, phase, traces) for one in value]
-        return value
-
-    def _first_seen(self, tensor: Tensor, op: Op, phase: str) -> Trace:
-        named = self.modules.name_of(tensor)
-        if named is not None:
-            writer = self.origins.writer(tensor, version_of(tensor))
-            trace = trace_of(kind_of(tensor), writer, named=self.origins.named(*named[:2]))
-            return self.origins.put(tensor, trace, named[2])
-        name, look = "", None
-        if phase.partition(" ")[0] not in ("backward", "optimizer"):
-            name = self.modules.variable_name(tensor, sys._getframe(3))
-            look = None if self._look is None else self._look(tensor, kind_of(tensor))
-        origin: Origin = "argument" if name or not (self._blind or phase.startswith("backward")) else "unknown"
-        if op.function == "constant":
-            origin = "constant"
-        return self.origins.put(
-            tensor, trace_of(kind_of(tensor), None, look=look, named=self.origins.named(origin, name))
-        )
-
-    def _note_writes(self, op: Op, seq: int, args: Any, kwargs: Any) -> None:
-        for index, argument in op.written:
-            value = args[index] if index < len(args) else kwargs.get(argument)
-            for one in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(one, Tensor):
-                    self.origins.wrote(one, seq, version_of(one) + 1)
-
-    def _accumulated(self, node: Any) -> Accumulated | None:
-        """The tensor whose gradient the running node accumulates: a parameter, or a leaf of the user's."""
-        if self.options.gradients == "none":
-            return None
-        leaf = node.variable
-        named = self.modules.name_of(leaf)
-        if named is not None:
-            return Accumulated(named[1], self.sink.next_seq(), None)
-        trace = self.origins.get(leaf)
-        name = self.modules.variable_name(leaf, sys._getframe(1))
-        return Accumulated(name, self.sink.next_seq(), None if trace is None else trace[2])
-
     def _claim_from_copy(self, thread: Thread, number: int, seq: int, traces: list[Trace]) -> None:
         """Autograd may first copy what an op in place overwrites: its number is the one before the copy's."""
         last = self._raws[-1] if self._raws else self._written_last
         if last is not None and last[2].name == "aten::clone" and traces and last[6][0] is traces[0]:
             thread.owners[number - 1] = thread.owners[number] = seq
-
-    def _owner_elsewhere(self, number: int, name: str) -> int | None:
-        """The forward node of a backward that runs elsewhere, or whose number is not that of its op."""
-        number -= _NODES_BEFORE.get(name, 0)
-        threads = list(self._threads.values())
-        for one in range(number, number + (_LEVELS if _in_transform() else 1)):
-            for thread in threads:
-                if one in thread.owners:
-                    return thread.owners[one]
-        return None
 
     def _place_of_backward(self, thread: Thread, frame: Any) -> Place:
         task = _graph_task()
@@ -413,7 +331,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         return place
 
     def _after(self, op: Op, record: Record, result: Any) -> None:
-        record = self._finish(op, record, result, _now())
+        record = self._results.finish(op, record, result, _now())
         raws = self._raws
         raws.append(record)
         if self.watchers:
@@ -422,81 +340,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         if len(raws) >= _BATCH:
             self.flush()
 
-    def _finish(self, op: Op, record: Record, result: Any, ended: float) -> Record:
-        """Return the whole record: what is known after the op, added to what was known before."""
-        alias_of = record[6][0][2] if op.views else None
-        take = self._take_view if op.views else self._take_output
-        outputs: Any = ()
-        if isinstance(result, Tensor):
-            outputs = (take(record, 0, result),)
-        elif isinstance(result, list | tuple):
-            outputs = [take(record, index, one) for index, one in enumerate(result) if isinstance(one, Tensor)]
-        return (*record, ended, outputs, alias_of, "executed", "eager")
-
-    def _take_output(self, record: Record, index: int, value: Tensor) -> Trace:
-        seq, op = record[0], record[2]
-        kind = kind_of(value)
-        look = None if self._look is None or op.unborn else self._look(value, kind)
-        version = version_of(value)
-        made = self.origins.made
-        reference: Any = None
-        named = None
-        if op.writes:
-            version += 1  # the counter rises after the node
-            old = made.get(id(value))
-            if old is not None and old[0]() is value:
-                reference, named = old[0], old[6]
-        trace: Trace = (reference or weakref.ref(value), version, seq, index, kind, look, named)
-        made[id(value)] = trace
-        return trace
-
-    def _take_view(self, record: Record, index: int, value: Tensor) -> Trace:
-        """A view's memory was looked at when its base was made; what holds for all of that holds for it."""
-        kind = kind_of(value)
-        source = record[6][0]
-        same = not record[2].reinterprets and (source[5] is True or source[4].numel == kind.numel)
-        look = source[5] if same else None
-        named = source[6] if source[6] is not None and source[6][0] in ("parameter", "buffer") else None
-        # below autograd a view does not share its base's version counter yet: take it from the base
-        trace: Trace = (weakref.ref(value), source[1], record[0], index, kind, look, named)
-        self.origins.made[id(value)] = trace
-        return trace
-
     def _raise(self, record: Record, error: Exception) -> None:
         record += (_now(), (), None, "raised", "eager")
         self._raws.append(record)
         self._raised = f"{type(error).__name__}: {error}", Raw._make(record)
-
-
-def _in_transform() -> bool:
-    """Whether a transform of torch.func runs this backward.
-
-    An op inside some makes an autograd node for each, the innermost first, and owns the number of the last.
-    """
-    frame: Any = sys._getframe(2)
-    while frame is not None:
-        if frame.f_code.co_filename == _TRANSFORMS:
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _numbers_as_tensors(func: Any, args: Any, error: Exception) -> Any:
-    """Return `args` as the op needs them, where torch gave us a number for a tensor of one element, else None.
-
-    It does so for any such tensor that TorchScript made of a size, and not all ops take it back.
-    """
-    if "Expected a value of type 'Tensor' for argument" not in str(error):
-        return None
-    wanted = [str(argument.type) == "Tensor" for argument in func._schema.arguments]
-    lost = [needs and isinstance(one, int | float) for one, needs in zip(args, wanted, strict=False)]
-    if not any(lost):
-        return None
-    return tuple(torch.tensor(one) if gone else one for one, gone in zip(args, lost, strict=False))
-
-
-def _drop_op_call(trace: TracebackType | None) -> None:
-    """Take torch's frame that calls the op for us out of the traceback: without us C++ calls it."""
-    called = trace.tb_next if trace is not None else None
-    if trace is not None and called is not None and called.tb_frame.f_code is _CALL_OP:
-        trace.tb_next = called.tb_next
