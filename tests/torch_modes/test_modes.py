@@ -148,6 +148,45 @@ def test_an_exception_in_a_data_loader_is_explained_at_the_datasets_line(workers
     assert f"{Path(__file__).name}:{line_of('item = item + torch.ones(3)')}" in note
 
 
+class Divided(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.zeros(3) / index
+
+
+def test_data_of_a_worker_that_are_not_finite_are_named_as_data():
+    with graphdebug.record() as run:
+        for batch in DataLoader(Divided(), batch_size=2, num_workers=1):
+            batch.mul(2).sum()  # the worker's data
+    (finding,) = run.findings
+    line = line_of("batch.mul(2).sum()  # the worker's data")
+    assert finding.text.splitlines()[0].startswith(
+        "graphdebug: argument batch is not finite to begin with, at "
+    )
+    assert {finding.site.line} | {one.site.line for one in finding.candidates} <= {line - 1, line}
+    first = next(node for node in run.nodes if node.function == "mul")
+    assert (first.inputs[0].origin, first.inputs[0].name) == ("argument", "batch")
+
+
+class Named(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.tensor({0: 1.0}[index])  # no such key
+
+
+def test_any_exception_of_a_worker_is_told_with_its_own_words_at_its_line():
+    with pytest.raises(KeyError) as caught, graphdebug.record():
+        for _ in DataLoader(Named(), batch_size=2, num_workers=1):
+            pass
+    (note,) = caught.value.__notes__
+    assert f"{Path(__file__).name}:{line_of('return torch.tensor({0: 1.0}[index])  # no such key')}" in note
+    assert "  Caught KeyError in DataLoader worker process 0.\n  KeyError: 1\n" in note
+
+
 def test_a_reentrant_checkpoint_is_recorded_with_what_it_runs_again():
     torch.manual_seed(0)
     net, x = Net(), torch.randn(2, 4, requires_grad=True)

@@ -77,6 +77,9 @@ def telling(message: str, count: int = 2) -> list[str]:
     lines = [line for line in message.splitlines() if line.strip()]
     quoted = {at + 1 for at, line in enumerate(lines) if _FRAME.match(line)}  # the line of code of a frame
     said = [line for at, line in enumerate(lines) if at not in quoted and not _FURNITURE.match(line)]
+    traced = next((at for at, line in enumerate(said) if line.endswith("(most recent call last):")), None)
+    if traced is not None:  # a traceback of elsewhere ends with what was raised there
+        said = [*said[:traced][: count - 1], said[-1]]
     return [shorten(line) for line in (said or lines)[:count]]
 
 

@@ -8,7 +8,7 @@
 enum { SINK, THREADS, MADE, PATHS, WALKER, READER, TENSOR, MARK, ENGINE_CALL, NEXT_SEQ, NODE_OF, NUMBER_OF, TASK_OF, CLOCK, LOOK,
        QUICK, KINDS, RAWS, APPEND, WATCHERS, OPS, OP_OF, LEFT, STATISTICS, WRITTEN, ROW, NEW_HISTORY, HELD };
 
-enum { AS_VIEW = 1, IN_PLACE = 2, NOT_BORN = 4, AS_OTHER = 8, STEP_END = 16, WANTED = 32 }; /* the traits of an op (ops.py) */
+enum { AS_VIEW = 1, IN_PLACE = 2, NOT_BORN = 4, AS_OTHER = 8, STEP_END = 16, WANTED = 32, ADOPTS = 64 }; /* the traits of an op (ops.py) */
 
 typedef struct {
     PyObject_HEAD
@@ -491,7 +491,7 @@ static PyObject *outputs_of(Opening *it, PyObject *result) {
 /* Add the whole record to those that wait. Returns one more than they are, 0 where Python is to do it, -1 at an interrupt. */
 static Py_ssize_t closed(Opening *it, PyObject *result) {
     PyObject *record = NULL, *done = NULL, *source = NULL, *outputs = NULL, *ended = PyObject_CallNoArgs(it->held[CLOCK]);
-    if (ended && PyList_Size(it->held[WATCHERS]) == 0) outputs = outputs_of(it, result);
+    if (ended && PyList_Size(it->held[WATCHERS]) == 0 && !(it->traits & ADOPTS)) outputs = outputs_of(it, result);
     if (outputs && it->traits & AS_VIEW) source = PyList_GetItem(it->traces, 0);
     PyObject *ends[] = {ended, outputs, source ? PyTuple_GetItem(source, T_SEQ) : Py_None, EXECUTED, EAGER};
     if (outputs && !PyErr_Occurred()) record = record_of(it, ends);

@@ -113,6 +113,8 @@ class Op:
     """
     unborn: bool = False
     """Whether the output has no values yet: ``empty``, or communication that goes on."""
+    adopts: bool = False
+    """Whether the output is memory that something else filled: a batch of another process, a saved tensor."""
     backward: bool = False
     recorded: bool = True
     ends_step: bool = False
@@ -138,7 +140,7 @@ def op_of(func: Any) -> Op:
         op = KNOWN[id(func)] = _read(func)
         op.operator = func
         op.call = func._op if type(func) is torch._ops.OpOverload else func
-        asked = op.views, op.writes, op.unborn, op.reinterprets, op.ends_step, op.recorded
+        asked = op.views, op.writes, op.unborn, op.reinterprets, op.ends_step, op.recorded, op.adopts
         op.traits = sum(1 << bit for bit, one in enumerate(asked) if one)
     return op
 
@@ -185,7 +187,9 @@ def _read(func: Any) -> Op:
         views=bool(viewed) and returns_alias,
         reinterprets=base in ("as_strided", "_neg_view") or (base, schema.overload_name) == ("view", "dtype"),
         unborn=base.startswith(("empty", "new_empty", "_empty"))
+        or base == "set_"
         or (family == "collective" and base != "wait_tensor"),
+        adopts=base == "set_",
         backward="_backward" in base,
         ends_step=base == "_amp_update_scale_",
         recorded=not schema.name.startswith(("profiler::", "prim::")),

@@ -55,6 +55,8 @@ class Results:
                 reference, named = old[0], old[6]
         trace: Trace = (reference or weakref.ref(value), version, seq, index, kind, look, named)
         made[id(value)] = trace
+        if op.adopts:
+            del made[id(value)]  # who is given it next meets it as something from outside
         return trace
 
     def _take_view(self, record: Record, index: int, value: Tensor) -> Trace:
