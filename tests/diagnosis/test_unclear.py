@@ -197,3 +197,36 @@ def test_what_is_not_finite_in_forward_and_in_backward_has_one_verdict(mode):
     (found,) = _found(BOTH[mode])
     assert found.kind == "nonfinite"
     assert found.text.startswith("graphdebug: log is not finite")
+
+
+def _closed(session):
+    x = tf.constant(1.0)
+    session.close()
+    session.run(x)
+
+
+def _fed_by_a_bare_name(session):
+    x = v1.placeholder(tf.float32, [None])
+    session.run(x + 1, {"x": [1.0]})
+
+
+def _name_that_is_not_there(session):
+    tf.constant(1.0)
+    session.run("loss:0")
+
+
+@pytest.mark.parametrize(
+    ("build", "way"),
+    [
+        (_closed, "run it before its session is closed: within the with that opens it"),
+        (_fed_by_a_bare_name, "give the placeholder itself as the key, or its name with :0"),
+        (_name_that_is_not_there, "fetch a tensor, an operation, or the name of one that the graph has"),
+    ],
+)
+def test_a_run_that_was_refused_says_what_to_give_it(build, way):
+    def program():
+        with tf.Graph().as_default(), v1.Session() as session:
+            build(session)
+
+    (found,) = _found(program)
+    assert found.text.splitlines()[-1] == f"  try: {way}"

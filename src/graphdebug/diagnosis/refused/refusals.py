@@ -23,6 +23,13 @@ __all__ = [
 
 _JOINED = ("stack them along a new axis: stack", "join them along one they have: cat")
 
+_WAYS_OUT = {
+    "closed Session": "run it before its session is closed: within the with that opens it",
+    "feed_dict key": "give the placeholder itself as the key, or its name with :0",
+    "`fetch`": "fetch a tensor, an operation, or the name of one that the graph has",
+}
+"""What to try, by words of the error."""
+
 
 def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding for a call that was refused over its arguments."""
@@ -47,7 +54,7 @@ def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
         candidates=[*held(call(failure), "said" if listed else "refused"), *held([*given, *origins], "began")],
         when=shape.when(failure),
         body=[*(listed or shape.operand_lines(evidence, failure.operands)), *_said(failure)],
-        tries=_JOINED if listed else [f"compare it with what {called} takes by its documentation"],
+        tries=_JOINED if listed else [_way_out(failure, called)],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 
@@ -298,6 +305,11 @@ def _listed(failure: Failure) -> list[str]:
     alike = f"{shape_words(shapes[0])}" if len(set(shapes)) == 1 else "several shapes"
     name = next(iter(words)) or "it"
     return [f"  {failure.function} takes numbers; {name} is a list of {len(shapes)} tensors of {alike}"]
+
+
+def _way_out(failure: Failure, called: str) -> str:
+    known = (way for words, way in _WAYS_OUT.items() if words in failure.message)
+    return next(known, f"compare it with what {called} takes by its documentation")
 
 
 def _said(failure: Failure) -> list[str]:
