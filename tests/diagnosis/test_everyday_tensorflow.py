@@ -1,4 +1,4 @@
-"""Everyday programs for sessions: the marked line is named first, and right ones are not accused."""
+"""Everyday programs for sessions and with Keras: the marked line is named first, right ones are not accused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tests.diagnosis import tf1_everyday, tf1_everyday_clean
+from tests.diagnosis import keras_everyday, keras_everyday_clean, tf1_everyday, tf1_everyday_clean
 from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs
 
 KINDS = {
@@ -31,8 +31,24 @@ KINDS = {
     "one_score_against_labels_of_two": "target_mismatch",
     "labels_below_a_relu": "out_of_reach",
     "weights_of_the_steps_add_up_over_the_batch": "wrong_axis",
+    "optimizer_of_the_other_network": "untrained_parameter",
     "table_without_a_row_for_the_mark": "index_range",
     "all_variables_chosen_to_be_restored": "checkpoint_mismatch",
+}
+
+
+KERAS_KINDS = {
+    "labels_below_the_relu_of_the_last_layer": "out_of_reach",
+    "labels_in_the_place_of_the_images": "shape_mismatch",
+    "positions_of_half_the_width": "shape_mismatch",
+    "table_of_fewer_words_than_the_reader_knows": "index_range",
+    "loss_computed_in_numpy": "no_gradient",
+    "skip_of_an_image_that_does_not_halve": "shape_mismatch",
+    "loss_on_scores_for_class_numbers": "target_mismatch",
+    "one_unit_for_five_classes": "target_range",
+    "step_that_throws_the_loss_far_away": "divergence",
+    "attribute_that_takes_a_plain_tensor": "no_gradient",
+    "windows_that_are_cut_short": "data_mismatch",
 }
 
 
@@ -49,6 +65,16 @@ def test_the_marked_line_of_an_everyday_session_is_named_first(name, tmp_path):
 @pytest.mark.parametrize("name", programs(tf1_everyday_clean))
 def test_a_right_everyday_session_is_not_accused(name):
     assert_not_accused(tf1_everyday_clean, name)
+
+
+@pytest.mark.parametrize("name", programs(keras_everyday))
+def test_the_marked_line_of_an_everyday_model_is_named_first(name, tmp_path):
+    assert_named_first(keras_everyday, name, KERAS_KINDS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", programs(keras_everyday_clean))
+def test_a_right_everyday_model_is_not_accused(name):
+    assert_not_accused(keras_everyday_clean, name)
 
 
 def test_a_default_graph_that_is_put_away_midway_is_named_first():

@@ -248,6 +248,21 @@ def weights_of_the_steps_add_up_over_the_batch():
         _train(session, loss, lambda: {x: np.ones([6, 7, 5]), y: np.arange(6) % 3})
 
 
+def optimizer_of_the_other_network():
+    with tf.Graph().as_default(), v1.Session() as session:
+        z, x = v1.placeholder(tf.float32, [None, 3]), v1.placeholder(tf.float32, [None, 2])
+        makes, judges = _weights("makes", [3, 2]), _weights("judges", [2, 1])
+        real, made = tf.matmul(x, judges), tf.matmul(tf.tanh(tf.matmul(z, makes)), judges)
+        loss, other = tf.reduce_mean(tf.square(real - 1) + tf.square(made)), tf.reduce_mean(tf.square(made - 1))
+        optimizer = v1.train.GradientDescentOptimizer(0.1)
+        first = optimizer.minimize(loss, var_list=[judges])
+        second = optimizer.minimize(other, var_list=[judges])  # <- fault: of the judge, not the maker
+        session.run(v1.global_variables_initializer())
+        for _ in range(4):
+            session.run(first, {x: np.ones([4, 2]), z: np.eye(4, 3)})
+            session.run(second, {z: np.eye(4, 3)})
+
+
 class _Reader:
     def __init__(self, words, width):
         self.ids = v1.placeholder(tf.int32, [None, 4])

@@ -14,8 +14,8 @@ from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, Te
 from graphdebug.model.finding import Candidate
 
 __all__ = [
-    "Account", "call", "compiled_with", "data_entry", "decided_by", "last_layer", "loss_made", "made_by",
-    "named_layer", "operand_origin", "sized_by", "told_by", "trained_on",
+    "Account", "call", "compiled_at", "compiled_with", "data_entry", "decided_by", "last_layer", "loss_made",
+    "made_by", "named_layer", "operand_origin", "sized_by", "told_by", "trained_on",
 ]  # fmt: skip
 
 _TRAINING = re.compile(r"([A-Za-z_][\w.]*)\.(?:fit|evaluate|predict|train_on_batch|test_on_batch)\(")
@@ -103,14 +103,17 @@ def compiled_with(evidence: Evidence, site: Site | None) -> list[Candidate]:
     called = _TRAINING.search(evidence.source.line(site))
     if called is None or site is None:
         return []
-    line = evidence.source.method_line(called[1], "compile", site)
-    told = {
-        one.site
-        for one in evidence.provenance.declarations()
-        if one.type == "Compiled" and one.site is not None
-    }
-    line = next(iter(told)) if line is None and len(told) == 1 else line  # under another name, by a helper
+    line = compiled_at(evidence) or evidence.source.method_line(called[1], "compile", site)
     return [Candidate(line, "declaration", "sets the loss")] if line is not None else []
+
+
+def compiled_at(evidence: Evidence) -> Site | None:
+    """Return the line that compiled a model, if there is only one: a helper may have, by another name."""
+    found = {
+        (one.site.file, one.site.line): one.site
+        for one in evidence.provenance.declarations() if one.type == "Compiled" and one.site is not None
+    }  # fmt: skip
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def trained_on(evidence: Evidence, failure: Failure, role: str) -> list[Candidate]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from graphdebug.diagnosis.account import compiled_at
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.scales import unscaled
 from graphdebug.model.event import Node, Site
@@ -76,15 +77,11 @@ def compile_line(evidence: Evidence, site: Site | None) -> Site | None:
     fitting = _FITTING.search(evidence.source.line(site)) if site is not None else None
     if fitting is None or site is None:
         return None
-    found = evidence.source.method_call(fitting[1], "compile", site)
-    if found is not None:
-        return found
-    told = {
-        one.site
-        for one in evidence.provenance.declarations()
-        if one.type == "Compiled" and one.site is not None
-    }
-    return next(iter(told)) if len(told) == 1 else None  # it was compiled under another name, by a helper
+    told = compiled_at(evidence)
+    if told is None:
+        return evidence.source.method_call(fitting[1], "compile", site)
+    name = evidence.source.called(told).rpartition(".")[0]
+    return evidence.source.method_call(name, "compile", told) or told
 
 
 def asks_for_a_step(evidence: Evidence, node: Node) -> bool:

@@ -190,7 +190,11 @@ class _Sessions:
         try:
             return act(*arguments)
         except Exception as error:
-            self._sink.tool_error(where, error)
+            from tensorflow.python.framework import errors_impl
+
+            # A program that closed its session while a queue runner ran: the run itself says so.
+            if not isinstance(error, errors_impl.CancelledError):
+                self._sink.tool_error(where, error)
             return None
 
 
