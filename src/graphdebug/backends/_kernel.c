@@ -369,24 +369,26 @@ static PyObject *stats_text(const Summary *all, int type) {
     return PyBytes_FromStringAndSize(text, at - text);
 }
 
+/* The same of elements in memory; NULL without an error where they are not finite, or none. */
+static PyObject *look_text(const char *data, int64_t n, int type) {
+    Summary all = {0};
+    summarize_aside(data, n, type, &all);
+    int finite = !all.nan && !all.positive && !all.negative && isfinite(hypot(sqrt(all.squares), all.mean * (double)n));
+    return n && finite ? stats_text(&all, type) : NULL;
+}
+
 static PyObject *texts_of(const Py_buffer *data, const Py_buffer *counts, int type) {
     const char *here = data->buf;
     Py_ssize_t several = counts->len / 8;
     PyObject *texts = PyList_New(several);
     for (Py_ssize_t i = 0; texts != NULL && i < several; i++) {
         int64_t count = ((const int64_t *)counts->buf)[i];
-        Summary all = {0};
-        PyObject *text;
-        summarize_aside(here, count, type, &all);
+        PyObject *text = count ? look_text(here, count, type) : PyBytes_FromStringAndSize("{}", 2);
         here += count * SIZES[type];
-        if (all.nan || all.positive || all.negative || !isfinite(hypot(sqrt(all.squares), all.mean * (double)count))) {
-            Py_DECREF(texts);
-            Py_RETURN_NONE;
-        }
-        text = count ? stats_text(&all, type) : PyBytes_FromStringAndSize("{}", 2);
         if (text == NULL || PyList_SetItem(texts, i, text) < 0) {
             Py_DECREF(texts);
-            return NULL;
+            if (PyErr_Occurred()) return NULL;
+            Py_RETURN_NONE;
         }
     }
     return texts;
@@ -562,11 +564,12 @@ static PyMethodDef METHODS[] = {
 
 static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, METHODS, NULL, NULL, NULL, NULL};
 
-/* For other extensions of ours: see _record.h. */
+/* For other extensions of ours: see _native.h. */
 static const struct {
     int (*finite)(const char *, int64_t, int);
     PyObject *(*statistics)(PyObject *, const char *, int64_t, int);
-} LOOKS = {all_finite_aside, look_statistics};
+    PyObject *(*text)(const char *, int64_t, int);
+} LOOKS = {all_finite_aside, look_statistics, look_text};
 
 PyMODINIT_FUNC PyInit__kernel(void) {
     PyObject *module = PyModule_Create(&MODULE);

@@ -1,5 +1,5 @@
-/* The parts of recording that run at every op: reading the stack and a tensor's kind, writing the line; and the module.
- * (Opening and closing an op's record: _record_clerk.c.)
+/* The parts of recording that run at every op: reading a tensor's kind, writing the line; and the module.
+ * (Opening and closing an op's record: _record_clerk.c; the stack: ../_walker.c.)
  *
  * Plain C against Python's stable ABI, not linked against torch. Each part has a counterpart in Python that gives the
  * same result and takes over wherever this one meets something unusual: Walker.read (stack.py) then returns None,
@@ -7,278 +7,7 @@
  */
 #include "_record.h"
 
-#define DEFINE(word, text) PyObject *word;
 FOR_WORDS(DEFINE)
-
-static uint64_t mixed(uint64_t hash, uint64_t value) {
-    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
-    return hash ^ (hash >> 29);
-}
-
-int equal(PyObject *one, PyObject *other) {
-    return one == other ? 1 : PyObject_RichCompareBool(one, other, Py_EQ);
-}
-
-int raise_type(const char *text) {
-    PyErr_SetString(PyExc_TypeError, text);
-    return -1;
-}
-
-int forgotten(void) {
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) return 0;
-    PyErr_Clear();
-    return 1;
-}
-
-/* ---- A table from keys of some words to an object. Words that are addresses of objects are kept alive by it. ---- */
-
-typedef struct {
-    uint64_t hash;
-    Py_ssize_t length;
-    uint64_t *words;
-    PyObject *value;
-    PyObject *held; /* a tuple of what must live as long as the entry, or NULL */
-} Entry;
-
-typedef struct {
-    Entry *entries;
-    size_t size, used, most;
-} Table;
-
-static void table_clear(Table *table) {
-    Entry *entries = table->entries;
-    size_t size = table->size;
-    table->entries = NULL;
-    table->size = table->used = 0;
-    for (size_t i = 0; i < size; i++) {
-        free(entries[i].words);
-        Py_XDECREF(entries[i].value);
-        Py_XDECREF(entries[i].held);
-    }
-    free(entries);
-}
-
-static int table_visit(Table *table, visitproc visit, void *arg) {
-    for (size_t i = 0; i < table->size; i++) {
-        Py_VISIT(table->entries[i].value);
-        Py_VISIT(table->entries[i].held);
-    }
-    return 0;
-}
-
-static uint64_t hash_of(const uint64_t *words, Py_ssize_t length) {
-    uint64_t hash = 1;
-    for (Py_ssize_t i = 0; i < length; i++) hash = mixed(hash, words[i]);
-    return hash ? hash : 1;
-}
-
-/* The entry of a key, or the free place for it; NULL if the table has no places. */
-static Entry *table_find(Table *table, uint64_t hash, const uint64_t *words, Py_ssize_t length) {
-    if (!table->size) return NULL;
-    for (size_t i = hash & (table->size - 1);; i = (i + 1) & (table->size - 1)) {
-        Entry *entry = &table->entries[i];
-        if (!entry->hash) return entry;
-        if (entry->hash == hash && entry->length == length && !memcmp(entry->words, words, 8 * (size_t)length))
-            return entry;
-    }
-}
-
-static int table_grow(Table *table) {
-    size_t size = table->size ? 2 * table->size : 64;
-    Entry *entries = calloc(size, sizeof(Entry)), *old = table->entries;
-    if (!entries) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (size_t i = 0; i < table->size; i++) {
-        if (!old[i].hash) continue;
-        size_t at = old[i].hash & (size - 1);
-        while (entries[at].hash) at = (at + 1) & (size - 1);
-        entries[at] = old[i];
-    }
-    free(old);
-    table->entries = entries;
-    table->size = size;
-    return 0;
-}
-
-/* Put a value in, forgetting all others where the table is full. Takes over `value` and `held`, also on failure. */
-static int table_put(Table *table, const uint64_t *words, Py_ssize_t length, PyObject *value, PyObject *held) {
-    uint64_t hash = hash_of(words, length);
-    Entry *entry = NULL;
-    uint64_t *copy = malloc(8 * (size_t)(length ? length : 1));
-    if (table->used >= table->most) table_clear(table);
-    if (copy && (2 * table->used < table->size || !table_grow(table))) entry = table_find(table, hash, words, length);
-    if (!entry) {
-        free(copy);
-        Py_XDECREF(value);
-        Py_XDECREF(held);
-        if (!PyErr_Occurred()) PyErr_NoMemory();
-        return -1;
-    }
-    memcpy(copy, words, 8 * (size_t)length);
-    Entry old = *entry;
-    *entry = (Entry){hash, length, copy, value, held};
-    if (!old.hash) table->used++;
-    free(old.words);
-    Py_XDECREF(old.value);
-    Py_XDECREF(old.held);
-    return 0;
-}
-
-/* ---- Walker: from a frame to the place it stands for. ---- */
-
-enum { OTHER, USER, LIBRARY, MODULE, ENGINE, CHECKPOINT, GENERATED };
-#define FRAMES 9
-
-typedef struct {
-    PyObject_HEAD
-    Table codes; /* code object -> what its frames are */
-    Table places;
-} Walker;
-
-static long kind_of_code(Walker *self, PyObject *reader, PyObject *code) {
-    uint64_t word = (uint64_t)(uintptr_t)code;
-    Entry *entry = table_find(&self->codes, hash_of(&word, 1), &word, 1);
-    if (entry && entry->hash) return PyLong_AsLong(entry->value);
-    PyObject *kind = PyObject_CallMethodObjArgs(reader, CLASSIFY, code, NULL);
-    if (!kind) return -1;
-    long number = PyLong_AsLong(kind);
-    if (number == -1 && PyErr_Occurred()) {
-        Py_DECREF(kind);
-        return -1;
-    }
-    Py_INCREF(code);
-    return table_put(&self->codes, &word, 1, kind, code) < 0 ? -1 : number;
-}
-
-static int add_position(uint64_t *words, int count, PyObject *code, PyObject *frame) {
-    PyObject *offset = PyObject_GetAttr(frame, F_LASTI);
-    if (!offset) return -1;
-    words[2 * count] = (uint64_t)(uintptr_t)code;
-    words[2 * count + 1] = (uint64_t)PyLong_AsLongLong(offset);
-    Py_DECREF(offset);
-    return 0;
-}
-
-/* The running module of a module's call; NULL without an error where it can't be told. */
-static PyObject *module_of(PyObject *frame) {
-    PyObject *locals = PyObject_GetAttr(frame, F_LOCALS), *module = NULL;
-    if (locals) module = PyObject_GetItem(locals, SELF);
-    if (!module) PyErr_Clear();
-    Py_XDECREF(locals);
-    return module;
-}
-
-/* The place of the frames noted in `words`, made by the reader where they are new. */
-static PyObject *place_of(Walker *self, PyObject *reader, const uint64_t *words, int count) {
-    uint64_t hash = hash_of(words, 2 * count);
-    Entry *entry = table_find(&self->places, hash, words, 2 * count);
-    if (entry && entry->hash) {
-        Py_INCREF(entry->value);
-        return entry->value;
-    }
-    PyObject *flat = PyList_New(0), *place = NULL;
-    for (int i = 0; flat && i < count; i++) {
-        PyObject *offset = PyLong_FromLongLong((long long)words[2 * i + 1]);
-        if (!offset || PyList_Append(flat, (PyObject *)(uintptr_t)words[2 * i]) < 0 || PyList_Append(flat, offset) < 0)
-            Py_CLEAR(flat);
-        Py_XDECREF(offset);
-    }
-    if (flat) place = PyObject_CallMethodObjArgs(reader, MAKE, flat, NULL); /* it holds the code objects */
-    Py_XDECREF(flat);
-    if (!place) return NULL;
-    Py_INCREF(place);
-    if (table_put(&self->places, words, 2 * count, place, NULL) < 0) Py_CLEAR(place);
-    return place;
-}
-
-int walk(PyObject *walker, PyObject *frame, PyObject *reader, PyObject **place, PyObject **module, int *checkpointed) {
-    Walker *self = (Walker *)walker;
-    uint64_t users[2 * FRAMES], library[2];
-    int user = 0, libraries = 0, inside = 1;
-    PyObject *running = NULL;
-    Py_INCREF(frame);
-    while (frame != Py_None) {
-        PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
-        long kind = kind_of_code(self, reader, code);
-        Py_DECREF(code); /* held by the table */
-        int bad = kind < 0;
-        if (kind == USER && user < FRAMES) bad = add_position(users, user++, code, frame) < 0;
-        else if (kind == LIBRARY && !libraries) bad = add_position(library, libraries++, code, frame) < 0;
-        else if (kind == MODULE && !running && inside) running = module_of(frame);
-        else if (kind == ENGINE) inside = 0;
-        else if (kind == CHECKPOINT && inside) *checkpointed = 1;
-        PyObject *next = bad || kind == GENERATED ? NULL : PyObject_GetAttr(frame, F_BACK);
-        Py_DECREF(frame);
-        if (!next) {
-            Py_XDECREF(running);
-            return PyErr_Occurred() ? -1 : 0;
-        }
-        frame = next;
-    }
-    Py_DECREF(frame);
-    *place = user ? place_of(self, reader, users, user) : place_of(self, reader, library, libraries);
-    if (!*place) {
-        Py_XDECREF(running);
-        return -1;
-    }
-    if (!running) {
-        Py_INCREF(Py_None);
-        running = Py_None;
-    }
-    *module = running;
-    return 1;
-}
-
-static PyObject *walker_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    if (nargs != 2) return raise_type("read(frame, reader)"), NULL;
-    PyObject *place, *module;
-    int checkpointed = 0, found = walk(self, args[0], args[1], &place, &module, &checkpointed);
-    if (found < 0) return NULL;
-    if (!found) Py_RETURN_NONE;
-    PyObject *result = PyTuple_Pack(3, place, module, checkpointed ? Py_True : Py_False);
-    Py_DECREF(place);
-    Py_DECREF(module);
-    return result;
-}
-
-static int walker_traverse(Walker *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE((PyObject *)self));
-    int answer = table_visit(&self->codes, visit, arg);
-    return answer ? answer : table_visit(&self->places, visit, arg);
-}
-
-static int walker_clear(Walker *self) {
-    table_clear(&self->codes);
-    table_clear(&self->places);
-    return 0;
-}
-
-void freed(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    ((inquiry)PyType_GetSlot(type, Py_tp_clear))(self);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
-}
-
-static PyObject *walker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    (void)args, (void)kwargs;
-    Walker *self = (Walker *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-    if (self) self->codes.most = 20000, self->places.most = 50000;
-    return (PyObject *)self;
-}
-
-static PyMethodDef WALKER_METHODS[] = {
-    {"read", (PyCFunction)(void (*)(void))walker_read, METH_FASTCALL,
-     "read(frame, reader) -> (place, module, checkpointed), or None where a frame has to be read in Python."},
-    {NULL, NULL, 0, NULL}};
-static PyType_Slot WALKER_SLOTS[] = {{Py_tp_new, walker_new},           {Py_tp_dealloc, freed},
-                                     {Py_tp_traverse, walker_traverse}, {Py_tp_clear, walker_clear},
-                                     {Py_tp_methods, WALKER_METHODS},   {0, NULL}};
-static PyType_Spec WALKER = {"graphdebug.backends.torch._record.Walker", sizeof(Walker), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, WALKER_SLOTS};
 
 /* ---- Kinds: plain tensors in the host's memory, told apart by shape, element type and strides. ---- */
 
@@ -544,61 +273,12 @@ typedef struct {
     Table known;       /* key -> [stencil, ...] */
     PyObject *stats;   /* the type of statistics */
     PyObject *encode;  /* statistics to bytes */
-    char *text;        /* the lines filled and not yet taken */
-    size_t length, room;
+    Text lines;        /* filled and not yet taken */
     int busy;          /* filling: what it calls may run Python, and that may come back here, also in another thread */
 } Stencils;
 
 /* A stencil is a tuple of these. */
 enum { S_STATICS, S_NAME, S_MODULE, S_PAIR, S_TEXT, S_GRADIENT, S_SHOWN };
-
-static int append(Stencils *self, const char *text, size_t length) {
-    if (self->length + length > self->room) {
-        size_t room = 2 * (self->length + length) + 65536;
-        char *grown = realloc(self->text, room);
-        if (!grown) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        self->text = grown;
-        self->room = room;
-    }
-    memcpy(self->text + self->length, text, length);
-    self->length += length;
-    return 0;
-}
-
-static int append_bytes(Stencils *self, PyObject *bytes) {
-    char *text;
-    Py_ssize_t length;
-    if (!bytes || PyBytes_AsStringAndSize(bytes, &text, &length) < 0) return -1;
-    return append(self, text, (size_t)length);
-}
-
-static int append_int(Stencils *self, PyObject *number) {
-    char digits[24];
-    long long value = PyLong_AsLongLong(number);
-    if (value == -1 && PyErr_Occurred()) return -1;
-    char *end = digits + sizeof digits, *start = end;
-    unsigned long long rest = value < 0 ? 0ull - (unsigned long long)value : (unsigned long long)value;
-    do *--start = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (value < 0) *--start = '-';
-    return append(self, start, (size_t)(end - start));
-}
-
-/* Seconds, to the nanosecond that the clock counts. */
-static int append_seconds(Stencils *self, double seconds) {
-    char digits[32];
-    long long nanos = llround(fabs(seconds) * 1e9);
-    char *end = digits + sizeof digits, *start = end;
-    for (int i = 0; i < 9; i++, nanos /= 10) *--start = (char)('0' + nanos % 10);
-    *--start = '.';
-    do *--start = (char)('0' + nanos % 10);
-    while (nanos /= 10);
-    if (seconds < 0) *--start = '-';
-    return append(self, start, (size_t)(end - start));
-}
 
 static int is_zero(PyObject *stats, PyObject *name) {
     PyObject *value = PyObject_GetAttr(stats, name);
@@ -686,11 +366,10 @@ static int all_alike(PyObject *one, PyObject *other) {
 
 /* The stencil for a record (borrowed), or NULL. */
 static PyObject *stencil_of(Stencils *self, PyObject *raw, const uint64_t *words, int count) {
-    Entry *entry = table_find(&self->known, hash_of(words, count), words, count);
-    if (!entry || !entry->hash) return NULL;
-    Py_ssize_t ways = PyList_Size(entry->value);
+    PyObject *known = table_get(&self->known, words, count);
+    Py_ssize_t ways = known ? PyList_Size(known) : 0;
     for (Py_ssize_t i = 0; i < ways; i++) {
-        PyObject *one = PyList_GetItem(entry->value, i);
+        PyObject *one = PyList_GetItem(known, i);
         int same = all_alike(PyTuple_GetItem(one, S_STATICS), PyTuple_GetItem(raw, STATICS));
         if (same > 0) same = equal(PyTuple_GetItem(one, S_NAME), PyTuple_GetItem(raw, NAME));
         if (same > 0) same = equal(PyTuple_GetItem(one, S_MODULE), PyTuple_GetItem(raw, MODULE_PATH));
@@ -700,39 +379,24 @@ static PyObject *stencil_of(Stencils *self, PyObject *raw, const uint64_t *words
     return NULL;
 }
 
-typedef struct {
-    const char *at, *end;
-} Pen;
-
-/* Write the text of the stencil up to the next hole, which is a zero byte, or to its end. */
-static int piece(Stencils *self, Pen *pen) {
-    const char *start = pen->at, *hole = memchr(start, 0, (size_t)(pen->end - start));
-    const char *stop = hole ? hole : pen->end;
-    pen->at = hole ? hole + 1 : pen->end;
-    return append(self, start, (size_t)(stop - start));
-}
-
-static int number_after(Stencils *self, Pen *pen, PyObject *number) {
-    return piece(self, pen) < 0 ? -1 : append_int(self, number);
-}
-
-static int write_inputs(Stencils *self, Pen *pen, PyObject *traces) {
+static int write_inputs(Text *to, Pen *pen, PyObject *traces) {
     Py_ssize_t length = PyList_Size(traces);
     for (Py_ssize_t i = 0; i < length; i++) {
         PyObject *seq = PyTuple_GetItem(PyList_GetItem(traces, i), T_SEQ);
-        if (seq != Py_None && number_after(self, pen, seq) < 0) return -1;
+        if (seq != Py_None && number_after(to, pen, seq) < 0) return -1;
     }
     return length < 0 ? -1 : 0;
 }
 
 static int write_outputs(Stencils *self, Pen *pen, PyObject *outputs, PyObject *alias) {
+    Text *to = &self->lines;
     Py_ssize_t length = PySequence_Size(outputs);
     for (Py_ssize_t i = 0; i < length; i++) {
         PyObject *trace = PySequence_GetItem(outputs, i), *look = trace ? PyTuple_GetItem(trace, T_LOOK) : NULL, *text = NULL;
-        int bad = !look || (alias != Py_None && number_after(self, pen, alias) < 0);
+        int bad = !look || (alias != Py_None && number_after(to, pen, alias) < 0);
         if (!bad && look != Py_None && look != Py_True) {
             text = PyObject_CallFunctionObjArgs(self->encode, look, NULL);
-            bad = !text || piece(self, pen) < 0 || append_bytes(self, text) < 0;
+            bad = !text || piece(to, pen) < 0 || append_bytes(to, text) < 0;
         }
         Py_XDECREF(text);
         Py_XDECREF(trace);
@@ -743,19 +407,20 @@ static int write_outputs(Stencils *self, Pen *pen, PyObject *outputs, PyObject *
 
 /* The numbers among the arguments that change and are shown: the stencil has their places, or the names they were given by. */
 static int write_shown(Stencils *self, Pen *pen, PyObject *shown, PyObject *statics) {
+    Text *to = &self->lines;
     Py_ssize_t length = PyTuple_Size(shown);
     for (Py_ssize_t i = 0; i < length; i++) {
         PyObject *slot = PyTuple_GetItem(shown, i), *value, *text;
         if (PyLong_CheckExact(slot)) value = PyList_GetItem(statics, PyLong_AsSsize_t(slot));
         else value = PyDict_GetItemWithError(PyList_GetItem(statics, PyList_Size(statics) - 1), slot);
-        if (!value || piece(self, pen) < 0) return -1;
+        if (!value || piece(to, pen) < 0) return -1;
         if (PyLong_CheckExact(value)) {
-            if (append_int(self, value) < 0) return -1;
+            if (append_int(to, value) < 0) return -1;
             continue;
         }
         if (!isfinite(PyFloat_AsDouble(value))) return -1; /* a word: for Python */
         text = PyObject_CallFunctionObjArgs(self->encode, value, NULL);
-        int bad = !text || append_bytes(self, text) < 0;
+        int bad = !text || append_bytes(to, text) < 0;
         Py_XDECREF(text);
         if (bad) return -1;
     }
@@ -763,20 +428,19 @@ static int write_shown(Stencils *self, Pen *pen, PyObject *shown, PyObject *stat
 }
 
 static int write_line(Stencils *self, PyObject *raw, PyObject *stencil, double zero) {
-    char *text;
-    Py_ssize_t length;
-    if (PyBytes_AsStringAndSize(PyTuple_GetItem(stencil, S_TEXT), &text, &length) < 0) return -1;
-    Pen pen = {text, text + length};
+    Text *to = &self->lines;
+    Pen pen;
+    if (pen_on(&pen, PyTuple_GetItem(stencil, S_TEXT)) < 0) return -1;
     double began = PyFloat_AsDouble(PyTuple_GetItem(raw, BEGAN)), ended = PyFloat_AsDouble(PyTuple_GetItem(raw, ENDED));
     PyObject *forward = PyTuple_GetItem(raw, FORWARD_SEQ);
-    if ((!self->length || append(self, "\n", 1) == 0) && number_after(self, &pen, PyTuple_GetItem(raw, SEQ)) == 0 &&
-        number_after(self, &pen, PyTuple_GetItem(raw, STEP)) == 0 &&
-        write_inputs(self, &pen, PyTuple_GetItem(raw, TRACES)) == 0 &&
+    if ((!to->length || append(to, "\n", 1) == 0) && number_after(to, &pen, PyTuple_GetItem(raw, SEQ)) == 0 &&
+        number_after(to, &pen, PyTuple_GetItem(raw, STEP)) == 0 &&
+        write_inputs(to, &pen, PyTuple_GetItem(raw, TRACES)) == 0 &&
         write_outputs(self, &pen, PyTuple_GetItem(raw, OUTPUTS), PyTuple_GetItem(raw, ALIAS)) == 0 &&
-        (forward == Py_None || number_after(self, &pen, forward) == 0) &&
-        write_shown(self, &pen, PyTuple_GetItem(stencil, S_SHOWN), PyTuple_GetItem(raw, STATICS)) == 0 && piece(self, &pen) == 0 &&
-        append_seconds(self, began - zero) == 0 && piece(self, &pen) == 0 && append_seconds(self, ended - began) == 0 &&
-        number_after(self, &pen, PyTuple_GetItem(raw, THREAD)) == 0 && piece(self, &pen) == 0)
+        (forward == Py_None || number_after(to, &pen, forward) == 0) &&
+        write_shown(self, &pen, PyTuple_GetItem(stencil, S_SHOWN), PyTuple_GetItem(raw, STATICS)) == 0 && piece(to, &pen) == 0 &&
+        append_seconds(to, began - zero) == 0 && piece(to, &pen) == 0 && append_seconds(to, ended - began) == 0 &&
+        number_after(to, &pen, PyTuple_GetItem(raw, THREAD)) == 0 && piece(to, &pen) == 0)
         return 0;
     return -1;
 }
@@ -825,21 +489,20 @@ static PyObject *forward_of_leaf(Memory *memory, PyObject *leaf, PyObject *stenc
 
 /* The line of that gradient; `alias` of a record is what its gradient comes from, if it is a view. */
 static int write_gradient(Stencils *self, PyObject *raw, PyObject *stencil, PyObject *node) {
-    char *text;
-    Py_ssize_t length;
-    if (PyBytes_AsStringAndSize(PyTuple_GetItem(stencil, S_GRADIENT), &text, &length) < 0) return -1;
-    Pen pen = {text, text + length};
+    Text *to = &self->lines;
+    Pen pen;
+    if (pen_on(&pen, PyTuple_GetItem(stencil, S_GRADIENT)) < 0) return -1;
     PyObject *leaf = PyTuple_GetItem(raw, LEAF), *alias = PyTuple_GetItem(raw, ALIAS);
     PyObject *trace = PySequence_GetItem(PyTuple_GetItem(raw, OUTPUTS), 0), *look = trace ? PyTuple_GetItem(trace, T_LOOK) : NULL;
     PyObject *name = look ? PyObject_CallFunctionObjArgs(self->encode, PyTuple_GetItem(leaf, 0), NULL) : NULL, *stats = NULL;
-    int bad = !name || append(self, "\n", 1) < 0 || number_after(self, &pen, PyTuple_GetItem(leaf, 1)) < 0 ||
-              number_after(self, &pen, PyTuple_GetItem(raw, STEP)) < 0;
+    int bad = !name || append(to, "\n", 1) < 0 || number_after(to, &pen, PyTuple_GetItem(leaf, 1)) < 0 ||
+              number_after(to, &pen, PyTuple_GetItem(raw, STEP)) < 0;
     if (!bad && look != Py_None && look != Py_True) {
         stats = PyObject_CallFunctionObjArgs(self->encode, look, NULL);
-        bad = !stats || piece(self, &pen) < 0 || append_bytes(self, stats) < 0;
+        bad = !stats || piece(to, &pen) < 0 || append_bytes(to, stats) < 0;
     }
-    bad = bad || piece(self, &pen) < 0 || append_bytes(self, name) < 0 || number_after(self, &pen, node) < 0 ||
-          number_after(self, &pen, alias != Py_None ? alias : PyTuple_GetItem(trace, T_SEQ)) < 0 || piece(self, &pen) < 0;
+    bad = bad || piece(to, &pen) < 0 || append_bytes(to, name) < 0 || number_after(to, &pen, node) < 0 ||
+          number_after(to, &pen, alias != Py_None ? alias : PyTuple_GetItem(trace, T_SEQ)) < 0 || piece(to, &pen) < 0;
     Py_XDECREF(stats);
     Py_XDECREF(name);
     Py_XDECREF(trace);
@@ -870,13 +533,13 @@ static PyObject *stencils_fill(Stencils *self, PyObject *const *args, Py_ssize_t
         if (leaves && !(node = forward_of_leaf(&memory, leaf, stencil))) break;
         Py_INCREF(stencil);
         Py_XINCREF(node);
-        size_t before = self->length;
+        size_t before = self->lines.length;
         int bad = write_line(self, raw, stencil, zero) < 0 || (leaves && write_gradient(self, raw, stencil, node) < 0) ||
                   remember(&memory, raw, stencil) < 0;
         Py_DECREF(stencil);
         Py_XDECREF(node);
         if (bad) {
-            self->length = before;
+            self->lines.length = before;
             break;
         }
     }
@@ -932,8 +595,8 @@ static PyObject *stencils_learn(Stencils *self, PyObject *const *args, Py_ssize_
 /* take() -> the lines filled since it was last called. */
 static PyObject *stencils_take(Stencils *self, PyObject *unused) {
     (void)unused;
-    PyObject *lines = PyBytes_FromStringAndSize(self->text, (Py_ssize_t)self->length);
-    self->length = 0;
+    PyObject *lines = PyBytes_FromStringAndSize(self->lines.text, (Py_ssize_t)self->lines.length);
+    self->lines.length = 0;
     return lines;
 }
 
@@ -966,7 +629,7 @@ static int stencils_clear(Stencils *self) {
 }
 
 static void stencils_freed(PyObject *self) {
-    free(((Stencils *)self)->text);
+    free(((Stencils *)self)->lines.text);
     freed(self);
 }
 
@@ -1005,19 +668,14 @@ static PyMethodDef FUNCTIONS[] = {{"prune", prune, METH_O, "prune(made) -> keys 
 
 static struct PyModuleDef MODULE_DEF = {PyModuleDef_HEAD_INIT, "_record", NULL, -1, FUNCTIONS, NULL, NULL, NULL, NULL};
 
-static int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
-    PyObject *type = PyType_FromSpec(spec);
-    if (type && PyModule_AddObject(module, name, type) == 0) return 0;
-    Py_XDECREF(type);
-    return -1;
+static int make_words(void) {
+    FOR_WORDS(MAKE_WORD)
+    return make_shared_words();
 }
 
 PyMODINIT_FUNC PyInit__record(void) {
-#define MAKE_WORD(word, text) \
-    if (!word && !(word = PyUnicode_InternFromString(text))) return NULL;
-    FOR_WORDS(MAKE_WORD)
-    PyObject *module = PyModule_Create(&MODULE_DEF);
-    if (!module || add_type(module, &WALKER, "Walker") < 0 || add_type(module, &KINDS, "Kinds") < 0 ||
+    PyObject *module = make_words() < 0 ? NULL : PyModule_Create(&MODULE_DEF);
+    if (!module || add_type(module, &WALKER_TYPE, "Walker") < 0 || add_type(module, &KINDS, "Kinds") < 0 ||
         add_type(module, &STENCILS, "Stencils") < 0 || add_type(module, &CLERK, "Clerk") < 0 || add_type(module, &WAY, "Way") < 0)
         Py_CLEAR(module);
     if (module && !(way_type = (PyTypeObject *)PyObject_GetAttrString(module, "Way"))) Py_CLEAR(module);

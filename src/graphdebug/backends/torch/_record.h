@@ -1,51 +1,30 @@
 /* What the parts of the compiled recorder share: words, the fields of records and traces, and what each does for others. */
 #ifndef GRAPHDEBUG_RECORD_H
 #define GRAPHDEBUG_RECORD_H
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "../_native.h"
 
-/* The words used, as strings of Python's. */
+/* The words used here, as strings of Python's. */
 #define FOR_WORDS(DO)                                                                                                   \
-    DO(F_BACK, "f_back") DO(F_LASTI, "f_lasti") DO(F_LOCALS, "f_locals") DO(SELF, "self") DO(VERSION, "_version")        \
-    DO(SHAPE, "shape") DO(DTYPE, "dtype") DO(IS_CPU, "is_cpu") DO(IS_CONTIGUOUS, "is_contiguous") DO(STRIDE, "stride")   \
-    DO(CLASSIFY, "classify") DO(MAKE, "place_at") DO(NAN_COUNT, "nan") DO(POS_INF, "pos_inf") DO(NEG_INF, "neg_inf")     \
-    DO(FORWARD, "forward") DO(BACKWARD, "backward") DO(OPTIMIZER, "optimizer") DO(EXECUTED, "executed")                  \
-    DO(EAGER, "eager") DO(PARAMETER, "parameter") DO(BUFFER, "buffer")           \
-    DO(NUMEL, "numel") DO(MUTED, "muted") DO(STEP_ENDED, "step_ended")   \
-    DO(OPTIMIZING, "optimizing") DO(RECORDING, "recording") DO(RUNNING_PHASE, "phase") DO(RUNNING_MODULE, "module")      \
-    DO(RUNNING_STEP, "step") DO(SEQUENCE_NR, "_sequence_nr") DO(NODE, "node") DO(NODE_NAME, "node_name")                 \
-    DO(NODE_FORWARD, "node_forward") DO(NAME_OF, "name") DO(OWNERS, "owners") DO(OWNER_ELSEWHERE, "_owner_elsewhere")    \
-    DO(ACCUMULATED, "_accumulated") DO(ACCUMULATE_GRAD, "AccumulateGrad") DO(ENGINE_TASK, "engine_task")                 \
-    DO(ENGINE_PLACE, "engine_place") DO(PLACE_OF_BACKWARD, "_place_of_backward") DO(PLACE_OF_STEP, "place")              \
-    DO(LAST_NUMBER, "last_number") DO(NOTE_WRITES, "_note_writes") DO(CLAIM_FROM_COPY, "_claim_from_copy")               \
-    DO(RECOMPUTE, "recompute") DO(BACKWARD_CALLED, "backward called") DO(CHECKPOINTED, "forward checkpointed")           \
-    DO(NO_TEXT, "") DO(LAYOUT, "layout") DO(TRAITS, "traits") DO(CALL, "call") DO(ATTACHED, "attached")                  \
-    DO(OPENED, "_opened") DO(CLOSED, "_closed") DO(REFUSED, "_refused") DO(FULL, "_full") DO(VARIABLE, "variable")     \
-    DO(UNTYPED_STORAGE, "untyped_storage") DO(CDATA, "_cdata") DO(WRITTEN_OF, "written") DO(APPEND_TO, "append")
-#define DECLARE(word, text) extern PyObject *word;
+    DO(VERSION, "_version") DO(SHAPE, "shape") DO(DTYPE, "dtype") DO(IS_CPU, "is_cpu")                                  \
+    DO(IS_CONTIGUOUS, "is_contiguous") DO(STRIDE, "stride") DO(NAN_COUNT, "nan") DO(POS_INF, "pos_inf")                 \
+    DO(NEG_INF, "neg_inf") DO(EXECUTED, "executed") DO(EAGER, "eager") DO(PARAMETER, "parameter")                       \
+    DO(BUFFER, "buffer") DO(NUMEL, "numel") DO(MUTED, "muted") DO(STEP_ENDED, "step_ended")                             \
+    DO(OPTIMIZING, "optimizing") DO(RUNNING_MODULE, "module") DO(SEQUENCE_NR, "_sequence_nr") DO(NODE, "node")          \
+    DO(NODE_NAME, "node_name") DO(NODE_FORWARD, "node_forward") DO(NAME_OF, "name") DO(OWNERS, "owners")                \
+    DO(OWNER_ELSEWHERE, "_owner_elsewhere") DO(ACCUMULATED, "_accumulated") DO(ACCUMULATE_GRAD, "AccumulateGrad")       \
+    DO(ENGINE_TASK, "engine_task") DO(ENGINE_PLACE, "engine_place") DO(PLACE_OF_BACKWARD, "_place_of_backward")         \
+    DO(PLACE_OF_STEP, "place") DO(LAST_NUMBER, "last_number") DO(NOTE_WRITES, "_note_writes")                           \
+    DO(CLAIM_FROM_COPY, "_claim_from_copy") DO(RECOMPUTE, "recompute") DO(BACKWARD_CALLED, "backward called")           \
+    DO(CHECKPOINTED, "forward checkpointed") DO(LAYOUT, "layout") DO(TRAITS, "traits") DO(CALL, "call")                 \
+    DO(ATTACHED, "attached") DO(OPENED, "_opened") DO(CLOSED, "_closed") DO(REFUSED, "_refused") DO(FULL, "_full")      \
+    DO(VARIABLE, "variable") DO(UNTYPED_STORAGE, "untyped_storage") DO(CDATA, "_cdata") DO(WRITTEN_OF, "written")       \
+    DO(APPEND_TO, "append")
 FOR_WORDS(DECLARE)
-#undef DECLARE
 
 enum { SEQ, STEP, OP, PHASE, PLACE, MODULE_PATH, TRACES, STATICS, FORWARD_SEQ, NAME, LEAF, THREAD, BEGAN, ENDED, OUTPUTS,
        ALIAS, EXECUTION, MODE, FIELDS };                                         /* of a Raw (nodes.py) */
 enum { T_WAY, T_VERSION, T_SEQ, T_OUTPUT, T_KIND, T_LOOK, T_NAMED, TRACE_FIELDS }; /* of a Trace (origins.py) */
 
-int equal(PyObject *one, PyObject *other);
-int raise_type(const char *text);
-/* Forget an error that Python is to meet again. Returns 0, keeping it, for one that ends the program: what is called here
- * may run Python, where Ctrl-C arrives. */
-int forgotten(void);
-/* What deallocates an instance of any type here. */
-void freed(PyObject *self);
-
-/* Read the stack from `frame` on: the place and the running module or None (new references), and whether a checkpoint is on
- * it. Returns 0 where a frame has to be read in Python, -1 at an error. */
-int walk(PyObject *walker, PyObject *frame, PyObject *reader, PyObject **place, PyObject **module, int *checkpointed);
 /* What is to be known of a plain tensor to look at its elements; `type` is the kernel's number, -1 where it can't read it. */
 typedef struct {
     const char *data;
@@ -65,13 +44,6 @@ typedef struct {
 
 /* What a way back to a tensor leads to (a new reference). */
 PyObject *find_way(PyObject *way);
-
-/* The kernel's functions (_kernel.c), in a capsule of this name. */
-#define LOOKS "graphdebug.backends._kernel.looks"
-typedef struct {
-    int (*finite)(const char *data, int64_t count, int type);
-    PyObject *(*statistics)(PyObject *made, const char *data, int64_t count, int type); /* NULL without an error: look in Python */
-} Looks;
 
 /* The kind of any tensor. */
 PyObject *kind_in(PyObject *kinds, PyObject *tensor, Seen *seen);

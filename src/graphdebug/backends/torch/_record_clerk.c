@@ -20,25 +20,6 @@ typedef struct {
     PyObject *state, *number;
 } Clerk;
 
-/* An object's attributes: asking the dict is several times faster than asking the object. */
-static PyObject *attributes_of(PyObject *object) { return PyObject_GenericGetDict(object, NULL); }
-
-static int is_true(PyObject *attributes, PyObject *name) {
-    PyObject *value = PyDict_GetItemWithError(attributes, name);
-    return value ? PyObject_IsTrue(value) : -1;
-}
-
-static PyObject *kept(PyObject *object) {
-    Py_XINCREF(object);
-    return object;
-}
-
-/* Records and traces form no cycles: the garbage collector need not visit them, nor be called more often for them. */
-static PyObject *untracked(PyObject *object) {
-    if (object) PyObject_GC_UnTrack(object);
-    return object;
-}
-
 /* What is known of a tensor, also if it was written since; NULL if nothing is. */
 static PyObject *known_of(PyObject *tensor, PyObject *made) {
     PyObject *key = PyLong_FromVoidPtr(tensor);

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graphdebug.backends.protocol import Attachment, Sink
+from graphdebug.backends.tensorflow.two.clerk import Clerk
 from graphdebug.backends.tensorflow.two.datasets import Datasets, watch_datasets
-from graphdebug.backends.tensorflow.two.eager import watch_ops
+from graphdebug.backends.tensorflow.two.eager import EagerOps, watch_ops
 from graphdebug.backends.tensorflow.two.failing import Failing, watch_errors
 from graphdebug.backends.tensorflow.two.function import watch_functions
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.two.retracing import watch_tracing
-from graphdebug.backends.tensorflow.two.tape import watch_tape
+from graphdebug.backends.tensorflow.two.tape import Tape, watch_tape
 from graphdebug.backends.tensorflow.two.watching import watch_values
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
@@ -26,7 +27,14 @@ def attach(sink: Sink, options: Options) -> Attachment:
     pipelines = Pipelines(observer)
     failing = Failing(observer, pipelines)
     watch_values(observer, failing)
-    restores = [watch_errors(failing, observer), watch_ops(observer, pipelines), watch_tape(observer)]
+    ops, tape = EagerOps(observer, pipelines), Tape(observer)
+    seen, gradient_function = ops.seen, tape.gradient_function
+    if Clerk.serves(observer):
+        observer.lines = clerk = Clerk(observer, ops, tape)
+        seen = clerk.native.seen
+        gradient_function = clerk.native.gradient if options.gradients != "all" else gradient_function
+    restores = [watch_errors(failing, observer), watch_ops(seen)]
+    restores.append(watch_tape(observer, tape, gradient_function))
     restores.append(watch_tracing(observer))
     restores.append(watch_functions(observer, failing))
     restores.append(watch_datasets(Datasets(sink)))

@@ -8,12 +8,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from graphdebug.model.event import Family, Operand, Origin, TensorFact
 
-__all__ = ["Ledger", "Made", "Ran", "Recent"]
+__all__ = ["GENERATION", "Ledger", "Made", "Ran", "Recent"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_GENERATION = 32_768
+GENERATION = 32_768
 """Entries after which the older generation is dropped: what was not asked for since is forgotten."""
 
 
@@ -25,6 +25,8 @@ class Made(NamedTuple):
     seq: int | None = None
     output: int = 0
     name: str = ""
+    kind: TensorFact | None = None
+    """The fact without what differs from step to step, where compiled code recorded it."""
 
     def operand(self, role: str = "") -> Operand:
         """Return it as one input of a node."""
@@ -43,7 +45,7 @@ class Ran(NamedTuple):
 class Recent(Generic[K, V]):
     """A dictionary of bounded size that forgets what has not been used for long, two generations at a time."""
 
-    def __init__(self, generation: int = _GENERATION) -> None:
+    def __init__(self, generation: int = GENERATION) -> None:
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._generation = generation

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from math import prod
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -23,16 +23,21 @@ from graphdebug.backends.tensorflow.two.handles import handle_fact
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made
 from graphdebug.backends.tensorflow.two.links import Links
 from graphdebug.model.batch import Batch
-from graphdebug.model.event import Event, Family, Level, Phase, Site, Stats, TensorFact, number
+from graphdebug.model.event import (
+    Event,
+    Family,
+    Gradient,
+    Level,
+    Node,
+    Phase,
+    Site,
+    Stats,
+    TensorFact,
+    number,
+)
 from graphdebug.options import Options
 
-__all__ = ["ALIASES", "Observer"]
-
-ALIASES = frozenset({
-    "Reshape", "Squeeze", "ExpandDims", "Identity", "StopGradient", "PreventGradient", "Snapshot",
-    "EnsureShape",
-})  # fmt: skip
-"""Ops whose output shares the memory of input 0."""
+__all__ = ["TYPE_CODES", "Observer"]
 
 _UNSEEN = frozenset((tf.resource.as_datatype_enum, tf.variant.as_datatype_enum))
 """Handles, not numbers."""
@@ -43,7 +48,7 @@ _BATCH = 512
 _LAST_FLOAT = 3
 """The kernel's numbers up to this one are of floating point types."""
 
-_CODES = {
+TYPE_CODES = {
     getattr(tf, word).as_datatype_enum: code for word, code in CODES.items() if word != "bfloat16"
 } if kernel is not None else {}  # fmt: skip
 """The kernel's numbers for the dtypes that Python's buffers know, by TensorFlow's number for them."""
@@ -53,6 +58,18 @@ _stats = msgspec.json.Decoder(Stats)
 _DOT = frozenset({"float32", "float64"})
 _SIZED = 8
 """Steps from the first whose gradients are measured at level health; later ones at powers of two."""
+
+
+class Lines(Protocol):
+    """Lines of nodes that compiled code has written and that wait to go into the log."""
+
+    def batch(self) -> Batch | None:
+        """Return the events that wait, None where there are none."""
+        ...
+
+    def add(self, events: Sequence[Event]) -> bool:
+        """Put nodes and gradients behind those that wait; return whether enough wait to be written."""
+        ...
 
 
 class Observer:
@@ -78,7 +95,7 @@ class Observer:
         self.tape_ended = 0
         """The number that was due when the last tape was closed."""
         self._differentiated = self._updated = False
-        self._filtered = bool(options.phases or options.ops or options.modules)
+        self.filtered = bool(options.phases or options.ops or options.modules)
         looks = options.tf_debugging or options.break_on is not None
         self.level: Level = "health" if looks and options.level == "shapes" else options.level
         self.fresh: list[Event] | None = None
@@ -86,12 +103,17 @@ class Observer:
         self.ended: Callable[[FrameType | None, Sequence[Any]], None] | None = None
         """Called after each eager op and each run of a function, with the caller's frame and the outputs;
         what it raises is the user's."""
+        self.lines: Lines | None = None
+        """Where compiled code records eager ops; nothing is then held back elsewhere."""
         self._held: list[Event] = []
         self._facts: dict[Any, TensorFact] = {}
         self._count = 0
 
     def emit(self, event: Event) -> None:
         """Write an event, now or with the next ones."""
+        if self.lines is not None:
+            self._emit_behind(self.lines, [event])
+            return
         self._held.append(event)
         if self.fresh is not None:
             self.fresh.append(event)
@@ -102,6 +124,9 @@ class Observer:
         """Write events behind those held back, now or with the next ones; a batch is written as it is."""
         if self.fresh is not None:
             self.fresh.extend(events)
+        if self.lines is not None and not isinstance(events, Batch):
+            self._emit_behind(self.lines, events)
+            return
         if not isinstance(events, Batch):
             self._held.extend(events)
             if len(self._held) >= _BATCH:
@@ -110,8 +135,19 @@ class Observer:
         self.drain()
         self.sink.emit(events)
 
+    def _emit_behind(self, lines: Lines, events: Sequence[Event]) -> None:
+        """Write events behind the lines that wait."""
+        if any(type(one) is not Node and type(one) is not Gradient for one in events):
+            self.drain()
+            self.sink.emit(events)
+        elif events and lines.add(events):
+            self.drain()
+
     def drain(self) -> None:
         """Write all that is held back."""
+        waiting = None if self.lines is None else self.lines.batch()
+        if waiting is not None:
+            self.sink.emit(waiting)
         if self._held:
             held, self._held = self._held, []
             self.sink.emit(held)
@@ -119,7 +155,7 @@ class Observer:
     def wants(self, op: str, function: str, module: str, phase: Phase) -> bool:
         """Whether the user's filters let this node through."""
         options = self.options
-        if not self._filtered:
+        if not self.filtered:
             return True
         if options.phases and phase not in options.phases:
             return False
@@ -174,21 +210,21 @@ class Observer:
         key = (shape, enum, tensor.device if self._devices() > 1 else "")
         level = self.level
         if level == "shapes" or not look or enum in _UNSEEN:
-            return self._plain(key, None)
-        code = _CODES.get(enum)
+            return self.plain(key, None)
+        code = TYPE_CODES.get(enum)
         if code is not None and level != "values":
             found = self._seen_by_kernel(tensor, key, code)
             if found is not None:
                 return found
         array = self.elements(tensor)
         if array is None:
-            return self._plain(key, None)
+            return self.plain(key, None)
         if level == "health" and (finite := _is_finite(array)) is not False:
-            return self._plain(key, finite)
+            return self.plain(key, finite)
         if level == "stats" and array.dtype.name in _DOT and array.size and array.flags.c_contiguous:
             stats = _fast_stats(array.reshape(-1))
             if stats is not None:
-                return replace(self._plain(key, True), stats=stats)
+                return replace(self.plain(key, True), stats=stats)
         return array_fact(array, level, dtype=_dtype(enum), device=device_word(tensor.device))
 
     def _seen_by_kernel(self, tensor: Any, key: Any, code: int) -> TensorFact | None:
@@ -196,14 +232,14 @@ class Observer:
         try:
             if self.level == "health" and key[0]:  # a scalar's value costs no more, and shows how a loss goes
                 finite = None if code > _LAST_FLOAT else True
-                return self._plain(key, finite) if kernel.all_finite(tensor, code) else None
+                return self.plain(key, finite) if kernel.all_finite(tensor, code) else None
             size = prod(key[0])
             texts = kernel.stats_texts(tensor, _counts(size), code) if size else None
         except (BufferError, ValueError, TypeError, RuntimeError):
             return None  # it lies elsewhere, or is not of a type that has a buffer
         if texts is None:
             return None
-        known = self._plain(key, None if code > _LAST_FLOAT else True)
+        known = self.plain(key, None if code > _LAST_FLOAT else True)
         return TensorFact(
             known.shape, known.dtype, known.device, finite=known.finite, stats=_stats.decode(texts[0])
         )
@@ -244,7 +280,7 @@ class Observer:
             return Made(handle_fact(tensor), "variable" if name else "unknown", name=name)
         return Made(self.fact(tensor), "constant" if tensor._rank() == 0 else "argument")
 
-    def _plain(self, key: Any, finite: bool | None) -> TensorFact:
+    def plain(self, key: Any, finite: bool | None) -> TensorFact:
         cached = self._facts.get((key, finite))
         if cached is None:
             shape, enum, device = key

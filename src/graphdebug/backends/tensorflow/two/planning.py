@@ -16,7 +16,8 @@ from graphdebug.backends.tensorflow.two.handles import handle_fact, variable_nam
 from graphdebug.backends.tensorflow.two.incoming import incoming_gradients
 from graphdebug.backends.tensorflow.two.leaves import variable_gradients
 from graphdebug.backends.tensorflow.two.looking import Looking
-from graphdebug.backends.tensorflow.two.observer import ALIASES, Observer
+from graphdebug.backends.tensorflow.two.observer import Observer
+from graphdebug.backends.tensorflow.two.ops import ALIASES
 from graphdebug.backends.tensorflow.two.optimized import Optimized, ask, refusal
 from graphdebug.backends.tensorflow.two.plan import COPY, Control, Entry, Gradients, Plan, Ref, numbers
 from graphdebug.backends.tensorflow.two.scopes import layer_path

@@ -19,21 +19,30 @@ from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.model.event import Gradient, Notice, Site
 
-__all__ = ["watch_tape"]
+__all__ = ["Tape", "watch_tape"]
 
 T = TypeVar("T")
 _MOST_NOTED = 100
 _MOST_WALKED = 20_000
 
 
-def watch_tape(observer: Observer) -> Callable[[], None]:
-    """Follow every gradient computation from now on; return the way back."""
-    tape = _Tape(observer)
+def watch_tape(
+    observer: Observer, tape: Tape, gradient_function: Callable[..., Any]
+) -> Callable[[], None]:
+    """Follow every gradient computation from now on; return the way back.
+
+    Args:
+        observer: the state of the recording.
+        tape: what follows them.
+        gradient_function: stands in for TensorFlow's gradient function of one op: the tape's, or what compiled
+            code has for it.
+
+    """
     original = imperative_grad.imperative_grad
     tape.compute = original
-    pywrap_tfe.TFE_Py_RegisterGradientFunction(tape.gradient_function)
-    _hide(_Tape.gradients, imperative_grad.__file__)
-    _hide(_Tape.gradient_function, backprop.__file__)
+    pywrap_tfe.TFE_Py_RegisterGradientFunction(gradient_function)
+    _hide(Tape.gradients, imperative_grad.__file__)
+    _hide(Tape.gradient_function, backprop.__file__)
     imperative_grad.imperative_grad = tape.gradients
     push = backprop.GradientTape._push_tape
 
@@ -83,7 +92,7 @@ class Opened(NamedTuple):
     """The user's function around it."""
 
 
-class _Tape:
+class Tape:
     """Follows gradients from the target back to the sources."""
 
     compute: Callable[..., Any]

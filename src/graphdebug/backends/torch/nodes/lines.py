@@ -1,29 +1,25 @@
 """Lines of nodes filled into stencils: what executions of one op at one place share is rendered once.
 
-A stencil is the line of one such execution with holes for what differs from step to step: numbers of
-events, times, statistics, and the numbers among an op's arguments that changed (Adam's factors, the place in a
-sequence). Most nodes of a training program need nothing else, so that neither structs are
-built nor encoded for them; `NodeBuilder` builds all others, and the first of each sort, from which the
-stencil is cut.
+Most nodes of a training program need nothing but a stencil (`stencil.py`), which here has holes also for the
+numbers among an op's arguments that changed (Adam's factors, the place in a sequence); `NodeBuilder` builds all
+others, and the first of each sort, from which the stencil is cut.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec.structs import replace
 
+from graphdebug.backends.stencil import HOLE, cut, cut_gradient
 from graphdebug.backends.torch.native import RECORD
 from graphdebug.backends.torch.nodes.records import Record
 from graphdebug.backends.torch.nodes.templates import Template
 from graphdebug.backends.torch.nodes.writing import NodeBuilder
 from graphdebug.model.batch import Batch
-from graphdebug.model.event import Event, Gradient, Node, Stats, TensorFact
+from graphdebug.model.event import Event, Gradient, Node, Stats
 
 __all__ = ["Lines"]
 
-_HOLE: Any = msgspec.Raw(b"\0")  # JSON text has no such byte
 _encoder = msgspec.json.Encoder()
 
 
@@ -70,7 +66,7 @@ class Lines:
             builder.build_one(raw, zero, events)
             node, *gradients = events
             if isinstance(node, Node):
-                left = [_cut_gradient(one) for one in gradients if isinstance(one, Gradient)]
+                left = [cut_gradient(one) for one in gradients if isinstance(one, Gradient)]
                 pair = builder.forwards.get(raw[0])
                 template = builder.template(raw)
                 text, gradient = _cut(node, template), left[0] if left else None
@@ -83,31 +79,5 @@ class Lines:
 
 def _cut(node: Node, template: Template) -> bytes:
     """Return a node's line with zero bytes for holes."""
-    inputs = [one if one.producer is None else replace(one, producer=_HOLE) for one in node.inputs]
-    outputs = [_with_holes(fact) for fact in node.outputs]
-    forward = None if node.forward is None else _HOLE
-    attributes = node.attributes | {template.loose[slot]: _HOLE for slot in template.shown}
-    return _encoder.encode(
-        replace(
-            node, seq=_HOLE, step=_HOLE, inputs=inputs, outputs=outputs, forward=forward, attributes=attributes,
-            time=_HOLE, duration=_HOLE, thread=_HOLE,
-        )
-    )  # fmt: skip
-
-
-def _cut_gradient(gradient: Gradient) -> bytes | None:
-    """Return a gradient's line with zero bytes for holes, its name being one; None where others are missing."""
-    if gradient.node is None or gradient.producer is None:
-        return None
-    fact = _with_holes(gradient.fact)
-    return _encoder.encode(
-        replace(gradient, seq=_HOLE, step=_HOLE, fact=fact, name=_HOLE, node=_HOLE, producer=_HOLE)
-    )
-
-
-def _with_holes(fact: TensorFact) -> TensorFact:
-    if fact.alias_of is None and fact.stats is None:
-        return fact
-    return replace(
-        fact, alias_of=None if fact.alias_of is None else _HOLE, stats=None if fact.stats is None else _HOLE
-    )
+    attributes = node.attributes | {template.loose[slot]: HOLE for slot in template.shown}
+    return cut(replace(node, attributes=attributes), "duration", "thread")
