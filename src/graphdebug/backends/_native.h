@@ -70,6 +70,9 @@ int table_visit(Table *table, visitproc visit, void *arg);
 /* Read the stack from `frame` on: the place and the running module or None (new references), and whether a checkpoint is on
  * it. Returns 0 where a frame has to be read in Python, -1 at an error. */
 int walk(PyObject *walker, PyObject *frame, PyObject *reader, PyObject **place, PyObject **module, int *checkpointed);
+/* The place of the innermost frame of the user's at or above `frame`, of a library's where there is none (a new reference).
+ * NULL without an error where a frame of the code `boundary` comes first: it is then left in `reached`. */
+PyObject *innermost(PyObject *walker, PyObject *frame, PyObject *reader, PyObject *boundary, PyObject **reached);
 extern PyType_Spec WALKER_TYPE;
 
 /* Lines that are being written. */

@@ -8,7 +8,6 @@ typedef struct {
     PyObject_HEAD
     Table codes; /* code object -> what its frames are */
     Table places;
-    int first_only; /* whether the innermost frame of the user's is all that is asked for */
 } Walker;
 
 static long kind_of_code(Walker *self, PyObject *reader, PyObject *code) {
@@ -73,7 +72,7 @@ int walk(PyObject *walker, PyObject *frame, PyObject *reader, PyObject **place, 
     int user = 0, libraries = 0, inside = 1;
     PyObject *running = NULL;
     Py_INCREF(frame);
-    while (frame != Py_None && !(self->first_only && user)) {
+    while (frame != Py_None) {
         PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
         long kind = kind_of_code(self, reader, code);
         Py_DECREF(code); /* held by the table */
@@ -105,6 +104,29 @@ int walk(PyObject *walker, PyObject *frame, PyObject *reader, PyObject **place, 
     return 1;
 }
 
+PyObject *innermost(PyObject *walker, PyObject *frame, PyObject *reader, PyObject *boundary, PyObject **reached) {
+    Walker *self = (Walker *)walker;
+    uint64_t library[2], user[2];
+    int libraries = 0, users = 0, bad = 0;
+    Py_INCREF(frame);
+    while (frame != Py_None && !users && !bad) {
+        PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame), *next = NULL;
+        Py_DECREF(code); /* held by the table, or the boundary */
+        if (code == boundary && !libraries) {
+            *reached = frame;
+            return NULL;
+        }
+        long kind = kind_of_code(self, reader, code);
+        if (kind == USER) bad = add_position(user, users++, code, frame) < 0;
+        else if (kind == LIBRARY && !libraries) bad = add_position(library, libraries++, code, frame) < 0;
+        bad = bad || kind < 0 || !(next = PyObject_GetAttr(frame, F_BACK));
+        Py_DECREF(frame);
+        frame = next;
+    }
+    Py_XDECREF(frame);
+    return bad ? NULL : place_of(self, reader, users ? user : library, users || libraries);
+}
+
 static PyObject *walker_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     if (nargs != 2) return raise_type("read(frame, reader)"), NULL;
     PyObject *place, *module;
@@ -129,13 +151,10 @@ static int walker_clear(Walker *self) {
     return 0;
 }
 
-/* Walker(first_only=False) */
 static PyObject *walker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    int first_only = 0;
-    (void)kwargs;
-    if (!PyArg_ParseTuple(args, "|p", &first_only)) return NULL;
+    (void)args, (void)kwargs;
     Walker *self = (Walker *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-    if (self) self->codes.most = 20000, self->places.most = 50000, self->first_only = first_only;
+    if (self) self->codes.most = 20000, self->places.most = 50000;
     return (PyObject *)self;
 }
 

@@ -26,7 +26,9 @@ static int has(PyObject *fact, PyObject *name) {
     return found;
 }
 
-static int flags_of(PyObject *fact) {
+/* Most facts are of their kind and nothing else. */
+static int flags_of(PyObject *fact, PyObject *kind) {
+    if (fact == kind) return 0;
     int alias = has(fact, ALIAS_OF), stats = has(fact, STATS);
     return alias < 0 || stats < 0 ? -1 : (alias ? HAS_ALIAS : 0) | (stats ? HAS_STATS : 0);
 }
@@ -40,7 +42,7 @@ int key_of(Key *key, const Execution *it) {
     key->words[key->length++] = (uint64_t)(it->forward != Py_None) | (uint64_t)inputs << 8 | (uint64_t)it->count << 16;
     for (Py_ssize_t i = 0; i < inputs; i++) {
         PyObject *made = PyTuple_GetItem(it->made, i), *kind = PyTuple_GetItem(made, M_KIND);
-        int flags = kind == Py_None ? -1 : flags_of(PyTuple_GetItem(made, M_FACT));
+        int flags = kind == Py_None ? -1 : flags_of(PyTuple_GetItem(made, M_FACT), kind);
         if (flags < 0) return PyErr_Occurred() ? -1 : 0;
         if (PyTuple_GetItem(made, M_SEQ) != Py_None) flags |= HAS_PRODUCER;
         add(key, kind);
@@ -49,7 +51,7 @@ int key_of(Key *key, const Execution *it) {
         key->words[key->length++] = (uint64_t)flags | (uint64_t)PyLong_AsLong(PyTuple_GetItem(made, M_OUTPUT)) << 8;
     }
     for (Py_ssize_t i = 0; i < it->count; i++) {
-        int flags = flags_of(it->outputs[i].fact);
+        int flags = flags_of(it->outputs[i].fact, it->outputs[i].kind);
         if (flags < 0) return -1;
         add(key, it->outputs[i].kind);
         key->words[key->length++] = (uint64_t)flags;
@@ -114,7 +116,8 @@ int learn_stencil(Stencils *self, const Key *key, PyObject *way) {
 /* ---- Lines. ---- */
 
 /* Fill the holes of one fact: whose memory it shares, its statistics. */
-static int write_fact(Stencils *self, Pen *pen, PyObject *fact, PyObject *text) {
+static int write_fact(Stencils *self, Pen *pen, PyObject *fact, PyObject *kind, PyObject *text) {
+    if (fact == kind) return 0;
     Text *to = &self->lines;
     PyObject *alias = PyObject_GetAttr(fact, ALIAS_OF), *stats = alias ? PyObject_GetAttr(fact, STATS) : NULL, *made = NULL;
     int bad = !stats || (alias != Py_None && number_after(to, pen, alias) < 0);
@@ -132,7 +135,7 @@ static int write_inputs(Stencils *self, Pen *pen, PyObject *made) {
     Py_ssize_t count = PyTuple_Size(made);
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *one = PyTuple_GetItem(made, i), *seq = PyTuple_GetItem(one, M_SEQ);
-        if (write_fact(self, pen, PyTuple_GetItem(one, M_FACT), NULL) < 0) return -1;
+        if (write_fact(self, pen, PyTuple_GetItem(one, M_FACT), PyTuple_GetItem(one, M_KIND), NULL) < 0) return -1;
         if (seq != Py_None && number_after(&self->lines, pen, seq) < 0) return -1;
     }
     return 0;
@@ -146,7 +149,8 @@ int write_line(Stencils *self, const Execution *it, PyObject *way) {
     size_t before = to->length;
     int bad = pen_on(&pen, PyTuple_GetItem(way, W_TEXT)) < 0 || begin_line(self) < 0 || number_after(to, &pen, it->seq) < 0 ||
               number_after(to, &pen, it->step) < 0 || write_inputs(self, &pen, it->made) < 0;
-    for (Py_ssize_t i = 0; i < it->count && !bad; i++) bad = write_fact(self, &pen, it->outputs[i].fact, it->outputs[i].text) < 0;
+    for (const Known *one = it->outputs; one < it->outputs + it->count && !bad; one++)
+        bad = write_fact(self, &pen, one->fact, one->kind, one->text) < 0;
     bad = bad || (it->forward != Py_None && number_after(to, &pen, it->forward) < 0) || piece(to, &pen) < 0 ||
           append_seconds(to, it->time) < 0 || piece(to, &pen) < 0;
     if (bad) to->length = before;

@@ -12,10 +12,10 @@
     DO(UNKNOWN, "unknown") DO(VARIABLE, "variable") DO(FACT, "fact") DO(PLAIN, "plain") DO(KIND, "kind")                 \
     DO(MADE_OF, "made_of") DO(LEARN, "learn") DO(FULL, "full") DO(SEEN, "seen") DO(TOOL_ERROR, "failed")                 \
     DO(GRADIENT_FUNCTION, "_gradient_function") DO(GRADIENT, "gradient_function")                     \
-    DO(VIEWED, "viewed")
+    DO(VIEWED, "viewed") DO(ARGUMENT, "argument") DO(CONSTANT, "constant") DO(TARGETS, "targets") DO(VISITED, "visited") DO(OLD, "_old")
 FOR_WORDS(DECLARE)
 
-enum { O_NAME, O_TRAITS, O_FUNCTION, O_FAMILY };             /* of an Op (eager.py) */
+enum { O_NAME, O_TRAITS, O_FUNCTION, O_FAMILY, O_ARGUMENTS }; /* of an Op (eager.py) */
 enum { M_FACT, M_ORIGIN, M_SEQ, M_OUTPUT, M_NAME, M_KIND, MADE_FIELDS }; /* of a Made (ledger.py) */
 enum { R_OP, R_INPUTS, R_FUNCTION, R_FAMILY, RAN_FIELDS };   /* of a Ran (ledger.py) */
 

@@ -6,7 +6,7 @@
 #include "_record.h"
 
 enum { OPS, SINK, OBSERVER, LOCALS, STATE, WALKER, READER, MADE, RAN, VARIABLES, GRADIENTS, MADE_TYPE, RAN_TYPE, FACT_TYPE,
-       KNOWN_OPS, BACKWARDS, MODULES, NEXT_SEQ, CLOCK, ENCODE, DECODE, TAPE, BACKPROP, CALLBACKS_CODE, HELD };
+       KNOWN_OPS, BACKWARDS, MODULES, NEXT_SEQ, CLOCK, ENCODE, DECODE, TAPE, BACKPROP, CALLBACKS_CODE, GRADIENT_CODE, HELD };
 
 enum { UNSEEN = 1, SLOW = 2, READ = 4, VIEW = 8, ASSIGNS = 16, ASKS = 32 }; /* the traits of an op (eager.py) */
 
@@ -26,6 +26,7 @@ typedef struct {
     PyObject *sink, *observer; /* attributes */
     Stencils stencils;
     Table facts;               /* shape, element type and whether finite -> the plain fact */
+    PyObject *run, *run_site;  /* what stands for the running tape, and the line that it computes gradients for */
     PyObject *words;           /* texts -> the one object that stands for all that are equal */
     const Looks *looks;
     double zero;
@@ -42,6 +43,8 @@ static PyObject *recent_get(const Recent *recent, PyObject *key) {
     PyObject *young = PyDict_GetItemWithError(recent->attributes, YOUNG), *value;
     value = young ? PyDict_GetItemWithError(young, key) : NULL;
     if (value || PyErr_Occurred()) return kept(value);
+    PyObject *old = PyDict_GetItemWithError(recent->attributes, OLD);
+    if (!old || !PyDict_GetItemWithError(old, key)) return NULL;
     value = PyObject_CallMethodObjArgs(recent->object, GET, key, NULL); /* of the older generation */
     if (value == Py_None) Py_CLEAR(value);
     return value;
@@ -84,10 +87,19 @@ static void known_clear(Known *known) {
     Py_CLEAR(known->text);
 }
 
+#define EMPTY 3
+
+static int fact_key(uint64_t *words, const Py_ssize_t *sizes, int axes, long type, int finite) {
+    words[0] = (uint64_t)type;
+    words[1] = (uint64_t)finite;
+    for (int i = 0; i < axes; i++) words[2 + i] = (uint64_t)sizes[i];
+    return 2 + axes;
+}
+
 /* A plain fact; `finite` is 2 where that is not known. */
 static PyObject *plain_fact(Clerk *self, const Py_ssize_t *sizes, int axes, long type, int finite) {
-    uint64_t words[2 + AXES] = {(uint64_t)type, (uint64_t)finite};
-    for (int i = 0; i < axes; i++) words[2 + i] = (uint64_t)sizes[i];
+    uint64_t words[2 + AXES];
+    fact_key(words, sizes, axes, type, finite);
     PyObject *known = table_get(&self->facts, words, 2 + axes), *shape, *fact;
     if (known) return kept(known);
     shape = PyTuple_New(axes);
@@ -129,11 +141,23 @@ static PyObject *new_fact(Clerk *self, PyObject *kind, PyObject *alias, PyObject
     return fact;
 }
 
+/* What Python once said of a tensor without elements, which is always the same. Returns as `look_at`. */
+static int known_empty(Clerk *self, PyObject *tensor, const Py_buffer *view, long type, Known *known) {
+    uint64_t words[2 + AXES];
+    int length = fact_key(words, view->shape, view->ndim, type, EMPTY);
+    known->fact = kept(table_get(&self->facts, words, length));
+    if (known->fact) return (known->kind = kept(known->fact)) != NULL;
+    if (ask_python(self, tensor, 1, known) < 0) return -1;
+    if (known->kind == known->fact && table_put(&self->facts, words, length, kept(known->fact), NULL) < 0) return -1;
+    return 1;
+}
+
 /* What the kernel says of elements in memory. Returns 1, 0 where Python is to look, -1 at an error. */
-static int look_at(Clerk *self, const Py_buffer *view, long type, Known *known) {
+static int look_at(Clerk *self, PyObject *tensor, const Py_buffer *view, long type, Known *known) {
     int code = self->codes[type];
     Py_ssize_t count = view->itemsize ? view->len / view->itemsize : 0;
     if (view->ndim > AXES) return 0;
+    if (!count && self->level == STATISTICS) return known_empty(self, tensor, view, type, known);
     known->kind = plain_fact(self, view->shape, view->ndim, type, code > 3 ? 2 : 1);
     if (!known->kind) return -1;
     if (self->level == HEALTH && view->ndim) {
@@ -163,7 +187,7 @@ static int tensor_known(Clerk *self, PyObject *tensor, int look, Known *known) {
     if (look && (code <= 3 || self->level == STATISTICS)) {
         int found = 0;
         if (PyObject_GetBuffer(tensor, &view, PyBUF_ND) == 0) {
-            found = look_at(self, &view, type, known);
+            found = look_at(self, tensor, &view, type, known);
             PyBuffer_Release(&view);
         } else if (!forgotten()) {
             return -1;
@@ -200,9 +224,33 @@ static int view_known(Clerk *self, PyObject *tensor, PyObject *source, Known *kn
 
 /* ---- One op. ---- */
 
+/* Where a plain tensor that was never seen before came from: it is the user's, or a constant. NULL without an error where
+ * Python is to tell: it may be a variable's value, which a generated function that is given a variable reads unseen. */
+static PyObject *first_seen(Clerk *self, PyObject *op, Py_ssize_t index, PyObject *tensor, PyObject *id, PyObject *frame) {
+    PyObject *number = PyObject_CallMethodObjArgs(tensor, DATATYPE, NULL), *names = PyTuple_GetItem(op, O_ARGUMENTS), *made = NULL;
+    long type = number ? PyLong_AsLong(number) : -1;
+    Known known = {NULL, NULL, NULL};
+    Py_XDECREF(number);
+    if (type < 0 || type >= TYPES || self->codes[type] < 0) return NULL;
+    if (index < PyTuple_Size(names)) {
+        PyObject *locals = PyObject_GetAttr(frame, F_LOCALS);
+        PyObject *given = locals ? PyDict_GetItemWithError(locals, PyTuple_GetItem(names, index)) : NULL;
+        int plain = !given || Py_TYPE(given) == Py_TYPE(tensor) || PyLong_Check(given) || PyFloat_Check(given);
+        Py_XDECREF(locals);
+        if (!plain) return NULL;
+    }
+    PyObject *shape = tensor_known(self, tensor, 1, &known) < 0 ? NULL : PyObject_GetAttr(known.kind, SHAPE);
+    if (shape) made = new_made(self, &known, PyTuple_Size(shape) ? ARGUMENT : CONSTANT, Py_None, 0, NO_TEXT);
+    Py_XDECREF(shape);
+    known_clear(&known);
+    if (made && recent_set(self, &self->made, id, made) < 0) Py_CLEAR(made);
+    return made;
+}
+
 /* Where an input came from (a new reference). */
 static PyObject *input_made(Clerk *self, PyObject *op, Py_ssize_t index, PyObject *tensor, PyObject *frame) {
     PyObject *id = PyObject_GetAttr(tensor, TENSOR_ID), *made = id ? recent_get(&self->made, id) : NULL, *number;
+    if (id && !made && !PyErr_Occurred()) made = first_seen(self, op, index, tensor, id, frame);
     if (id && !PyErr_Occurred() && (!made || equal(PyTuple_GetItem(made, M_ORIGIN), UNKNOWN) == 1)) {
         Py_CLEAR(made);
         number = PyLong_FromSsize_t(index);
@@ -340,6 +388,25 @@ static int remember_ran(Clerk *self, const Execution *it) {
     return bad ? -1 : 0;
 }
 
+/* The user's line of an op (a new reference). Ops below a gradient function have that of the tape's call, which is looked for
+ * once a tape, unless the gradient function is the user's. */
+static PyObject *site_of(Clerk *self, PyObject *frame, PyObject *phase) {
+    PyObject *walker = self->held[WALKER], *reader = self->held[READER], *reached = NULL, *site;
+    PyObject *run = phase == BACKWARD ? PyDict_GetItemWithError(self->held[STATE], VISITED) : NULL;
+    site = innermost(walker, frame, reader, run ? self->held[GRADIENT_CODE] : NULL, &reached);
+    if (!reached) return site;
+    if (self->run == run && self->run_site) {
+        site = kept(self->run_site);
+    } else if ((site = innermost(walker, reached, reader, NULL, NULL))) {
+        Py_XDECREF(self->run);
+        Py_XDECREF(self->run_site);
+        self->run = kept(run);
+        self->run_site = site == Py_None ? NULL : kept(site);
+    }
+    Py_DECREF(reached);
+    return site;
+}
+
 static double seconds(Clerk *self) {
     PyObject *now = PyObject_CallNoArgs(self->held[CLOCK]);
     double time = now ? PyFloat_AsDouble(now) - self->zero : 0;
@@ -349,23 +416,20 @@ static double seconds(Clerk *self) {
 
 static int recorded(Clerk *self, PyObject *op, long traits, PyObject *inputs, PyObject *attrs, PyObject *outputs, PyObject *frame) {
     Execution it = {.op = op, .inputs = inputs, .attrs = attrs, .seq = PyObject_CallNoArgs(self->held[NEXT_SEQ])};
-    PyObject *site = NULL, *running = NULL;
-    int again = 0, bad = 1;
+    int bad = 1;
     it.made = it.seq ? inputs_made(self, op, inputs, frame) : NULL;
     it.phase = it.made ? phase_of(self, traits) : NULL;
     it.forward = !it.phase ? NULL : it.phase == BACKWARD ? forward_of(self, op, inputs, outputs) : kept(Py_None);
     if (it.forward && words_of(self, &it) == 0 && (it.module = module_of(self)) &&
         take_outputs(self, &it, outputs, traits) == 0 && remember_ran(self, &it) == 0 &&
-        walk(self->held[WALKER], frame, self->held[READER], &site, &running, &again) > 0) {
-        it.site = site;
+        (it.site = site_of(self, frame, it.phase))) {
         it.step = kept(PyDict_GetItemWithError(self->sink, RUNNING_STEP));
         it.time = seconds(self);
         bad = !it.step || PyErr_Occurred() || write_execution(self, &it) < 0;
         Py_XDECREF(it.step);
     }
     for (Py_ssize_t i = 0; i < it.count; i++) known_clear(&it.outputs[i]);
-    Py_XDECREF(site);
-    Py_XDECREF(running);
+    Py_XDECREF(it.site);
     Py_XDECREF(it.seq);
     Py_XDECREF(it.made);
     Py_XDECREF(it.forward);
@@ -464,11 +528,11 @@ static PyObject *clerk_seen(Clerk *self, PyObject *const *args, Py_ssize_t nargs
 /* ---- Gradient functions. ---- */
 
 /* The forward node that made one of the outputs (a new reference); NULL without an error where that is not known. */
-static PyObject *owner_of(Clerk *self, PyObject *outputs) {
+static PyObject *maker_of(Clerk *self, PyObject *outputs) {
     Py_ssize_t count = outputs == Py_None ? 0 : PySequence_Size(outputs);
     PyObject *seq = NULL;
     for (Py_ssize_t i = 0; i < count && !seq; i++) {
-        PyObject *one = PySequence_GetItem(outputs, i), *id = one ? PyObject_GetAttr(one, TENSOR_ID) : NULL;
+        PyObject *one = PySequence_GetItem(outputs, i), *id = one && one != Py_None ? PyObject_GetAttr(one, TENSOR_ID) : NULL;
         PyObject *made = id ? recent_get(&self->made, id) : NULL;
         if (made) seq = kept(PyTuple_GetItem(made, M_SEQ));
         if (seq == Py_None) Py_CLEAR(seq);
@@ -478,6 +542,43 @@ static PyObject *owner_of(Clerk *self, PyObject *outputs) {
         if (!forgotten()) break;
     }
     return seq;
+}
+
+/* Of several tensors, the latest node that made one of them, is of that type of op, and was not visited: `best` or a later
+ * one (takes over and returns a reference, or NULL). */
+static PyObject *latest_of(Clerk *self, PyObject *several, PyObject *op_name, PyObject *visited, PyObject *best) {
+    Py_ssize_t count = several ? PyTuple_Size(several) : 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *seq = PyTuple_GetItem(PyTuple_GetItem(several, i), M_SEQ);
+        if (seq == Py_None || (best && PyLong_AsLongLong(seq) <= PyLong_AsLongLong(best)) || PySet_Contains(visited, seq)) continue;
+        PyObject *ran = recent_get(&self->ran, seq);
+        if (ran && equal(PyTuple_GetItem(ran, R_OP), op_name) == 1) {
+            Py_XDECREF(best);
+            best = kept(seq);
+        }
+        Py_XDECREF(ran);
+    }
+    return best;
+}
+
+/* Where the tape kept none of the outputs, the gradients of these tell. */
+static PyObject *owner_by_gradients(Clerk *self, PyObject *op_name, PyObject *grads) {
+    PyObject *state = self->held[STATE], *targets = PyDict_GetItemWithError(state, TARGETS);
+    PyObject *visited = PyDict_GetItemWithError(state, VISITED), *best;
+    if (!visited || !PySet_Check(visited)) return NULL;
+    best = latest_of(self, targets, op_name, visited, NULL);
+    Py_ssize_t count = PySequence_Size(grads);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *grad = PySequence_GetItem(grads, i), *id = grad && grad != Py_None ? PyObject_GetAttr(grad, TENSOR_ID) : NULL;
+        PyObject *several = id ? recent_get(&self->gradients, id) : NULL;
+        best = latest_of(self, several, op_name, visited, best);
+        Py_XDECREF(grad);
+        Py_XDECREF(id);
+        Py_XDECREF(several);
+        if (!forgotten()) break; /* gradients of single rows have no number */
+    }
+    if (best && !PyErr_Occurred() && PySet_Add(visited, best) < 0) Py_CLEAR(best);
+    return best;
 }
 
 /* What a gradient function gave for one input of the node is the gradient of what that input is. */
@@ -513,21 +614,27 @@ static int follow(Clerk *self, PyObject *owner, PyObject *grads) {
 static PyObject *clerk_gradient(Clerk *self, PyObject *const *args, Py_ssize_t nargs) {
     if (nargs != 8 || PyThread_get_thread_ident() != self->ident || is_true(self->sink, RECORDING) != 1)
         return in_python(self->held[TAPE], GRADIENT, args, nargs, NULL);
-    PyObject *owner = owner_of(self, args[4]), *state = self->held[STATE], *grads;
-    if (!owner) return PyErr_Occurred() ? NULL : in_python(self->held[TAPE], GRADIENT, args, nargs, NULL);
+    PyObject *owner = maker_of(self, args[4]), *state = self->held[STATE], *grads;
+    if (!owner && !PyErr_Occurred()) owner = owner_by_gradients(self, args[0], args[5]);
+    if (PyErr_Occurred()) {
+        PyObject *done = failed(self, NO_TEXT);
+        Py_XDECREF(done);
+        Py_CLEAR(owner);
+        if (!done) return NULL;
+    }
     PyObject *outer = kept(PyDict_GetItemWithError(state, FORWARD)), *type, *error, *trace;
-    if (PyDict_SetItem(state, FORWARD, owner) < 0) PyErr_Clear();
+    if (PyDict_SetItem(state, FORWARD, owner ? owner : Py_None) < 0) PyErr_Clear();
     grads = in_python(self->held[BACKPROP], GRADIENT_FUNCTION, args, nargs, NULL);
     PyErr_Fetch(&type, &error, &trace);
     if (PyDict_SetItem(state, FORWARD, outer ? outer : Py_None) < 0) PyErr_Clear();
-    if (grads && follow(self, owner, grads) < 0) {
+    if (grads && owner && follow(self, owner, grads) < 0) {
         PyObject *done = failed(self, NO_TEXT);
         if (!done) Py_CLEAR(grads);
         Py_XDECREF(done);
     }
     if (type) PyErr_Restore(type, error, trace);
     Py_XDECREF(outer);
-    Py_DECREF(owner);
+    Py_XDECREF(owner);
     return grads;
 }
 
@@ -600,6 +707,8 @@ static int clerk_clear(Clerk *self) {
     Py_CLEAR(self->sink);
     Py_CLEAR(self->observer);
     Py_CLEAR(self->words);
+    Py_CLEAR(self->run);
+    Py_CLEAR(self->run_site);
     for (int i = 0; i < HELD; i++) Py_CLEAR(self->held[i]);
     return 0;
 }

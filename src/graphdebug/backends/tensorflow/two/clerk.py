@@ -24,8 +24,8 @@ from graphdebug.model.event import Event, Family, Gradient, Node, Phase, Site, S
 __all__ = ["Clerk"]
 
 _LEVELS = {"shapes": 0, "health": 1, "stats": 2}
-_LINES = 512
-"""Lines that wait to be written."""
+_LINES = 256
+"""Lines that wait to be written: few enough that they are still in the cache."""
 _TYPES = 64
 _LARGEST_ASKED = 64
 """Bytes of an input whose elements an attribute is made of, up to which a stencil is told by them."""
@@ -57,9 +57,10 @@ class Clerk:
         now = time.perf_counter
         held = (
             self, sink, observer, context.context()._thread_local_data, ledger.state.__dict__,
-            RECORD.Walker(True), self, ledger.made, ledger.ran, ledger.variables, ledger.gradient_of, Made, Ran,
+            RECORD.Walker(), self, ledger.made, ledger.ran, ledger.variables, ledger.gradient_of, Made, Ran,
             TensorFact, ops.known, ops.backwards, _Modules(), sink.next_seq, now, _encoder.encode,
             _stats.decode, tape, backprop, execute.execute_with_callbacks.__code__,
+            backprop._gradient_function.__code__,
         )  # fmt: skip
         codes = bytes(TYPE_CODES.get(number, -1) & 0xFF for number in range(_TYPES))
         looks = None if kernel is None else kernel.looks

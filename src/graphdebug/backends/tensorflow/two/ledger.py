@@ -102,13 +102,15 @@ class Ledger:
 class _State(threading.local):
     """What one thread is doing."""
 
+    def __init__(self) -> None:
+        self.visited: set[int] = set()
+        """Forward nodes whose gradient functions have run for the running tape."""
+
     backward: int = 0
     """How many tapes are computing gradients on this thread."""
     forward: int | None = None
     """The forward node whose gradient function is running."""
     targets: tuple[Made, ...] = ()
     """What the running tape differentiates."""
-    visited: frozenset[int] = frozenset()
-    """Forward nodes whose gradient functions have run for the running tape."""
     busy: bool = False
     """graphdebug itself is running ops: they are not the user's."""

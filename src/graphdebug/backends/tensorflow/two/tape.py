@@ -11,6 +11,7 @@ from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import backprop, imperative_grad
 from tensorflow.python.eager.context import executing_eagerly
 from tensorflow.python.framework import ops
+from tensorflow.python.framework.indexed_slices import IndexedSlices
 from tensorflow.python.framework.ops import EagerTensor
 
 from graphdebug.backends.tensorflow.sites import build_sites
@@ -176,9 +177,11 @@ class Tape:
         if self._observer.options.gradients == "none" or not found or all(one is None for one in found):
             return
         pairs = [(one, grad) for one, grad in zip(sources, found, strict=False) if hasattr(one, "handle")]
+        followed = tape.watched_variables() if pairs and hasattr(tape, "watched_variables") else ()
+        if all(grad is not None for _, grad in pairs) and {id(one) for one, _ in pairs}.issuperset(map(id, followed)):
+            return  # as nearly always: no names are needed
         missing = [variable_name(one) for one, grad in pairs if grad is None]
         asked = {variable_name(one) for one, _ in pairs}
-        followed = tape.watched_variables() if pairs and hasattr(tape, "watched_variables") else ()
         unasked = [name for one in followed if (name := variable_name(one)) not in asked]
         key = (*missing, "", *unasked)
         if len(key) == 1 or key in self._noted or len(self._noted) > _MOST_NOTED:
@@ -222,7 +225,7 @@ class Tape:
     def _begin(self, target: Any) -> None:
         made = (self._ledger.made.get(getattr(one, "_id", -1)) for one in target)
         self._ledger.state.targets = tuple(one for one in made if one is not None)
-        self._ledger.state.visited = frozenset()
+        self._ledger.state.visited = set()
 
     def _owner(self, op_name: str, outputs: Sequence[Any] | None, out_grads: Sequence[Any]) -> int | None:
         """Return the forward node: it made `outputs`; where the tape kept none, the gradients tell."""
@@ -238,7 +241,7 @@ class Tape:
         fitting = [seq for seq in seqs if (ran := self._ledger.ran.get(seq)) is not None and ran.op == op_name]
         owner = max(fitting, default=None)
         if owner is not None:
-            state.visited |= {owner}
+            state.visited.add(owner)
         return owner
 
     def _follow(self, owner: int, grads: Any) -> None:
@@ -257,26 +260,33 @@ class Tape:
     def _of_outputs(self, owner: int, grads: Sequence[Any]) -> None:
         """What a gradient function is given is the gradient of each output, all uses of it summed up."""
         for output, grad in enumerate(grads):
-            dense = getattr(grad, "values", grad)
+            dense = _dense(grad)
             made = self._ledger.made.get(getattr(dense, "_id", -1))
             if owner < 0 and hasattr(dense, "graph"):
                 self._observer.links.incoming(owner, output, dense)
             elif made is not None and made.seq is not None:  # else it is where the tape began, or a zero
-                self._emit(dense, node=owner, output=output)
+                self._observer.emit(self._gradient(dense, node=owner, output=output))
 
     def _of_variables(self, sources: Any, grads: Any) -> None:
         if self._observer.options.gradients == "none" or grads is None:
             return
+        found = []
         for source, grad in zip(sources, grads, strict=False):
-            dense = getattr(grad, "values", grad)  # IndexedSlices hold the rows that were touched
+            dense = _dense(grad)
             name = variable_name(source) if hasattr(source, "handle") else ""
             if isinstance(dense, EagerTensor):
-                self._emit(dense, name=name)
+                found.append(self._gradient(dense, name=name))
             elif name and hasattr(dense, "graph"):
                 self._observer.links.gradient(name, dense)
+        self._observer.emit_all(found)
 
-    def _emit(self, grad: Any, *, name: str = "", node: int | None = None, output: int = 0) -> None:
+    def _gradient(self, grad: Any, *, name: str = "", node: int | None = None, output: int = 0) -> Gradient:
         sink = self._observer.sink
         made: Made = self._observer.made(grad)
         fact = self._observer.sized(grad, made.fact) if name else made.fact
-        self._observer.emit(Gradient(sink.next_seq(), sink.step, fact, name, node, output, producer=made.seq))
+        return Gradient(sink.next_seq(), sink.step, fact, name, node, output, producer=made.seq)
+
+
+def _dense(grad: Any) -> Any:
+    """Return a gradient's tensor; IndexedSlices hold the rows that were touched."""
+    return grad.values if isinstance(grad, IndexedSlices) else grad  # to ask a tensor what it lacks takes long
