@@ -1,7 +1,7 @@
-"""Stencils: the line of a node with holes for what differs from one execution of an op at one place to the next.
+"""Stencils: the line of a node with holes for what differs between executions of one op at one place.
 
-A stencil is cut from the first such node; compiled code fills in the numbers of events, times and statistics of those
-that follow, for which neither structs are built nor encoded.
+A stencil is cut from the first such node; compiled code fills in the numbers of events, times and statistics
+of those that follow, for which neither structs are built nor encoded.
 """
 
 from __future__ import annotations

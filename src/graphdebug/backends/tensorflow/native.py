@@ -1,4 +1,4 @@
-"""The compiled part of recording eager ops, where it could be built: without it Python does the same, slower."""
+"""The compiled part of recording eager ops, if it could be built: without it Python does the same, slower."""
 
 from __future__ import annotations
 

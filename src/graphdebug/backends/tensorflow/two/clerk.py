@@ -114,7 +114,9 @@ class Clerk:
         """Return a fact without what differs from step to step, the same object for all that are alike."""
         if len(self._kinds) > _MOST_KINDS:
             self._kinds.clear()
-        bare = fact if fact.alias_of is None and fact.stats is None else replace(fact, alias_of=None, stats=None)
+        bare = (
+            fact if fact.alias_of is None and fact.stats is None else replace(fact, alias_of=None, stats=None)
+        )
         return self._kinds.setdefault(bare, bare)
 
     def viewed(self, tensor: Any, source: TensorFact) -> TensorFact:

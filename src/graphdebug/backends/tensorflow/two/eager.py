@@ -54,7 +54,13 @@ class EagerOps:
 
     # TensorFlow gives op_name and graph by keyword
     def seen(
-        self, op_type: str | bytes, inputs: Any, attrs: Any, outputs: Any, op_name: Any = None, graph: Any = None
+        self,
+        op_type: str | bytes,
+        inputs: Any,
+        attrs: Any,
+        outputs: Any,
+        op_name: Any = None,
+        graph: Any = None,
     ) -> None:
         """TensorFlow ran `op_type`, or added it to the function `graph`."""
         if graph is None:
@@ -109,7 +115,9 @@ class EagerOps:
         position = self._sink.sites.position(frame)
         site = None if position is None else self._sink.sites.resolve(position)
         operands = operands_of(op, made)
-        attributes = attributes_of(op.name, asked_of(observer, inputs, attrs, operands)) if op.traits & ASKS else {}
+        attributes = (
+            attributes_of(op.name, asked_of(observer, inputs, attrs, operands)) if op.traits & ASKS else {}
+        )
         observer.emit(
             self.node(
                 op, seq, phase, site, function, family, module, forward, operands, facts, attributes,
@@ -165,9 +173,7 @@ class EagerOps:
             facts.append(fact)
         return tuple(facts)
 
-    def _variable(
-        self, op_type: str, inputs: Sequence[Any], outputs: Sequence[Any], frame: FrameType
-    ) -> None:
+    def _variable(self, op_type: str, inputs: Sequence[Any], outputs: Sequence[Any], frame: FrameType) -> None:
         """A variable was made or read: remember its name with its handle, and with the value read."""
         names = self._ledger.variables
         handle = outputs[0] if op_type == "VarHandleOp" else inputs[0] if inputs else None

@@ -281,6 +281,7 @@ class Observer:
         return Made(self.fact(tensor), "constant" if tensor._rank() == 0 else "argument")
 
     def plain(self, key: Any, finite: bool | None) -> TensorFact:
+        """Return what is known of a tensor of this shape, TensorFlow's number of its dtype, and device."""
         cached = self._facts.get((key, finite))
         if cached is None:
             shape, enum, device = key

@@ -27,9 +27,7 @@ _MOST_NOTED = 100
 _MOST_WALKED = 20_000
 
 
-def watch_tape(
-    observer: Observer, tape: Tape, gradient_function: Callable[..., Any]
-) -> Callable[[], None]:
+def watch_tape(observer: Observer, tape: Tape, gradient_function: Callable[..., Any]) -> Callable[[], None]:
     """Follow every gradient computation from now on; return the way back.
 
     Args:
@@ -178,7 +176,9 @@ class Tape:
             return
         pairs = [(one, grad) for one, grad in zip(sources, found, strict=False) if hasattr(one, "handle")]
         followed = tape.watched_variables() if pairs and hasattr(tape, "watched_variables") else ()
-        if all(grad is not None for _, grad in pairs) and {id(one) for one, _ in pairs}.issuperset(map(id, followed)):
+        if all(grad is not None for _, grad in pairs) and {id(one) for one, _ in pairs}.issuperset(
+            map(id, followed)
+        ):
             return  # as nearly always: no names are needed
         missing = [variable_name(one) for one, grad in pairs if grad is None]
         asked = {variable_name(one) for one, _ in pairs}
