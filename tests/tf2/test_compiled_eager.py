@@ -1,4 +1,4 @@
-"""The compiled recorder of eager ops gives the same log as the Python that it stands in for, and holds under attack."""
+"""The compiled recorder of eager ops gives the log that Python would, and holds under attack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(RECORD is None, reason="no C compiler was there 
 PROGRAM = """
 import sys, threading
 if sys.argv[1] == "python":
-    sys.modules["graphdebug.backends.tensorflow._record"] = None  # importing it fails, as where it was not built
+    sys.modules["graphdebug.backends.tensorflow._record"] = None  # importing it fails, as if not built
 import numpy as np, tensorflow as tf, graphdebug
 from graphdebug.backends.tensorflow.native import RECORD
 
@@ -125,8 +125,10 @@ def events_of(how, folder, *options):
 
 @pytest.mark.parametrize(
     "options",
-    [("shapes", "parameters", "1"), ("health", "all", "1"), ("stats", "parameters", "1"), ("values", "none", "1"),
-     ("health", "none", "2")],
+    [
+        ("shapes", "parameters", "1"), ("health", "all", "1"), ("stats", "parameters", "1"),
+        ("values", "none", "1"), ("health", "none", "2"),
+    ],
     ids=" ".join,
 )  # fmt: skip
 def test_the_compiled_recorder_and_python_write_the_same_events(options, tmp_path):
@@ -188,7 +190,7 @@ def test_ctrl_c_ends_the_program_and_the_log_is_whole(tmp_path):
     path = tmp_path / "run.jsonl"
     timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGINT])
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), graphdebug.record(path, level="stats"):  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), graphdebug.record(path, level="stats"):
         timer.start()
         while time.monotonic() - began < 60:
             trained(1)
