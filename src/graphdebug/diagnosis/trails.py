@@ -109,6 +109,8 @@ def _named(source: SourceText, name: str, place: _Place) -> _Place | None:
         if getattr(node, "lineno", 0) != made.line:
             continue
         if isinstance(node, ast.Assign):
+            if any(isinstance(target, ast.Subscript) and base(target) == name for target in node.targets):
+                return _Place(ast.Name(name), made, place.calls)  # it changes parts of what was there before
             found = _assigned(source, node.targets, node.value, name, _Place(node.value, made, place.calls))
             if found is not None:
                 return found
