@@ -175,6 +175,36 @@ def test_a_reshape_inside_another_function_is_not_named_after_it():
     assert {node.function for node in run.nodes if node.op.endswith("view")} <= {"view"}
 
 
+def test_producers_are_right_after_memory_is_used_again():
+    addresses = []
+
+    def program():
+        for number in range(100):
+            a = torch.ones(1000) * number
+            b = a + 1
+            addresses.append(a.data_ptr())
+            del a
+            c = torch.zeros(1000)
+            addresses.append(c.data_ptr())
+            d = c.exp()
+            del b, c, d
+
+    run = recorded(program)
+    assert len(set(addresses)) < 100, "memory was used again"
+    for node in run.nodes:
+        if node.function in ("exp", "add"):
+            assert run.producer(node.inputs[0]).op == {"exp": "aten::zeros", "add": "aten::mul"}[node.function]
+            assert node.inputs[0].producer < node.seq
+
+
+def test_a_line_with_several_ops_tells_them_apart_by_column():
+    x = torch.ones(3)
+    run = recorded(lambda: (x + 1).sin() * x.cos())
+    text = run.source_lines(__file__)[run.nodes[0].site.line - 1]
+    words = {node.function: text[node.site.column : node.site.end_column] for node in run.nodes}
+    assert words == {"add": "x + 1", "sin": "(x + 1).sin()", "cos": "x.cos()", "mul": "(x + 1).sin() * x.cos()"}
+
+
 def test_a_write_through_a_view_is_the_producer_of_the_base():
     def program():
         x = torch.zeros(3, 2)

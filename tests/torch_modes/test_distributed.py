@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import graphdebug
@@ -116,3 +117,40 @@ def test_the_command_line_explains_a_rank_that_died(logs):
     assert result.exit_code == 0
     assert "shape mismatch in matmul" in result.output
     assert ", rank 1)" in result.output.splitlines()[0]
+
+
+def narrowed(x, rank):
+    return x[:, : 7 - rank]  # another size
+
+
+def halved(x, rank):
+    return x.to(torch.bfloat16 if rank else torch.float32)  # another dtype
+
+
+@pytest.mark.parametrize(
+    ("change", "mark", "why", "facts"),
+    [
+        (narrowed, "# another size", "shape of slice", ("4x7 float32", "4x6 float32")),
+        (halved, "# another dtype", "dtype of mul", ("4x8 float32", "4x8 bfloat16")),
+    ],
+)
+def test_the_first_node_of_another_size_or_dtype_on_one_rank_is_named(
+    change, mark, why, facts, tmp_path, monkeypatch
+):
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with graphdebug.record(tmp_path / "run.jsonl") as run:
+            for step in range(2):
+                x = torch.randn(4, 8)
+                (change(x, rank if step else 0) * 2).relu().sum()  # what follows it
+                run.step()
+    (finding,) = graphdebug.load(tmp_path).findings
+    here = Path(__file__).read_text().splitlines()
+    at = mark if change is narrowed else "# what follows it"
+    line = next(n for n, text in enumerate(here, 1) if text.endswith(at))
+    first, *rest = finding.text.splitlines()
+    assert first.startswith(f"graphdebug: ranks differ in {why}, at ")
+    assert first.endswith(f":{line} (forward, step 1, rank 1)")
+    told = [one.partition(", ")[0] for one in rest if one.startswith("  rank ")]
+    assert told == [f"  rank {rank}  {fact}" for rank, fact in enumerate(facts)]
