@@ -43,7 +43,7 @@ class Options:
     """Glob patterns of functions, ops, modules, node names or ``file.py:line`` that may give NaN or Inf: no
     finding is made of it."""
     break_on: Literal["nonfinite"] | Callable[..., bool] | None = None
-    """Drop into the debugger at the user's line when a node's output is not finite, or a predicate says so."""
+    """Drop into the debugger where a value that is not finite is born, or where a predicate says so."""
 
     def __post_init__(self) -> None:
         _check("level", self.level, LEVELS)

@@ -60,7 +60,7 @@ def record(
         tf_debugging: TensorFlow: raise at the first node whose output is not finite.
         allow: glob patterns of functions, ops, modules, node names or ``file.py:line`` that may give NaN
             or Inf: a mask, a padded row. No finding is made of it.
-        break_on: enter the debugger when a node's output is not finite, or when a predicate says so.
+        break_on: enter the debugger where a value that is not finite is born, or when a predicate says so.
 
     Returns:
         The recording, a context manager and a `Run`.

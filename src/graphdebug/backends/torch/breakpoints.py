@@ -21,6 +21,9 @@ from graphdebug.model.event import Node, Site
 
 __all__ = ["Breakpoints"]
 
+_MOST_PASSED = 100_000
+"""Nodes remembered to have given values that are not finite."""
+
 
 class Breakpoints:
     """Asks `break_on` of the outputs of ops: it watches eager ones, and compiled graphs show it theirs."""
@@ -109,6 +112,8 @@ class Breakpoints:
     def _is_birth(self, seq: int, sources: Sequence[int | None], *, born: bool) -> bool:
         """Whether node `seq` is the first of its values' line that is not finite; from now on it is known."""
         follows = not self._passed.isdisjoint(sources)
+        if len(self._passed) > _MOST_PASSED:
+            self._passed.clear()
         if born or follows:
             self._passed.add(seq)
         return born and not follows
