@@ -115,46 +115,66 @@ int learn_stencil(Stencils *self, const Key *key, PyObject *way) {
 
 /* ---- Lines. ---- */
 
-/* Fill the holes of one fact: whose memory it shares, its statistics. */
-static int write_fact(Stencils *self, Pen *pen, PyObject *fact, PyObject *kind, PyObject *text) {
-    if (fact == kind) return 0;
-    Text *to = &self->lines;
-    PyObject *alias = PyObject_GetAttr(fact, ALIAS_OF), *stats = alias ? PyObject_GetAttr(fact, STATS) : NULL, *made = NULL;
-    int bad = !stats || (alias != Py_None && number_after(to, pen, alias) < 0);
-    if (!bad && stats != Py_None) {
-        made = text ? kept(text) : PyObject_CallFunctionObjArgs(self->encode, stats, NULL);
-        bad = !made || piece(to, pen) < 0 || append_bytes(to, made) < 0;
+/* The texts of the statistics that a line has, in order; NULL for facts without. Encoding may run Python, where another thread
+ * may add lines: so it comes first. Returns how many there are, -1 at an error. */
+static int texts_of(Stencils *self, const Execution *it, PyObject **texts) {
+    Py_ssize_t inputs = PyTuple_Size(it->made);
+    int count = 0;
+    for (Py_ssize_t i = 0; i < inputs + it->count; i++) {
+        PyObject *made = i < inputs ? PyTuple_GetItem(it->made, i) : NULL;
+        const Known *output = made ? NULL : &it->outputs[i - inputs];
+        PyObject *fact = made ? PyTuple_GetItem(made, M_FACT) : output->fact;
+        PyObject *stats = fact == (made ? PyTuple_GetItem(made, M_KIND) : output->kind) ? NULL : PyObject_GetAttr(fact, STATS);
+        texts[count++] = !stats || stats == Py_None ? NULL
+                         : output && output->text ? kept(output->text)
+                                                  : PyObject_CallFunctionObjArgs(self->encode, stats, NULL);
+        Py_XDECREF(stats);
+        if (PyErr_Occurred()) {
+            while (count) Py_XDECREF(texts[--count]);
+            return -1;
+        }
     }
-    Py_XDECREF(alias);
-    Py_XDECREF(stats);
-    Py_XDECREF(made);
-    return bad ? -1 : 0;
+    return count;
 }
 
-static int write_inputs(Stencils *self, Pen *pen, PyObject *made) {
-    Py_ssize_t count = PyTuple_Size(made);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *one = PyTuple_GetItem(made, i), *seq = PyTuple_GetItem(one, M_SEQ);
-        if (write_fact(self, pen, PyTuple_GetItem(one, M_FACT), PyTuple_GetItem(one, M_KIND), NULL) < 0) return -1;
-        if (seq != Py_None && number_after(&self->lines, pen, seq) < 0) return -1;
-    }
-    return 0;
+/* Fill the holes of one fact: whose memory it shares, its statistics. */
+static int write_fact(Text *to, Pen *pen, PyObject *fact, PyObject *kind, PyObject *text) {
+    if (fact == kind) return 0;
+    PyObject *alias = PyObject_GetAttr(fact, ALIAS_OF);
+    int bad = !alias || (alias != Py_None && number_after(to, pen, alias) < 0);
+    Py_XDECREF(alias);
+    return bad || (text && (piece(to, pen) < 0 || append_bytes(to, text) < 0)) ? -1 : 0;
 }
 
 static int begin_line(Stencils *self) { return self->lines.length ? append(&self->lines, "\n", 1) : 0; }
 
-int write_line(Stencils *self, const Execution *it, PyObject *way) {
+static int fill_line(Stencils *self, const Execution *it, PyObject *stencil, PyObject **texts) {
     Text *to = &self->lines;
     Pen pen;
-    size_t before = to->length;
-    int bad = pen_on(&pen, PyTuple_GetItem(way, W_TEXT)) < 0 || begin_line(self) < 0 || number_after(to, &pen, it->seq) < 0 ||
-              number_after(to, &pen, it->step) < 0 || write_inputs(self, &pen, it->made) < 0;
-    for (const Known *one = it->outputs; one < it->outputs + it->count && !bad; one++)
-        bad = write_fact(self, &pen, one->fact, one->kind, one->text) < 0;
+    Py_ssize_t inputs = PyTuple_Size(it->made);
+    int bad = pen_on(&pen, stencil) < 0 || begin_line(self) < 0 || number_after(to, &pen, it->seq) < 0 ||
+              number_after(to, &pen, it->step) < 0;
+    for (Py_ssize_t i = 0; i < inputs && !bad; i++) {
+        PyObject *one = PyTuple_GetItem(it->made, i), *seq = PyTuple_GetItem(one, M_SEQ);
+        bad = write_fact(to, &pen, PyTuple_GetItem(one, M_FACT), PyTuple_GetItem(one, M_KIND), texts[i]) < 0 ||
+              (seq != Py_None && number_after(to, &pen, seq) < 0);
+    }
+    for (Py_ssize_t i = 0; i < it->count && !bad; i++)
+        bad = write_fact(to, &pen, it->outputs[i].fact, it->outputs[i].kind, texts[inputs + i]) < 0;
     bad = bad || (it->forward != Py_None && number_after(to, &pen, it->forward) < 0) || piece(to, &pen) < 0 ||
           append_seconds(to, it->time) < 0 || piece(to, &pen) < 0;
-    if (bad) to->length = before;
+    return bad ? -1 : 0;
+}
+
+int write_line(Stencils *self, const Execution *it, PyObject *way) {
+    PyObject *texts[MOST_TENSORS];
+    int count = texts_of(self, it, texts);
+    if (count < 0) return -1;
+    size_t before = self->lines.length;
+    int bad = fill_line(self, it, PyTuple_GetItem(way, W_TEXT), texts) < 0;
+    if (bad) self->lines.length = before;
     else self->count++;
+    while (count) Py_XDECREF(texts[--count]);
     return bad ? -1 : 0;
 }
 

@@ -175,6 +175,8 @@ class _Modules(dict[str, str]):
     """Name scopes as paths."""
 
     def __missing__(self, scope: str) -> str:
+        if len(self) > _MOST_KINDS:
+            self.clear()
         path = self[scope] = scope.rstrip("/")
         return path
 
