@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.handed import handed
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
@@ -75,7 +76,8 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
     """Return the line that asked for `node`: its own, or the declaration of the layer that it only calls.
 
     A softmax that a layer was declared with runs on the line that calls the whole model; one that a helper was
-    called with runs on a line of the helper that does not name it.
+    called with runs on a line of the helper that does not name it. One that is
+    called on several lines is right on the others.
     """
     spoken = evidence.source.line(node.site).lower().replace("_", "")
     if node.function.replace("_", "") not in spoken:
@@ -90,7 +92,12 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
     if declared is None or declared.site is None or node.function.replace("_", "") in spoken:
         return made_by(node, why)
     layer = named_layer(evidence, node.module)
-    return [Candidate(declared.site, "declaration", f"declares {layer}", node.module), *made_by(node, why)]
+    own = [Candidate(declared.site, "declaration", f"declares {layer}", node.module)]
+    calls = {
+        (one.site.file, one.site.line) for one in evidence.run.step(node.step).nodes
+        if one.module == node.module and one.phase == node.phase and one.site is not None
+    }  # fmt: skip
+    return [*made_by(node, why), *own] if len(calls) > 1 else [*own, *made_by(node, why)]
 
 
 def _names(line: str, function: str) -> bool:
@@ -151,9 +158,12 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     # the declaration may be told apart from others by a line that called a helper: then it is among them
     around = lines[lines.index(site) + 1 :] if site in lines else lines
     frames = [*reversed(around), site]
-    found = evidence.provenance.arguments.sized(frames, size) if size is not None else None
+    arguments = evidence.provenance.arguments
+    found = arguments.sized(frames, size) if size is not None else None
+    hands = handed(evidence.source, arguments, declared, frames, size) if size is not None else None
+    giver = [Candidate(hands, "caller", f"gives it the {size}", declared.name)] if hands is not None else []
     if found is None:
-        return own
+        return [*giver, *own]
     place, passed = found
     if passed and place not in around and _shared(evidence, declared, size):
         passed = False  # the constant has a name, and others use it rightly
@@ -166,7 +176,7 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     ):  # the constant suits what else reads it
         given = Candidate(giving[-1], "caller", f"gives {name} = {size}", declared.name)
         return [given, *setter, *own]
-    return [*setter, *own, *instance] if passed else [*own, *setter]
+    return [*setter, *own, *instance] if passed else [*giver, *own, *setter]
 
 
 def _read_elsewhere(evidence: Evidence, place: Site, name: str, around: Sequence[Site]) -> bool:

@@ -89,7 +89,7 @@ class Arguments:
             made = self._source.assignment(value.id, frame)
             if made is not None:
                 return made
-            outer = self._passed(value.id, frame, frames[position - 1]) if position else None
+            outer = self.passed(value.id, frame, frames[position - 1]) if position else None
             if outer is None:
                 return None
             value = outer
@@ -149,7 +149,7 @@ class Arguments:
                 frames = [*([] if own else frames[:-1]), made]
                 frames = list(self._with_callers(frames)) if own else frames
                 continue
-            outer = self._passed(name, frames[-1], frames[-2]) if len(frames) > 1 else None
+            outer = self.passed(name, frames[-1], frames[-2]) if len(frames) > 1 else None
             left = self._default(name, frames[-1]) if outer is None else None
             if outer is None and left is None:
                 return None
@@ -182,7 +182,7 @@ class Arguments:
                     return made, passed
                 if made is not None:
                     break
-                outer = self._passed(value.id, frames[position], frames[position - 1]) if position else None
+                outer = self.passed(value.id, frames[position], frames[position - 1]) if position else None
                 if outer is None:
                     break
                 if fits(outer, size):
@@ -216,7 +216,7 @@ class Arguments:
                 or self._source.assignment(value.id, frames[position]) is not None
             ):
                 break
-            outer = self._passed(value.id, frames[position], frames[position - 1])
+            outer = self.passed(value.id, frames[position], frames[position - 1])
             if outer is None:
                 default = self._default(value.id, frames[position])
                 return (True, frames[position - 1]) if is_number(default, size) else None
@@ -262,7 +262,7 @@ class Arguments:
             frames = [place, *frames]
         return frames
 
-    def _passed(self, name: str, inner: Site, outer: Site) -> ast.expr | None:
+    def passed(self, name: str, inner: Site, outer: Site) -> ast.expr | None:
         """Return what the call at `outer` gave for the parameter `name` of the function around `inner`."""
         tree, calling = self._source.tree(inner.file), self._source.tree(outer.file)
         function = function_around(tree, inner.line) if tree is not None else None

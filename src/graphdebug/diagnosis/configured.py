@@ -9,7 +9,7 @@ from graphdebug.diagnosis.calls import is_number
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
-__all__ = ["configured"]
+__all__ = ["configured", "settings"]
 
 
 def configured(source: SourceText, frames: Sequence[Site], size: int) -> Site | None:
@@ -35,7 +35,7 @@ def configured(source: SourceText, frames: Sequence[Site], size: int) -> Site | 
     found = [
         Site(file=file, line=value.lineno)
         for file in files
-        for name, value in _settings(source.tree(file))
+        for name, value in settings(source.tree(file))
         if name in fields and is_number(value, size)
     ]
     if not found:
@@ -53,7 +53,7 @@ def _fields_read(tree: ast.Module, line: int) -> Iterator[str]:
             yield str(node.slice.value)
 
 
-def _settings(tree: ast.Module | None) -> Iterator[tuple[str, ast.expr]]:
+def settings(tree: ast.Module | None) -> Iterator[tuple[str, ast.expr]]:
     """Yield the name and value of everything in a file that may be a field of a configuration."""
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call):

@@ -165,6 +165,17 @@ class Provenance:
         nodes = self._run.step(steps[-1]).nodes if steps else ()
         return {node.module for node in nodes if node.execution != "raised"}
 
+    def line_of(self, declared: Declaration | None) -> Site | None:
+        """Return the user's line that made a layer; of one that a library made or copied, the line of the
+        layer that it is a part or a copy of.
+        """
+        if declared is None or declared.site is not None:
+            return declared.site if declared is not None else None
+        call = next(iter(declared.callers), None)
+        names = self._source.arguments(call) if call is not None else ()
+        copied = (self._source.assignment(one, call) for one in names if call is not None)
+        return next((one for one in copied if one is not None), call)
+
     def declarations(self) -> Sequence[Declaration]:
         """Return the declarations of all names, in order."""
         self.declared("")

@@ -10,17 +10,22 @@ from graphdebug.diagnosis.learning.divergence import runaway
 from graphdebug.diagnosis.learning.dropouts import DropoutWatch
 from graphdebug.diagnosis.learning.gradients import GradientWatch
 from graphdebug.diagnosis.learning.handling import HandlingWatch
+from graphdebug.diagnosis.learning.histories import HistoryWatch
 from graphdebug.diagnosis.learning.ignored import IgnoredWatch
 from graphdebug.diagnosis.learning.modes import ModeWatch
 from graphdebug.diagnosis.learning.ranges import blank, unreachable
 from graphdebug.diagnosis.learning.restarts import RestartWatch
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.causes import only_grows
+from graphdebug.diagnosis.numbers.echoes import EchoWatch
 from graphdebug.diagnosis.numbers.integers import IntegerWatch
 from graphdebug.diagnosis.numbers.losses import LossWatch
+from graphdebug.diagnosis.numbers.masks import MaskWatch
 from graphdebug.diagnosis.numbers.mixing import MixingWatch
 from graphdebug.diagnosis.numbers.nonfinite import NonfiniteWatch
+from graphdebug.diagnosis.numbers.pairs import PairWatch
 from graphdebug.diagnosis.numbers.probabilities import ProbabilityWatch
+from graphdebug.diagnosis.numbers.sequences import sequences
 from graphdebug.diagnosis.numbers.verdicts import born
 from graphdebug.diagnosis.numbers.zeros import ZeroWatch
 from graphdebug.diagnosis.shapes.broadcast import BroadcastWatch
@@ -32,6 +37,9 @@ __all__ = ["Scan"]
 
 _OF_GROWTH = ("exploding_gradient",)
 """Findings that say once more what a loss that runs away says."""
+
+_OF_NAN = ("inverted_mask",)
+"""Findings that a NaN which they made says already."""
 
 _OF_EFFECT = ("dead_units", "vanishing_gradient")
 """Findings that may be the effect of another fault of the same line."""
@@ -59,8 +67,12 @@ class Scan:
         self.gradients = GradientWatch(evidence)
         self.handling = HandlingWatch(evidence)
         self.modes = ModeWatch(evidence)
+        self.histories = HistoryWatch(evidence)
         self.ignored = IgnoredWatch(evidence)
         self.integers = IntegerWatch(evidence)
+        self.echoes = EchoWatch(evidence)
+        self.masks = MaskWatch(evidence)
+        self.pairs = PairWatch(evidence)
         self.mixing = MixingWatch(evidence)
         self.probabilities = ProbabilityWatch(evidence)
         self.zeros = ZeroWatch(evidence)
@@ -69,8 +81,9 @@ class Scan:
         self.branches = BranchWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
         silent = (
-            self.folds, self.broadcasts, self.axes, self.mixing, self.integers, self.probabilities, self.zeros,
-            self.restarts, self.dropouts, self.ignored, self.branches,
+            self.folds, self.broadcasts, self.axes, self.masks, self.mixing, self.integers, self.probabilities,
+            self.zeros, self.restarts, self.dropouts, self.ignored, self.histories, self.echoes, self.pairs,
+            self.branches,
         )  # fmt: skip
         self._silent = silent
         for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):
@@ -105,6 +118,7 @@ class Scan:
     def _of_steps(self) -> list[Finding]:
         away = runaway(self._evidence, self.losses)
         found = [*self.handling.findings(), *self.modes.findings(), *self.gradients.findings()]
+        found += sequences(self._evidence)
         return [away, *(one for one in found if one.kind not in _OF_GROWTH)] if away is not None else found
 
     def value(self, failure: Failure | None = None) -> Finding | None:
@@ -117,7 +131,10 @@ class Scan:
         value = self.value(failure)
         found = [value] if value is not None else []
         for watch in self._silent:
-            found += watch.findings()
+            found += [
+                one for one in watch.findings()
+                if value is None or one.kind not in _OF_NAN or not _shares(one, {value.site})
+            ]  # fmt: skip
         if self.nonfinite.verdict is None:
             of_data = [*blank(self._evidence), *unreachable(self._evidence)] if failure is None else []
             if of_data:  # what became of it is no other fault

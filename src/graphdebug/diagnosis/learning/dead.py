@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from graphdebug.diagnosis.account import told_by
 from graphdebug.diagnosis.evidence import Evidence
@@ -20,6 +20,9 @@ _SATURATING = ("sigmoid", "tanh", "softmax")
 """Functions whose derivative rounds to 0 far from 0."""
 _FARTHEST = 40
 """Nodes that are followed from a layer to its activation, and from there to the next layer."""
+_LAYERS = ("linear", "matmul", "conv")
+_FITTED = 1e-3
+"""A loss of this or less asks for no more."""
 _FILLING = ("fill", "random", "assign", "copy")
 
 
@@ -33,7 +36,10 @@ def blocked(evidence: Evidence, tracks: Mapping[str, Track], optimizer: Site | N
     still = [name for name, one in measured.items() if not any(one.norms[-LEAST_STEPS:])]
     never = len(still) == len(measured) and not any(measured[name].norms[0] for name in still)
     uses = [(name, used) for name in still if (used := _use(evidence, name, measured[name])) is not None]
+    moving = {name for name, one in measured.items() if any(one.norms[-LEAST_STEPS:])}
     for name, used in sorted(uses, key=lambda pair: -pair[1].seq):
+        if _passed_by(evidence, used, moving):
+            continue
         nodes = [one for one in evidence.run.step(used.step).nodes if one.phase == "forward"]
         gate = _gate(evidence, nodes, used, name)
         if gate is None or _passes(evidence, measured, nodes, gate):
@@ -41,8 +47,9 @@ def blocked(evidence: Evidence, tracks: Mapping[str, Track], optimizer: Site | N
         following = _following(evidence, nodes, gate)
         alive = any(one in measured and measured[one].norms[-1] > 0 for one in following)
         judged = any(one.family in ("loss", "softmax") and one.seq > gate.seq for one in nodes)
-        if alive or (never and not following and judged):
-            return _finding(evidence, measured[name], name, still, gate, optimizer)
+        last = not following and judged and len(still) == len(measured)
+        if alive or (last and _asks(evidence, unknown=never)):
+            return _finding(evidence, measured[name], name, still, gate, optimizer, last=last)
     return None
 
 
@@ -56,6 +63,36 @@ def _passes(evidence: Evidence, measured: Mapping[str, Track], nodes: Sequence[N
         _gate(evidence, nodes, used, name) for name, used in uses if used is not None and used.step == gate.step
     )
     return any(one is not None and one.seq == gate.seq for one in gates)
+
+
+def _asks(evidence: Evidence, *, unknown: bool) -> bool:
+    """Whether the loss is not 0 in the last step that has one: a perfect fit has no gradients either.
+
+    Args:
+        evidence: what is known of the run.
+        unknown: what to return where no step shows a loss.
+
+    """
+    for step in reversed(evidence.steps[-3:]):
+        for node in reversed(evidence.run.step(step).nodes):
+            if node.family == "loss" and node.phase == "forward" and node.outputs:
+                stats = node.outputs[0].stats
+                if stats is None or stats.mean is None:
+                    return unknown
+                return abs(float(stats.mean)) > _FITTED
+    return unknown
+
+
+def _passed_by(evidence: Evidence, used: Node, moving: Collection[str]) -> bool:
+    """Whether a gradient comes past the layer to layers before it: then it is only in a side branch."""
+    own = [
+        one for one in evidence.run.step(used.step).nodes
+        if used.module and one.module == used.module and one.phase == "forward" and one.family in _LAYERS
+    ]  # fmt: skip
+    links = [
+        link for node in own or [used] for one in node.inputs[:3] for link in evidence.provenance.way(one)[1]
+    ]
+    return any(one.name in moving for node, _ in links for one in _parameters(evidence, node))
 
 
 def _use(evidence: Evidence, name: str, track: Track) -> Node | None:
@@ -107,7 +144,8 @@ def _parameters(evidence: Evidence, node: Node) -> list[Operand]:
 
 
 def _finding(
-    evidence: Evidence, track: Track, name: str, still: Sequence[str], gate: Node, optimizer: Site | None
+    evidence: Evidence, track: Track, name: str, still: Sequence[str], gate: Node, optimizer: Site | None, *,
+    last: bool = False,
 ) -> Finding:  # fmt: skip
     killed = track.norms[0] > 0
     saturated = gate.function in _SATURATING
@@ -122,6 +160,7 @@ def _finding(
     how = "is saturated" if saturated else "gives one constant"
     body = [
         f"  the gradients of {some(still)} are exactly 0",
+        f"  the network ends in {gate.function}, {place(gate.site)}: it {how} for every sample" if last else
         f"  behind {gate.function}, {place(gate.site)}, they are not: it {how} for every sample",
         f"  they were not 0 in step {track.first.step}: a step of the optimizer brought it there" if killed
         else "  they were 0 from the first step on",
@@ -129,10 +168,12 @@ def _finding(
     ways = ["initial values scaled to the width", "look at the scale of its input"]
     if killed:
         ways = ["a smaller learning rate (a tenth)", *([] if saturated else ["leaky ReLU"])]
+    if killed and last:  # no target below 0 can be reached
+        ways = [f"leave {gate.function} out of the last layer, if targets are of both signs", *ways]
     return evidence.finding(
         "dead_units", what=f"no gradient passes this {gate.function}, step after step",
-        candidates=[*step, *lines] if killed else [*lines, *step], confidence=0.75,
-        failed=gate.site if killed else None, when="nothing failed",
+        candidates=[*step, *lines] if killed and not last else [*lines, *step], confidence=0.75,
+        failed=gate.site if killed and not last else None, when="nothing failed",
         body=body, tries=ways,
         evidence=(gate.seq, track.first.seq),
     )  # fmt: skip
@@ -164,6 +205,8 @@ def _filled(evidence: Evidence, track: Track, name: str) -> list[Candidate]:
             made = evidence.provenance.node(one.producer) if one.name.startswith(f"{layer}.") else None
             if made is None or made.family not in _FILLING or made.site is None or made.phase != "forward":
                 continue
-            if (made.site.file, made.site.line) not in declared:
+            written = evidence.source.line(made.site)  # not only where the layer was made
+            told = made.function in written or "init" in written or ".data" in written
+            if told and (made.site.file, made.site.line) not in declared:
                 return [Candidate(made.site, "expression", f"gives {one.name} its values", one.name)]
     return []

@@ -6,9 +6,12 @@ import ast
 import re
 
 from graphdebug.diagnosis.account import compiled_at
+from graphdebug.diagnosis.calls import called
+from graphdebug.diagnosis.configured import settings
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.scales import unscaled
-from graphdebug.model.event import Node, Site
+from graphdebug.diagnosis.learning.tracks import optimizers
+from graphdebug.model.event import Node, Site, Source
 from graphdebug.model.finding import Candidate
 
 __all__ = ["asks_for_a_step", "compile_line", "optimizer_line", "step_size"]
@@ -32,7 +35,7 @@ def step_size(evidence: Evidence, line: Site | None) -> list[Candidate]:
     """
     if line is None:
         return unscaled(evidence)
-    rate = _rate_line(evidence, line)
+    rate = _rate_line(evidence, line) or _configured_rate(evidence, line)
     lines = [Candidate(rate, "step", "sets the learning rate")] if rate is not None else []
     return [*unscaled(evidence), *lines, Candidate(line, "step", "the step size")]
 
@@ -51,6 +54,30 @@ def _rate_line(evidence: Evidence, line: Site) -> Site | None:
                 if isinstance(number, ast.Constant) and isinstance(number.value, int | float):
                     return found[0] if found is not None else None
     return None
+
+
+def _configured_rate(evidence: Evidence, line: Site) -> Site | None:
+    """Return the one line of the program that writes the optimizer's learning rate into a configuration."""
+    rates = {
+        one.attributes["lr"] for one in optimizers(evidence) if isinstance(one.attributes["lr"], int | float)
+    }
+    found = [
+        Site(file=file, line=value.lineno)
+        for file in dict.fromkeys((line.file, *(one.file for one in evidence.run.store.of_kind(Source))))
+        for name, value in settings(evidence.source.tree(file))
+        if name.lower() in _NAMES and isinstance(value, ast.Constant) and type(value.value) in (int, float)
+        and value.value in rates and not _is_argument(evidence, file, value)
+    ]  # fmt: skip
+    return found[0] if len(found) == 1 and found[0].line != line.line else None
+
+
+def _is_argument(evidence: Evidence, file: str, value: ast.expr) -> bool:
+    """Whether a value is a keyword of a call that makes no configuration: it may never have run."""
+    tree = evidence.source.tree(file)
+    calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)] if tree is not None else []
+    around = next((one for one in calls if any(keyword.value is value for keyword in one.keywords)), None)
+    name = called(around) if around is not None else ""
+    return name[:1].islower() and name not in ("dict", "add_argument")
 
 
 def optimizer_line(evidence: Evidence, step: int) -> Site | None:

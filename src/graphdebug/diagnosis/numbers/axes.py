@@ -35,6 +35,12 @@ class AxisWatch:
         self._evidence = evidence
         self._judged: dict[tuple[Site | None, str], int] = {}
         self._found: list[Finding] = []
+        self._classes: dict[int, int] = {}
+        """By the node that made scores: the axis over which a loss takes their classes."""
+        self._guessed: list[tuple[Node, int]] = []
+        """Guesses of the first steps, with the axis of the largest score."""
+        self._turned: set[int | None] = set()
+        """Nodes whose transposed scores a loss took, too: there both axes hold classes."""
 
     def see(self, node: Node) -> None:
         """Look at one node, a few times for each line and function; at arithmetic more often."""
@@ -54,10 +60,9 @@ class AxisWatch:
         if softmax is not None:
             self._axis(node, softmax.operand, softmax.axis, "softmax")
         elif node.function == "argmax":
-            axis = node.attributes.get("axis")
-            axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
-            self._axis(node, node.inputs[0], axis, "argmax")
+            self._guess(node)
         if softmax is not None and softmax.logarithm:
+            self._class_axis(softmax.operand, softmax.axis)
             self._twice(node, softmax.operand, "log_softmax")
         elif node.function in ("cross_entropy", "sparse_cross_entropy", "bce_with_logits"):
             logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
@@ -72,7 +77,36 @@ class AxisWatch:
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""
+        for node, axis in self._guessed:
+            made = node.inputs[0].producer
+            if made is not None and self._classes.get(made, axis) != axis and made not in self._turned:
+                self._other_axis(node, axis)
         return self._found
+
+    def _guess(self, node: Node) -> None:
+        axis = node.attributes.get("axis")
+        axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+        self._axis(node, node.inputs[0], axis, "argmax")
+        if isinstance(axis, int) and len(node.inputs[0].fact.shape or ()) == 2:
+            self._guessed.append((node, axis % 2))
+
+    def _class_axis(self, scores: Operand, axis: int | None) -> None:
+        """Note over which axis of a matrix of scores a softmax goes, and whether also over the other one."""
+        if scores.producer is None or axis is None or len(scores.fact.shape or ()) != 2:
+            return
+        self._classes.setdefault(scores.producer, axis % 2)
+        made = self._evidence.provenance.node(scores.producer)
+        before = made.inputs[0].producer if made is not None and made.family == "permute" else None
+        self._turned |= {before} - {None}
+
+    def _other_axis(self, node: Node, axis: int) -> None:
+        shape = shape_words(node.inputs[0].fact.shape)
+        self._keep(
+            node, "wrong_axis", f"argmax over axis {axis} of scores whose classes are on axis {1 - axis}",
+            made_by(node, "the argmax"),
+            [f"{shape}: the loss takes the softmax of these very scores over axis {1 - axis}"],
+            [f"take it over axis {1 - axis}"], confidence=0.8,
+        )  # fmt: skip
 
     def _axis(self, node: Node, operand: Operand, axis: object, function: str) -> None:
         if not isinstance(axis, int):

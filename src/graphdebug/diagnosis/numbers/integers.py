@@ -65,10 +65,23 @@ class IntegerWatch:
         wrapped = self._wrapped(node, fact)
         if wrapped or (wrapped is None and node.function in _DIFFERENCES and fact.dtype.startswith("uint")):
             self._suspects[node.seq] = node, self._wrap
+        elif (total := self._halved(node)) is not None:
+            self._suspects[node.seq] = total, self._wrap
         elif node.function in ("floor_divide", "div") and self._truncates(node) is not None:
             self._suspects[node.seq] = node, self._cut_off
         elif node.function in ("floor_divide", "div") and self._is_share(node):
             self._suspects[node.seq] = node, self._share
+
+    def _halved(self, node: Node) -> Node | None:
+        """Return the sum of two arrays of bytes that `node` divides by 2: their mean fits, the sum does not."""
+        if node.function not in ("floor_divide", "div") or not node.inputs or self._divisor(node) != 2:
+            return None
+        total = self._evidence.provenance.node(node.inputs[0].producer)
+        if total is None or total.function != "add" or len(total.inputs) != 2 or self._wrapped(
+            total, total.outputs[0]) is False:  # fmt: skip
+            return None
+        facts = [one.fact for one in (*total.inputs, node.inputs[0])]
+        return total if all(one.dtype in _HIGHEST and one.shape == facts[0].shape for one in facts) else None
 
     def _truncates(self, node: Node) -> float | None:
         """Return the divisor, if it is as large as the numbers it divides: hardly anything but 0 is left."""

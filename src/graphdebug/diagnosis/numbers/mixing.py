@@ -19,20 +19,26 @@ _BETWEEN = ("elementwise", "where", "copy", "cast", "reshape")
 
 
 class MixingWatch:
-    """Looks at products whose first factor is a softmax, as in attention."""
+    """Looks at products whose first factor is a softmax, as in attention, and at weighted sums."""
 
-    families = ("matmul",)
+    families = ("matmul", "reduce")
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._judged: set[Site | None] = set()
+        self._judged: set[tuple[Site | None, str]] = set()
         self._found: list[Finding] = []
 
     def see(self, node: Node) -> None:
-        """Judge one product, once for each line."""
-        if node.phase != "forward" or len(node.inputs) < 2 or node.site in self._judged or len(self._found) > 2:
+        """Judge one product or sum, once for each line."""
+        if node.phase != "forward" or (node.site, node.family) in self._judged or len(self._found) > 2:
             return
-        self._judged.add(node.site)
+        if node.family == "reduce":
+            if node.function == "sum" and node.inputs:
+                self._pooled(node)
+            return
+        if len(node.inputs) < 2:
+            return
+        self._judged.add((node.site, node.family))
         if node.attributes.get("equation") or node.attributes.get("transpose_a"):  # it sums over other axes
             return
         before = self._weights(node.inputs[0])
@@ -45,6 +51,54 @@ class MixingWatch:
         rows = axis == rank - 2 and shape[-1] == shape[-2] and self._scores(softmax.operand)
         if rank > 2 and shape[axis] != 1 and (alone or rows):
             self._found.append(self._finding(before, node, axis, shape, alone=alone))
+
+    def _pooled(self, node: Node) -> None:
+        """Judge a sum of features, each weighted with one number of a softmax."""
+        axes = node.attributes.get("axis")
+        product = self._evidence.provenance.node(node.inputs[0].producer)
+        if product is None or product.function != "mul" or len(product.inputs) != 2:
+            return
+        self._judged.add((node.site, node.family))
+        if not isinstance(axes, list | tuple) or len(axes) != 1 or not isinstance(axes[0], int):
+            return
+        for one, other in (product.inputs, product.inputs[::-1]):
+            weights, features = one.fact.shape or (), other.fact.shape or ()
+            if len(weights) != len(features) or len(weights) < 3 or weights[-1] != 1 or features[-1] == 1:
+                continue
+            over = axes[0] % len(weights)
+            before, axis = self._over(one)
+            if before is not None and axis is not None and axis != over and weights[over] != 1:
+                self._found.append(self._of_sum(before, node, axis, over, weights))
+                return
+
+    def _over(self, weights: Operand) -> tuple[Node | None, int | None]:
+        """Return the softmax that made one weight for each row of features, and its axis there."""
+        node = self._evidence.provenance.node(weights.producer)
+        for _ in range(8):
+            if node is None or not node.inputs or not node.outputs:
+                return None, None
+            given, made = node.inputs[0].fact.shape or (), node.outputs[0].shape or ()
+            softmax = softmax_of(self._evidence.provenance, node)
+            if softmax is not None:
+                known = softmax.axis is not None and not softmax.logarithm
+                return (node, softmax.axis % len(made)) if known and softmax.axis is not None else (None, None)
+            if node.family not in _PASSING and not (node.family == "reshape" and (*given, 1) == made):
+                return None, None
+            node = self._evidence.provenance.node(node.inputs[0].producer)
+        return None, None
+
+    def _of_sum(self, softmax: Node, total: Node, axis: int, over: int, shape: Sequence[int | None]) -> Finding:
+        rank = len(softmax.outputs[0].shape or ())
+        one = f"one number along axis {axis}: each weight is 1" if shape[axis] == 1 else ""
+        return self._evidence.finding(
+            "wrong_axis", what=f"softmax over axis {axis} of weights that are summed over axis {over}",
+            candidates=[*made_by(softmax, "the softmax"), *made_by(total, "the sum")], confidence=0.85,
+            when=f"{softmax.phase}, step {softmax.step}; nothing failed",
+            body=[f"  {shape_words(shape)}: " + (one or f"the weights add up to 1 over axis {axis}"),
+                  f"  the sum, {place(total.site)}, goes over axis {over}, of size {shape[over]}"],
+            tries=[f"take it over the axis that is summed: dim={over} (or {over - rank})"],
+            operands=softmax.inputs[:1], evidence=(softmax.seq, total.seq),
+        )  # fmt: skip
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""

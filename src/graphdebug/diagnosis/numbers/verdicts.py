@@ -21,8 +21,9 @@ from graphdebug.diagnosis.numbers.causes import (
 )  # fmt: skip
 from graphdebug.diagnosis.numbers.entries import entered, followed, piped
 from graphdebug.diagnosis.numbers.losses import LossWatch
+from graphdebug.diagnosis.numbers.masks import emptied, lines_of
 from graphdebug.diagnosis.numbers.nonfinite import Birth, has_nan, inexact
-from graphdebug.diagnosis.words import shape_words
+from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -70,7 +71,9 @@ def _at(
     failure: Failure | None,
 ) -> Finding:  # fmt: skip
     source = forward or node
-    candidates = [*shortened(evidence, source), *made_by(source, f"the {source.function}")]
+    hidden = emptied(evidence, source)
+    masked = lines_of(hidden) if hidden is not None else []
+    candidates = [*masked, *shortened(evidence, source), *made_by(source, f"the {source.function}")]
     within = line is not None and node.phase == "optimizer" and asks_for_a_step(evidence, node)
     if within and line is not None:
         candidates = [Candidate(line, "declaration", "makes the optimizer"), *candidates]
@@ -90,6 +93,7 @@ def _at(
     bad = next((fact for fact in node.outputs if fact.finite is False), None)
     gave = came_out(bad) if bad is not None else "values that are not finite"
     body = [f"  {name}" for name in wording.inputs(evidence, source)]
+    body = [*([f"  its mask, {place(hidden.node.site)}: {hidden.why}"] if hidden is not None else []), *body]
     function = source.function.removesuffix("_backward")
     pipeline = _of_handles(source)
     in_backward = node.phase == "backward" and (forward is not None or function != source.function)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.loops import loader
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
@@ -230,9 +231,15 @@ def _parted(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> list
     for node in evidence.before(failure.seq, failure.step):
         if node.seq not in own and node.phase == "forward":
             shared = next((made[one.producer] for one in node.inputs if one.producer in made), None)
-            if shared is not None:
+            if shared is not None and not _loaded(evidence, shared):
                 return made_by(shared, f"the {shared.function} takes it out of what others need as it is")
     return []
+
+
+def _loaded(evidence: Evidence, node: Node) -> bool:
+    """Whether a loader ran `node`: it takes all samples alike."""
+    frames = [*([node.site] if node.site is not None else []), *node.callers]
+    return any(loader(evidence.source, one) is not None for one in frames)
 
 
 def _is_target(failure: Failure, operand: Operand) -> bool:

@@ -25,7 +25,8 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     if not isinstance(expected, list | tuple) or not isinstance(found, list | tuple):
         return None
     odd = next((one for one in failure.operands if one.fact.shape == tuple(found)), None)
-    if odd is None or odd.producer is None or evidence.provenance.stored(odd) is not None:
+    layer = _takes_time_first(evidence, failure, expected, found)
+    if odd is None or (odd.producer is None and not layer) or evidence.provenance.stored(odd) is not None:
         return None
     name = odd.expression or odd.name or odd.role or "it"
     good = evidence.good_call(failure) is not None
@@ -38,7 +39,6 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     if sorted(expected) == sorted(found):
         body.append("the sizes are right, their order is not")
     made = operand_origin(evidence, odd, failure, f"makes {shape_words(odd.fact.shape)}")
-    layer = _takes_time_first(evidence, failure, expected, found)
     if layer:
         body.append(f"its input has the batch first, {found[1]}; the layer takes axis 1 for it, {expected[1]}")
         tries = ["declare it with batch_first=True", *tries]

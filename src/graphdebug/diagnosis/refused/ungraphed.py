@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
@@ -78,13 +78,20 @@ def _no_scalar(evidence: Evidence, failure: Failure) -> Account:
 
 
 def _cut(links: Sequence[Link]) -> Account | None:
-    """The last node on the way that has no gradient, or gives whole numbers."""
-    for node, _ in reversed(links):
-        integer = bool(node.outputs) and node.outputs[0].dtype.startswith(("int", "uint", "bool"))
+    """The last node on the way that has no gradient, or of which whole numbers were taken."""
+    for node, taken in zip(reversed([node for node, _ in links]), _taken(links), strict=False):
+        integer = taken < len(node.outputs) and node.outputs[taken].dtype.startswith(("int", "uint", "bool"))
         if node.function in CUTS or integer:
             lines = made_by(node, f"the {node.function} cuts the graph")
-            return Account(lines, [f"{node.function} has no gradient"], _KEEP)
+            whole = f"the whole numbers that {node.function} gives have" if integer else f"{node.function} has"
+            return Account(lines, [f"{whole} no gradient"], _KEEP)
     return None
+
+
+def _taken(links: Sequence[Link]) -> Iterator[int]:
+    """Yield which output was taken of each node, the last first: a maximum gives values and places."""
+    yield 0
+    yield from (node.inputs[through].output for node, through in reversed(links))
 
 
 def _no_gradient(evidence: Evidence, failure: Failure) -> Account:

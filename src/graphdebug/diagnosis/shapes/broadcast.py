@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes.sampling import sampled
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Node, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -45,6 +46,8 @@ class BroadcastWatch:
         if node.family == "reduce":
             self._reduced(node)
             return
+        if node.family == "elementwise" and len(node.inputs) == 2:
+            self._across(node)
         pair = self._pair(node) if node.family in ("elementwise", "loss") and len(node.inputs) >= 2 else None
         if pair is not None and self._one_predicts(pair):
             if node.family == "loss" and node.outputs[0].shape == ():
@@ -55,6 +58,35 @@ class BroadcastWatch:
             held = next((self._waiting[o.producer] for o in node.inputs if o.producer in self._waiting), None)
             if held is not None:
                 self._waiting[node.seq] = held
+
+    def _across(self, node: Node) -> None:
+        """Look whether one number a sample met another axis than that of the samples, of the same size."""
+        for one, other in (node.inputs, node.inputs[::-1]):
+            size, shape = one.fact.shape or (), other.fact.shape or ()
+            if len(size) != 1 or len(shape) < 2 or size[0] in (None, 1) or not size[0] == shape[-1] == shape[0]:
+                continue
+            if node.site is None or node.site in self._named:
+                continue
+            own = sampled(self._evidence, one, 0)
+            rows = sampled(self._evidence, other, 0) if own is not None else None
+            if own is None or rows is None or not own.alike(rows):
+                continue
+            if sampled(self._evidence, other, len(shape) - 1) is None:
+                self._named.add(node.site)
+                self._found.append(self._crossed(node, one, other))
+
+    def _crossed(self, node: Node, vector: Operand, other: Operand) -> Finding:
+        a, b = shape_words(vector.fact.shape), shape_words(other.fact.shape)
+        rank = len(other.fact.shape or ())
+        return self._evidence.finding(
+            "unintended_broadcast", what=f"{node.function} of {a} and {b}: numbers of samples met another axis",
+            candidates=made_by(node, f"the {node.function}"), confidence=0.8,
+            when=f"{node.phase}, step {node.step}; nothing failed",
+            body=[f"  {a} has one number a sample, of the same samples as axis 0 of {b}",
+                  f"  it was aligned with axis {rank - 1}, which only has the same size"],
+            tries=["give it axes of size 1 behind the samples: [:, None]"], operands=(vector, other),
+            evidence=(node.seq,),
+        )  # fmt: skip
 
     def end_step(self) -> None:
         """Forget what was not reduced."""

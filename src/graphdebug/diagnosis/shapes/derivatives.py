@@ -31,7 +31,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     odd = _odd(evidence, failure, found)
     made = next(_changed(evidence, odd, wanted, failure), None) if odd is not None else None
     if made is None and told:
-        made = _last_made(evidence, failure, found)
+        made = _last_made(evidence, failure, found) or _assigned(evidence, failure, found)
     if made is not None:
         return _account(made_by(made, "makes the gradient"), failure, wanted, _first(made) or found)
     seed = _seed(evidence, failure)
@@ -133,6 +133,22 @@ def _last_made(evidence: Evidence, failure: Failure, found: Shape | None) -> Nod
     return None
 
 
+def _assigned(evidence: Evidence, failure: Failure, found: Shape | None) -> Node | None:
+    """Return the node that gave its shape to what the program assigned to a gradient: the last made with it."""
+    for count, node in enumerate(evidence.before(failure.seq, failure.step)):
+        if found is None or failure.phase == "backward" or count > _MOST:
+            break
+        if node.outputs and node.outputs[0].shape == found:
+            first: Node | None = node
+            while first is not None:
+                node = first
+                alike = (one for one in node.inputs if one.fact.shape == found and one.producer is not None)
+                first = next((evidence.provenance.node(one.producer) for one in alike), None)
+                first = first if first is not None and first.seq < node.seq else None
+            return node
+    return None
+
+
 def _of_user(evidence: Evidence, node: Node, failure: Failure) -> bool:
     """Whether code of the user's ran this node while gradients were made, or made of a gradient what it is."""
     if node.site is None or _on(node.site, failure.site):
@@ -155,7 +171,9 @@ def _in_backward(node: Node) -> bool:
 def _asked(evidence: Evidence, failure: Failure) -> Site | None:
     """Return the line that asked for the gradients."""
     first = next(evidence.last_of_phase("backward", failure.step), None)
-    return first.site if first is not None else None
+    if first is None:
+        return None
+    return first.run_site if first.mode == "eager" and first.run_site is not None else first.site
 
 
 def _seed(evidence: Evidence, failure: Failure) -> list[Candidate]:

@@ -8,7 +8,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Failure, Node, Operand, Site
+from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
@@ -96,16 +96,10 @@ def _first(evidence: Evidence, failure: Failure) -> Account | None:
     if len(data) != 3 or not masked or data[0] == data[1]:
         return None
     site = declared.site or next(iter(declared.callers), None)
-    layer = _given_layer(evidence, site)
+    made = dict.fromkeys((evidence.provenance.line_of(declared), site))
     lines = [Candidate(one, "declaration", "declared with batch_first=False", declared.name)
-             for one in (layer, site) if one is not None]  # fmt: skip
+             for one in made if one is not None]  # fmt: skip
     turned, mask = shape_words((data[1], data[0], data[2])), shape_words(data[:2])
     body = [f"it takes {turned}, the sequence first; the mask {mask} and the input have the batch first"]
     named = [*held(lines, "repairs"), *held(call(failure), "refused")]
     return Account(named, body, ["declare it with batch_first=True"], confidence=0.85)
-
-
-def _given_layer(evidence: Evidence, site: Site | None) -> Site | None:
-    """Return the line that made the layer which the call at `site` copies."""
-    names = evidence.source.arguments(site) if site is not None else ()
-    return next((made for one in names if site and (made := evidence.source.assignment(one, site))), None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.geometry import concrete, groups, spatial_axes
-from graphdebug.model.event import Node, Operand
+from graphdebug.model.event import Node, Operand, Shape
 
 __all__ = ["Setter", "setter"]
 
@@ -22,24 +22,29 @@ class Setter:
     operand: Operand
     axis: int
     """The axis, of the node's output or of `operand`, counted from the front."""
+    lookup: Node | None = None
+    """The last node on the way that looked up rows of data, and has this size of its index."""
 
 
 def setter(evidence: Evidence, operand: Operand, axis: int) -> Setter:
     """Return what gave `operand` its size on `axis`, counted from the front."""
+    lookup: Node | None = None
     for _ in range(_FURTHEST):
         node = evidence.provenance.node(operand.producer)
         made = node is not None and node.family in ("fill", "random", "assign")
         if node is None or (made and operand.origin in ("parameter", "buffer", "variable")):
-            return Setter(None, operand, axis)
+            return Setter(None, operand, axis, lookup)
         around = _around(evidence, node, axis)
         if around is not None:
             operand = around
             continue
         before = _before(node, axis)
         if before is None:
-            return Setter(node, operand, axis)
+            return Setter(node, operand, axis, lookup)
+        if before[0] == _rows(node) and evidence.provenance.stored(node.inputs[0]) is None:
+            lookup = node
         operand, axis = node.inputs[before[0]], before[1]
-    return Setter(None, operand, axis)
+    return Setter(None, operand, axis, lookup)
 
 
 def _around(evidence: Evidence, node: Node, axis: int) -> Operand | None:
@@ -65,7 +70,9 @@ def _before(node: Node, axis: int) -> tuple[int, int] | None:
     if node.family in ("fill", "random", "placeholder") or not node.outputs or node.outputs[0].shape is None:
         return None
     after = node.outputs[0].shape
-    for place, one in enumerate(node.inputs):
+    rows = _rows(node)
+    places = sorted(range(len(node.inputs)), key=lambda place: place != rows)
+    for place, one in ((place, node.inputs[place]) for place in places):
         shape = one.fact.shape
         if shape is None or one.role in ("weight", "bias") or not 0 <= axis < len(after):
             continue
@@ -76,7 +83,17 @@ def _before(node: Node, axis: int) -> tuple[int, int] | None:
     return None
 
 
-def _kept(node: Node, before: tuple[int | None, ...], after: tuple[int | None, ...], axis: int) -> int | None:
+def _rows(node: Node) -> int | None:
+    """Return which input says the rows that a lookup takes; an index of as many axes as the data says more."""
+    for place, one in enumerate(node.inputs):
+        if place > 0 and one.role == "index" and one.fact.dtype != "bool":
+            axis, rank = node.attributes.get("axis"), len(node.inputs[0].fact.shape or ())
+            each = axis == 0 and len(one.fact.shape or ()) == rank > 1
+            return place if axis in (None, 0) and not each else None
+    return None
+
+
+def _kept(node: Node, before: Shape, after: Shape, axis: int) -> int | None:
     """Return the axis of the input that became `axis` of the output, where the op leaves sizes as they are."""
     if node.family in ("linear", "matmul"):
         return axis if axis < len(after) - 1 and len(before) == len(after) else None
@@ -95,11 +112,24 @@ def _kept(node: Node, before: tuple[int | None, ...], after: tuple[int | None, .
                 isinstance(one, int)}  # fmt: skip
         left = [one for one in range(len(before)) if one not in gone]
         return left[axis] if len(left) == len(after) else None
+    if len(before) != len(after) and node.function in ("select", "unbind", "stack"):
+        return _beside(node, before, after, axis)
     back = axis - len(after) + len(before)  # as broadcasting aligns them
     return back if 0 <= back < len(before) else None
 
 
-def _through_reshape(before: tuple[int | None, ...], after: tuple[int | None, ...], axis: int) -> int | None:
+def _beside(node: Node, before: Shape, after: Shape, axis: int) -> int | None:
+    """Return the axis that is `axis` after another one went (a select) or came (a stack)."""
+    one = node.attributes.get("axis")
+    if not isinstance(one, int):
+        return None
+    if len(before) > len(after):
+        return axis + (axis >= one % len(before))
+    new = one % len(after)
+    return None if axis == new else axis - (axis > new)
+
+
+def _through_reshape(before: Shape, after: Shape, axis: int) -> int | None:
     one, other = concrete(before), concrete(after)
     if one is None or other is None:
         return None

@@ -221,7 +221,8 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
     not.
     """
     declared = evidence.provenance.declared(failure.module) if failure.module else None
-    if declared is None or declared.site is None:
+    site = evidence.provenance.line_of(declared)
+    if declared is None or site is None:
         return None
     expected, found = failure.detail.get("expected"), failure.detail.get("found")
     words = [key for key, value in declared.attributes.items() if isinstance(value, int) and value == expected]
@@ -233,7 +234,7 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     return Account(
         [
-            *held([Candidate(declared.site, "declaration", f"declares {word}={expected}")], "declares_size"),
+            *held([Candidate(site, "declaration", f"declares {word}={expected}")], "declares_size"),
             *held(call(failure), "refused"),
         ],
         [f"{failure.module} was declared with {word}={expected}; it was given {found}"],

@@ -106,8 +106,10 @@ def _is_torch(inner: Sequence[FrameType], call: CallSite | None) -> bool:
 
 
 def _says_torch(error: BaseException) -> bool:
-    """Whether a message is torch's own, where no frame of torch's is left: a method of a tensor raised it."""
-    return str(error).startswith("vmap: ")
+    """Whether a message is torch's own, where no frame of torch's is left: a method of a tensor raised it, or
+    an assignment to its gradient.
+    """
+    return str(error).startswith(("vmap: ", "attempting to assign a gradient of "))
 
 
 def _collates(inner: Sequence[FrameType]) -> bool:

@@ -240,9 +240,13 @@ def _fill(call: Call) -> dict[str, Any]:
     }
 
 
+def _other(call: Call) -> dict[str, Any]:
+    return {"diagonal": plain(call.values["diagonal"])} if "diagonal" in call.values else {}
+
+
 _BY_FAMILY: dict[str, Callable[[Call], dict[str, Any]]] = {
     "conv": _conv, "pool": _pool, "linear": _linear, "matmul": _matmul, "reshape": _reshape,
     "permute": _permute, "cat": _axis, "split": _split, "index": _index, "elementwise": _elementwise,
     "where": _fill, "reduce": _reduce, "softmax": _axis, "loss": _loss, "norm": _norm, "dropout": _dropout,
-    "pad": _pad, "upsample": _upsample, "cast": _cast, "fill": _fill, "random": _fill,
+    "pad": _pad, "upsample": _upsample, "cast": _cast, "fill": _fill, "random": _fill, "other": _other,
 }  # fmt: skip

@@ -12,6 +12,7 @@ import msgspec
 from torch import nn
 
 from graphdebug.backends.protocol import Sink
+from graphdebug.backends.torch.code.passed import listed, passed_in
 from graphdebug.backends.torch.code.source import (
     added_call,
     assigned_attribute,
@@ -203,9 +204,14 @@ def _made_child(owner: Any, key: str, made: Made) -> Made:
             one = arguments[int(key)]
             before = assigned_name(made[0], one.id, "") if isinstance(one, ast.Name) else None
             return made[0], before or one
+        one_each = listed(made, int(key), len(owner._modules)) if key.isdigit() else None
+        if one_each is not None:
+            return one_each
         added = added_call(*made, type(owner._modules[key]).__name__)
         return (made[0], added) if added is not None else made
-    return assigned_attribute(type(owner), key)
+    assigned = assigned_attribute(type(owner), key)
+    passed = passed_in(type(owner), assigned[1], made) if assigned is not None else None
+    return passed or assigned
 
 
 def _is_plain(value: Any) -> bool:

@@ -137,9 +137,19 @@ class Modules:
             if owner is not None:
                 root, found = owner
         variable, made = _made_as(found)
+        made = made or self._made_outside(root, frame)
         bare = next(root.children(), None) is None
         name = (variable or type(root).__name__) if bare or "" in self._roots else ""
         return root, name, made
+
+    def _made_outside(self, module: Any, frame: FrameType | None) -> Made:
+        """The expression that made a module, where the innermost variable that holds it was only handed it."""
+        for one in self._stack.user_frames(frame):
+            for name, held in locals_of(one).items():
+                made = _made_as((name, one))[1] if _unwrapped(held) is module else None
+                if made is not None:
+                    return made
+        return None
 
     def _owner(self, module: Any, frame: FrameType | None) -> tuple[Any, tuple[str, FrameType]] | None:
         for one in self._stack.user_frames(frame):
