@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.handed import handed
+from graphdebug.diagnosis.scopes import reads, scopes_around
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
@@ -182,11 +183,9 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
 def _read_elsewhere(evidence: Evidence, place: Site, name: str, around: Sequence[Site]) -> bool:
     """Whether `name`, which the line at `place` gives a value, is read on other lines than those `around`."""
     tree, lines = evidence.source.tree(place.file), {one.line for one in around if one.file == place.file}
-    return name.isidentifier() and any(
-        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
-        and node.lineno not in lines
-        for node in (ast.walk(tree) if tree is not None else ())
-    )  # fmt: skip
+    if tree is None or not name.isidentifier():
+        return False
+    return any(one.lineno not in lines for one in reads(scopes_around(tree, place.line)[0], name))
 
 
 def _shared(evidence: Evidence, declared: Declaration, size: int | None) -> bool:

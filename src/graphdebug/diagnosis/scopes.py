@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from graphdebug.model.event import Site
 
 __all__ = [
-    "Scope", "assignments", "attribute", "covers", "inside_function", "own_statements", "parameters",
+    "Scope", "assignments", "attribute", "covers", "inside_function", "own_statements", "parameters", "reads",
     "scopes_around",
 ]  # fmt: skip
 
@@ -72,6 +72,21 @@ def assignments(scope: Scope, name: str) -> Iterator[ast.stmt | ast.expr]:
             targets = [item.optional_vars for item in node.items if item.optional_vars is not None]
         if any(isinstance(n, ast.Name) and n.id == name for t in targets for n in ast.walk(t)):
             yield node  # type: ignore[misc] # the kinds above are statements or named expressions
+
+
+def reads(scope: Scope, name: str) -> Iterator[ast.Name]:
+    """Yield where `scope` reads its name `name`, also in functions inside it that have no such name of their
+    own.
+    """
+    waiting: list[ast.AST] = list(scope.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
+            yield node
+        own = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
+            name in parameters(node) or any(assignments(node, name))
+        )
+        waiting += () if own else ast.iter_child_nodes(node)
 
 
 def parameters(scope: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
