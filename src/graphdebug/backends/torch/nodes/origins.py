@@ -105,7 +105,7 @@ class Origins:
 
     def writer(self, tensor: torch.Tensor, version: int) -> int | None:
         """Return the node that left `tensor`'s memory at `version`, if it was seen."""
-        writes = self.written.get(_storage(tensor), ())
+        writes = tuple(self.written.get(_storage(tensor), ()))  # another thread may write meanwhile
         return next((one.seq for one in reversed(writes) if one.version == version), None)
 
     def histories(self) -> list[list[Write]]:
