@@ -153,7 +153,7 @@ def weights_of_a_pool_over_the_batch():
 def sum_of_losses_with_their_graphs():
     net, total = nn.Linear(4, 1), 0
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
-    for _ in range(5):
+    for _ in range(25):
         loss = net(torch.randn(6, 4)).pow(2).mean()
         optimizer.zero_grad()
         loss.backward()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.learning.tracks import LEAST_STEPS
 from graphdebug.model.event import Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -15,6 +14,8 @@ __all__ = ["HistoryWatch"]
 
 _ROOTS = 64
 """Last tensors that backward began at which are remembered."""
+_LEAST = 20
+"""Steps that a sum has to keep: the graphs of fewer do no harm."""
 _UNRECORDED = ("no_grad", "inference_mode")
 """Words of the blocks and decorators in which a sum keeps nothing."""
 
@@ -73,17 +74,17 @@ class HistoryWatch:
         before = self._sums.get(site)
         goes_on = before is not None and any(one.producer == before.last for one in node.inputs)
         if before is None or not goes_on:
-            if before is None or len(before.steps) < LEAST_STEPS:
+            if before is None or len(before.steps) < _LEAST:
                 self._sums[site] = _Sum(node.seq, {self._roots[root].step}, node)
             return
         before.last = node.seq
         before.steps.add(self._roots[root].step)
 
     def findings(self) -> Sequence[Finding]:
-        """Return the sums that keep the graphs of three steps or more."""
+        """Return the sums that keep the graphs of many steps."""
         kept = [
             one for site, one in self._sums.items()
-            if len(one.steps) >= LEAST_STEPS and self._evidence.source.within(site, _UNRECORDED) is None
+            if len(one.steps) >= _LEAST and self._evidence.source.within(site, _UNRECORDED) is None
         ]  # fmt: skip
         return [self._finding(one) for one in kept[:3]]
 
