@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import signal
 
 import pytest
 
@@ -169,11 +170,13 @@ def test_the_debugger_opens_where_a_value_that_is_not_finite_is_born(loop, monke
         return x * 1e30 if step == 1 else x  # its square is infinite
 
     monkeypatch.setattr("sys.stdin", io.StringIO("c\n" * 400))
+    interrupted = signal.getsignal(signal.SIGINT)
     with graphdebug.record(break_on="nonfinite"):
         loop.train(1)
         assert "graphdebug: " not in capsys.readouterr().out
         loop.train(2, spoil=too_large)
     assert "graphdebug: " in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is interrupted
 
 
 def test_a_predicate_is_asked_for_each_node(loop):

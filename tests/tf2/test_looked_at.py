@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers
 
 import graphdebug
-from graphdebug.backends.tensorflow.two.observer import ALIASES
+from graphdebug.backends.tensorflow.two.ops import ALIASES
 from graphdebug.model.event import Notice
 
 

@@ -34,7 +34,7 @@ def open_debugger(frame: FrameType, names: Mapping[str, Any]) -> None:
 
 class _Debugger(pdb.Pdb):
     def __init__(self, names: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__(nosigint=True)  # Ctrl-C stays what it was
         self._names = dict(names)
 
     def setup(self, f: FrameType | None, tb: TracebackType | None) -> None:
