@@ -22,6 +22,7 @@ KINDS = {
     "inputs_shuffled_alone": "misaligned_rows",
     "weights_of_a_pool_over_the_batch": "wrong_axis",
     "sum_of_losses_with_their_graphs": "kept_history",
+    "gradients_cleared_before_the_step": "cleared_too_early",
     "places_of_a_maximum_in_the_loss": "no_gradient",
     "float_labels_behind_a_loader": "target_mismatch",
     "network_that_ends_in_a_relu": "dead_units",

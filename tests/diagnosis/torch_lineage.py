@@ -161,6 +161,15 @@ def sum_of_losses_with_their_graphs():
         total += loss  # <- fault
 
 
+def gradients_cleared_before_the_step():
+    net, x = nn.Linear(4, 1), torch.randn(16, 4)
+    optimizer = torch.optim.Adam(net.parameters())
+    for _ in range(4):
+        (net(x) - x.sum(1, keepdim=True)).pow(2).mean().backward()
+        optimizer.zero_grad()  # <- fault
+        optimizer.step()
+
+
 def gradient_assigned_in_another_shape():
     net = nn.Linear(3, 5)
     estimate = torch.zeros(3, 5)  # <- fault

@@ -197,3 +197,16 @@ def pairs_that_are_told_from_both_sides():
     (F.cross_entropy(scores, wanted) + F.cross_entropy(scores.t(), wanted)).backward()
     (scores.argmax(0) == wanted).float().mean()
     (scores.argmax(1) == wanted).float().mean()
+
+
+def gradients_of_the_other_network_cleared_between_backward_and_step():
+    one, other, x = nn.Linear(4, 4), nn.Linear(4, 1), torch.randn(16, 4)
+    first, second = (torch.optim.SGD(net.parameters(), lr=0.01) for net in (one, other))
+    for _ in range(4):
+        other(one(x).detach()).pow(2).mean().backward()
+        first.zero_grad()
+        second.step()
+        second.zero_grad()
+        other(one(x)).mean().backward()
+        first.step()
+        second.zero_grad()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.optimizer import optimizer_line
-from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, some
+from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, optimizers, some
+from graphdebug.diagnosis.scopes import own_statements, scopes_around
 from graphdebug.model.event import Gradient, Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -42,11 +44,16 @@ class HandlingWatch:
         self._empty: dict[Site, set[int]] = {}
         """Steps in which clipping found no gradient at all, by line; backward ran only then."""
         self._clipping: tuple[int, Site] | None = None
+        self._optimized = False
+        self._given: dict[str, set[int]] = {}
+        """Steps in which backward gave each parameter a gradient."""
+        self._ran: Site | None = None
 
     def see(self, node: Node) -> None:
         """Look at one node that may keep, change or take a gradient."""
         if node.step > _LOOKED_AT:
             return
+        self._optimized = self._optimized or node.phase == "optimizer"
         if node.phase == "backward":
             self._last = node
             if self._clipping is not None and self._clipping[0] == node.step:
@@ -81,6 +88,8 @@ class HandlingWatch:
         node = self._last
         if node is None or not gradient.name or gradient.stage or gradient.step > _LOOKED_AT:
             return
+        self._given.setdefault(gradient.name, set()).add(gradient.step)
+        self._ran = node.run_site or node.site
         before = self._held.get(node.inputs[0].producer or -1) if node.mutates == (0,) else None
         begun = before[1] if before is not None and before[0] == gradient.name else gradient.step
         if len(self._held) > 50_000:
@@ -91,8 +100,8 @@ class HandlingWatch:
         self._backward = node.run_site or node.site if begun < gradient.step else self._backward
 
     def findings(self) -> Sequence[Finding]:
-        """Return what was found: gradients never cleared, clipped while scaled, clipped before they were."""
-        ways = (self._uncleared(), self._clipped_scaled(), self._clipped_empty())
+        """Return what was found: gradients never cleared, cleared or clipped at the wrong time."""
+        ways = (self._uncleared(), self._cleared(), self._clipped_scaled(), self._clipped_empty())
         return [one for one in ways if one is not None]
 
     def _uncleared(self) -> Finding | None:
@@ -112,6 +121,38 @@ class HandlingWatch:
                   "  within a step, several backward passes may add up; across steps, old gradients steer"],
             tries=["call optimizer.zero_grad() once in each step, before backward"],
         )  # fmt: skip
+
+    def _cleared(self) -> Finding | None:
+        """Optimizers stepped, backward gave their parameters gradients, and no step had anything to do."""
+        held = [name for one in optimizers(self._evidence) for name in one.attributes.get("parameters", ())]
+        names = [name for name in held if len(self._given.get(name, ())) >= LEAST_STEPS]
+        site = self._cleared_at() if names and not self._optimized else None
+        if site is None:
+            return None
+        return self._evidence.finding(
+            "cleared_too_early", what="gradients are cleared before the optimizer takes them",
+            candidates=[Candidate(site, "expression", "clears them between backward and step")],
+            confidence=0.9, when="nothing failed",
+            body=[f"  {some(names)}: backward gave gradients in {len(self._given[names[0]])} steps",
+                  "  the optimizer stepped, and ran no op: no parameter ever changed"],
+            tries=["call zero_grad() before backward, or after step()"],
+        )  # fmt: skip
+
+    def _cleared_at(self) -> Site | None:
+        """Return the line after that of backward which clears gradients, if the step comes only after it."""
+        tree = self._evidence.source.tree(self._ran.file) if self._ran is not None else None
+        if tree is None or self._ran is None:
+            return None
+        calls = [
+            (one.lineno, one.func.attr, ast.unparse(one.func.value))
+            for one in own_statements(scopes_around(tree, self._ran.line)[0])
+            if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)
+        ]
+        after = sorted(one for one in calls if one[0] > self._ran.line and one[1] in ("zero_grad", "step"))
+        steps = [owner for _, name, owner in after if name == "step"]
+        if not steps or after[0][1] != "zero_grad" or after[0][2] in steps[1:]:
+            return None
+        return Site(self._ran.file, after[0][0])
 
     def _clipped_scaled(self) -> Finding | None:
         if self._scaled is None or self._scaled[0].site is None:
