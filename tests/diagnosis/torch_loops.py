@@ -165,6 +165,17 @@ def generator_in_the_loss_of_its_critic():
         _descend(of_maker, -critic(made).mean())
 
 
+def generator_in_the_loss_of_its_critic_afterwards():
+    maker = nn.Sequential(nn.Linear(4, 6), nn.Tanh())
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(6, 1))
+    of_maker, of_critic = (torch.optim.Adam(one.parameters()) for one in (maker, critic))
+    for _ in range(2):
+        made = maker(torch.randn(5, 4))
+        _descend(of_maker, -critic(made).mean())
+        judged = critic(made)  # <- fault: detach
+        _descend(of_critic, judged.mean() - critic(torch.randn(5, 6)).mean())
+
+
 def norm_of_the_last_batch():
     loader = DataLoader(TensorDataset(torch.randn(9, 4)), batch_size=4)  # <- fault: keeps a rest of 1
     model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6))

@@ -17,7 +17,10 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["declared_by", "explain", "explain_feed", "in_loop"]
 
+_BACK = 32
+"""Nodes that are looked at for the weights behind a tensor."""
 _DETACH = "takes it into the first loss, which has no use for its history: detach it there"
+_DETACH_LATER = "takes it into the second loss, which does not train what made it: detach it there"
 _WHAT = {
     "backward_twice": "backward ran twice through one graph",
     "unfed": "a placeholder was not fed",
@@ -140,8 +143,10 @@ def _backward_twice(evidence: Evidence, failure: Failure) -> tuple[list[Candidat
     if isinstance(site, Site):
         body.append(f"  the first backward was at {place(site)}; it freed what the second one needs")
         called = failure.site
-        named = [*(one for node in carried for one in _first_use(evidence, failure, node)), *named]
-        if named and named[0].why == _DETACH:
+        uses = [one for node in carried for one in _first_use(evidence, failure, node)]
+        uses = uses or [one for node in carried for one in _second_use(evidence, failure, node)]
+        named = [*uses, *named]
+        if named and named[0].why in (_DETACH, _DETACH_LATER):
             return [*named[:1], Candidate(site, "caller", "the first backward"), *named[1:]], body
         if named and called is not None and (site.file, site.line) != (called.file, called.line):
             return [Candidate(site, "caller", "the first backward, which freed the graph"), *named], body
@@ -173,6 +178,50 @@ def _first_use(evidence: Evidence, failure: Failure, carried: Node) -> list[Cand
         return []
     lines = in_loop(failure, [one for one in (use.site, *use.callers) if one is not None])
     return [Candidate(one, "caller", _DETACH) for one in lines]
+
+
+def _second_use(evidence: Evidence, failure: Failure, carried: Node) -> list[Candidate]:
+    """Return the line that took what `carried` gave into the second loss, where that loss trains others.
+
+    The optimizer that stepped between the two backwards trained what made it, and has none of the weights
+    that the second loss passes it through.
+    """
+    stepped: set[str] = set()
+    section: list[Node] = []
+    for node in evidence.before(failure.seq, failure.step):
+        if node.phase == "forward" and node.family not in ("fill", "check"):
+            section.insert(0, node)
+        elif node.phase == "optimizer":
+            stepped.update(one.name for one in node.inputs if one.name)
+        elif node.phase == "backward" and section:
+            break
+    reached, weights, uses = {carried.seq}, set[str](), []
+    for node in section:
+        if any(one.producer in reached for one in node.inputs):
+            uses.append(node)
+            reached.add(node.seq)
+            weights |= _weights(evidence, node)
+    if not uses or not weights or weights & stepped or not _made_with(evidence, carried) & stepped:
+        return []
+    lines = in_loop(failure, [one for one in (uses[0].site, *uses[0].callers) if one is not None])
+    return [Candidate(one, "caller", _DETACH_LATER) for one in lines]
+
+
+def _weights(evidence: Evidence, node: Node) -> set[str]:
+    """Return the names of the stored tensors that a node takes."""
+    return {one.name for one in node.inputs if one.name and evidence.provenance.stored(one) is not None}
+
+
+def _made_with(evidence: Evidence, node: Node) -> set[str]:
+    """Return the names of the weights that what a node gave was made with, as far back as is of use."""
+    names, waiting, seen = set[str](), [node], set[int]()
+    while waiting and len(seen) < _BACK:
+        one = waiting.pop(0)
+        seen.add(one.seq)
+        names |= _weights(evidence, one)
+        before = [evidence.provenance.node(it.producer) for it in one.inputs]
+        waiting += [it for it in before if it is not None and it.phase == "forward" and it.seq not in seen]
+    return names
 
 
 def in_loop(failure: Failure, frames: Sequence[Site]) -> Sequence[Site]:
