@@ -17,6 +17,7 @@ KINDS = {
     "detached_in_forward": "missing_gradient",
     "log_probabilities_made_anew": "no_gradient",
     "optimizer_without_the_head": "untrained_parameter",
+    "advantage_in_the_loss_of_its_actor": "inplace_change",
     "generator_in_the_loss_of_its_critic": "backward_twice",
     "generator_in_the_loss_of_its_critic_afterwards": "backward_twice",
     "network_that_a_step_killed": "divergence",

@@ -176,6 +176,18 @@ def generator_in_the_loss_of_its_critic_afterwards():
         _descend(of_critic, judged.mean() - critic(torch.randn(5, 6)).mean())
 
 
+def advantage_in_the_loss_of_its_actor():
+    actor, critic = nn.Linear(4, 2), nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    of_actor, of_critic = (torch.optim.Adam(one.parameters()) for one in (actor, critic))
+    x = torch.randn(5, 4)
+    chosen = torch.distributions.Categorical(logits=actor(x))
+    advantage = torch.ones(5) - critic(x).squeeze(1)
+    advantage.pow(2).mean().backward(retain_graph=True)
+    of_critic.step()
+    loss = -(chosen.log_prob(chosen.sample()) * advantage).mean()  # <- fault: detach
+    _descend(of_actor, loss)
+
+
 def norm_of_the_last_batch():
     loader = DataLoader(TensorDataset(torch.randn(9, 4)), batch_size=4)  # <- fault: keeps a rest of 1
     model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.account import call, made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.refused.crossings import stale_use
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Failure, Node, Operand
@@ -37,6 +38,9 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
         for node in writers
         if node.site is not None
     ]
+    stepped = next((node for node in writers if node.phase == "optimizer"), None)
+    if stepped is not None:
+        candidates = [*stale_use(evidence, failure, stepped), *candidates]
     body = []
     seen, saved = saved, _viewed(evidence, saved)
     keeps = saved is seen or (saved is not None and saved.function in _KEEP_OUTPUT)
@@ -59,7 +63,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     if None not in versions:
         body.append(f"  it was at version {versions[1]} when kept, at {versions[0]} when backward came")
     tries = ["write out of place: x = x + 1 for x += 1, relu for relu_", "write into a clone()"]
-    if any(node.phase == "optimizer" for node in writers):
+    if stepped is not None:
         tries = ["call backward before the optimizer steps", "run the forward pass again after the step"]
     return evidence.finding(
         "inplace_change", what="a tensor that backward needs was changed in place",

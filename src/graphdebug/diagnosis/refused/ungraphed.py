@@ -10,7 +10,7 @@ from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.refused import absent, switches, unrecorded
-from graphdebug.diagnosis.refused.misuse import in_loop
+from graphdebug.diagnosis.refused.crossings import in_loop
 from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.trails import trail
