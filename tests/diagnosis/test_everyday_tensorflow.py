@@ -16,6 +16,8 @@ KINDS = {
     "write_outside_of_its_branch": "runs_always",
     "iterator_without_its_initializer": "uninitialized",
     "labels_of_classes_by_samples": "shape_mismatch",
+    "product_of_sizes_given_to_a_helper": "shape_mismatch",
+    "rate_in_a_flag": "divergence",
     "softmax_asked_of_a_helper": "double_activation",
     "sigmoid_before_a_loss_on_logits": "double_activation",
     "skip_joined_along_the_batch": "shape_mismatch",

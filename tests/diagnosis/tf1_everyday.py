@@ -294,3 +294,30 @@ def all_variables_chosen_to_be_restored():
             v1.get_variable("head", [4, 5], use_resource=False)
             restorer = v1.train.Saver(v1.trainable_variables())  # <- fault: the new head, too
             restorer.restore(session, path)
+
+
+def _layer(x, before, after, name):
+    with v1.variable_scope(name):
+        w = v1.get_variable("w", [before, after], initializer=v1.random_normal_initializer(stddev=0.1))
+        return tf.nn.relu(tf.matmul(x, w))
+
+
+def product_of_sizes_given_to_a_helper():
+    with tf.Graph().as_default():
+        images = v1.placeholder(tf.float32, [None, 12, 12, 3])
+        pooled = tf.nn.max_pool2d(images, 2, 2, "VALID")
+        hidden = _layer(tf.reshape(pooled, [-1, 6 * 6 * 3]), 7 * 7 * 3, 20, "hidden")  # <- fault
+        _layer(hidden, 20, 5, "out")
+
+
+def rate_in_a_flag():
+    v1.app.flags.DEFINE_float("lr", 50.0, "learning rate")  # <- fault
+    flags = v1.app.flags.FLAGS
+    flags(["train"])
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, _weights("w", [3, 1])) - 1.0))
+        step = v1.train.GradientDescentOptimizer(flags.lr).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        for _ in range(40):
+            session.run([step, loss], {x: np.ones([4, 3])})

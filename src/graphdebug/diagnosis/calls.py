@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import add, floordiv, mul, sub
 
 from graphdebug.model.event import Site
 
@@ -22,6 +23,12 @@ __all__ = [
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
+_ARITHMETIC: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Mult: mul,
+    ast.Add: add,
+    ast.Sub: sub,
+    ast.FloorDiv: floordiv,
+}
 _TELLING = 4
 """Letters of a function's name up to which it may be a part of another's by chance."""
 
@@ -127,5 +134,17 @@ def iterated(tree: ast.Module, name: str, line: int) -> ast.expr | None:
 
 
 def is_number(value: ast.expr | None, size: int) -> bool:
-    """Whether an expression is the whole number `size`, as written."""
-    return isinstance(value, ast.Constant) and type(value.value) is int and value.value == size
+    """Whether an expression is the whole number `size`: one as it is written, or several, computed with."""
+    return _written(value) == size
+
+
+def _written(value: ast.expr | None) -> int | None:
+    """Return the whole number that an expression of nothing but numbers is; None where it is none."""
+    if isinstance(value, ast.Constant):
+        return value.value if type(value.value) is int else None
+    if not isinstance(value, ast.BinOp) or type(value.op) not in _ARITHMETIC:
+        return None
+    left, right = _written(value.left), _written(value.right)
+    if left is None or right is None or (right == 0 and isinstance(value.op, ast.FloorDiv)):
+        return None
+    return _ARITHMETIC[type(value.op)](left, right)

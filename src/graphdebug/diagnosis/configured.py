@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from graphdebug.diagnosis.calls import is_number
+from graphdebug.diagnosis.calls import called, is_number
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
@@ -79,7 +79,11 @@ def _field_set(target: ast.expr) -> Iterator[str]:
 
 
 def _command_line(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the name and default that ``parser.add_argument("--name", default=...)`` declares."""
+    """Yield the name and default that ``parser.add_argument("--name", default=...)`` declares, or
+    ``flags.DEFINE_float("name", ...)``.
+    """
+    if called(call).startswith("DEFINE_") and len(call.args) > 1 and isinstance(call.args[0], ast.Constant):
+        yield str(call.args[0].value), call.args[1]
     first = call.args[0] if call.args and getattr(call.func, "attr", "") == "add_argument" else None
     for keyword in call.keywords if isinstance(first, ast.Constant) else ():
         if keyword.arg == "default" and isinstance(first, ast.Constant):

@@ -61,14 +61,24 @@ def _configured_rate(evidence: Evidence, line: Site) -> Site | None:
     rates = {
         one.attributes["lr"] for one in optimizers(evidence) if isinstance(one.attributes["lr"], int | float)
     }
+    asked = set() if rates else _fields_given(evidence, line)
     found = [
         Site(file=file, line=value.lineno)
         for file in dict.fromkeys((line.file, *(one.file for one in evidence.run.store.of_kind(Source))))
         for name, value in settings(evidence.source.tree(file))
         if name.lower() in _NAMES and isinstance(value, ast.Constant) and type(value.value) in (int, float)
-        and value.value in rates and not _is_argument(evidence, file, value)
+        and (value.value in rates if rates else name in asked) and not _is_argument(evidence, file, value)
     ]  # fmt: skip
     return found[0] if len(found) == 1 and found[0].line != line.line else None
+
+
+def _fields_given(evidence: Evidence, line: Site) -> set[str]:
+    """Return the fields of configurations (``FLAGS.lr``) that the calls on a line are given."""
+    tree = evidence.source.tree(line.file)
+    calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)] if tree is not None else []
+    here = [one for one in calls if one.lineno <= line.line <= (one.end_lineno or one.lineno)]
+    given = [value for one in here for value in (*one.args, *(keyword.value for keyword in one.keywords))]
+    return {value.attr for value in given if isinstance(value, ast.Attribute)}
 
 
 def _is_argument(evidence: Evidence, file: str, value: ast.expr) -> bool:
