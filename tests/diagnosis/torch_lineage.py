@@ -342,3 +342,19 @@ def largest_score_over_the_other_axis():
     scores = net(torch.randn(5, 4))
     F.cross_entropy(scores, y).backward()
     _right(scores, y)
+
+
+class _Tagger(nn.Module):
+    def __init__(self, words, width, tags):
+        super().__init__()
+        self.embed = nn.Embedding(words, 6)
+        self.lstm = nn.LSTM(6, width, bidirectional=True, batch_first=True)
+        self.out = nn.Linear(width, tags)  # <- fault: twice the width
+
+    def forward(self, x):
+        return self.out(self.lstm(self.embed(x))[0])
+
+
+def layer_behind_a_network_that_goes_both_ways():
+    model = _Tagger(20, 5, 3)
+    model(torch.randint(0, 20, (4, 7)))

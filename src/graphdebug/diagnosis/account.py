@@ -168,6 +168,8 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     place, passed = found
     if passed and place not in around and _shared(evidence, declared, size):
         passed = False  # the constant has a name, and others use it rightly
+    if passed and _both_ways(evidence, declared, size):
+        passed = False  # the layer before takes the same number, and gives twice as much
     setter = [Candidate(place, "declaration", f"sets the {size}", declared.name)]
     instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in around[:1]]
     name = evidence.source.target(place)
@@ -186,6 +188,16 @@ def _read_elsewhere(evidence: Evidence, place: Site, name: str, around: Sequence
     if tree is None or not name.isidentifier():
         return False
     return any(one.lineno not in lines for one in reads(scopes_around(tree, place.line)[0], name))
+
+
+def _both_ways(evidence: Evidence, declared: Declaration, size: int | None) -> bool:
+    """Whether a recurrent layer beside a declaration has the same width, and goes both ways."""
+    beside = declared.name.rpartition(".")[0]
+    return any(
+        one.attributes.get("bidirectional") and one.attributes.get("hidden_size") == size
+        and one.name.rpartition(".")[0] == beside
+        for one in evidence.provenance.declarations()
+    )  # fmt: skip
 
 
 def _shared(evidence: Evidence, declared: Declaration, size: int | None) -> bool:
