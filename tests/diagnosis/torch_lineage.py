@@ -358,3 +358,19 @@ class _Tagger(nn.Module):
 def layer_behind_a_network_that_goes_both_ways():
     model = _Tagger(20, 5, 3)
     model(torch.randint(0, 20, (4, 7)))
+
+
+class _Segmenter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 8, 2, 2)
+        self.mix = nn.Conv2d(8, 4, 3)  # <- fault: no padding
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        return self.head(self.mix(self.up(self.down(x))))
+
+
+def labels_of_pixels_that_a_layer_cut_off():
+    scores = _Segmenter()(torch.randn(2, 3, 16, 16))
+    F.cross_entropy(scores, torch.randint(0, 2, (2, 16, 16)))

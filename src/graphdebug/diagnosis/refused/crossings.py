@@ -82,7 +82,7 @@ def stale_use(evidence: Evidence, failure: Failure, writer: Node) -> list[Candid
             break
         if node.phase == "optimizer":
             changed |= {node.inputs[at].name for at in node.mutates if at < len(node.inputs)}
-        elif node.phase == "forward":
+        elif node.phase == "forward" and node.family not in ("fill", "check"):  # backward fills a one
             later.insert(0, node)
     for node in later:
         old = [evidence.provenance.node(one.producer) for one in node.inputs]

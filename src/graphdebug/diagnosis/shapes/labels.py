@@ -52,6 +52,10 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         )
         if images is not None:
             return images
+    if len(a) == len(b) + 1 > 3 and a[0] == b[0] and failure.function in OF_CLASSES and a[2:] != b[1:]:
+        images = shrunk(evidence, failure, guess, target, -1) if a[-1] != b[-1] else None
+        if images is not None:  # classes in front: the sides are last in both
+            return images
     for way in (sequences.every_step, sequences.each_step, kept.explain):
         account = way(evidence, failure, guess, target)
         if account is not None:
@@ -96,7 +100,9 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     if len(a) == len(b) and a[-1:] != b[-1:]:
         return _widths(evidence, failure, (guess, target), entry, chosen, body)
     tries = ["give both one shape" if "float" in target.fact.dtype else "give one class number a sample"]
-    if b[-1:] == (1,):
+    if (len(b) > 2 and a[-1:] == b[-1:]) or len(a) == len(b) + 1 > 3:  # images, by their sides
+        tries = ["give both the same sides: pad or crop, or resize one of them"]
+    elif b[-1:] == (1,):
         tries = ["drop the last dimension of the target"]
     elif failure.function == "cross_entropy" and len(a) == len(b) + 1:
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
