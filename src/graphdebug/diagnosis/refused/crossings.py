@@ -71,9 +71,9 @@ def second_use(evidence: Evidence, failure: Failure, carried: Node) -> list[Cand
 
 def stale_use(evidence: Evidence, failure: Failure, writer: Node) -> list[Candidate]:
     """Return the line that took into the failing loss what weights had made that an optimizer, `writer` being
-    the first of its nodes, has changed since.
+    the first of its nodes, has changed since, together with what other weights made: those the loss is for.
 
-    Where the loss was computed before the optimizer stepped there is no such line.
+    Where the loss was computed before the optimizer stepped, or of such values alone, there is no such line.
     """
     changed: set[str] = set()
     later: list[Node] = []
@@ -87,7 +87,9 @@ def stale_use(evidence: Evidence, failure: Failure, writer: Node) -> list[Candid
     for node in later:
         old = [evidence.provenance.node(one.producer) for one in node.inputs]
         stale = [one for one in old if one is not None and one.seq < writer.seq and one.phase == "forward"]
-        if any(_made_with(evidence, one) & changed for one in stale):
+        others = [_made_with(evidence, one) for one in old if one is not None]
+        others = [weights for weights in others if weights and not weights & changed]
+        if others and any(_made_with(evidence, one) & changed for one in stale):
             lines = in_loop(failure, [one for one in (node.site, *node.callers) if one is not None])
             return [Candidate(one, "caller", _STALE) for one in lines]
     return []
