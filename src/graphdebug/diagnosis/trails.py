@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphdebug.diagnosis.calls import argument, called
-from graphdebug.diagnosis.scopes import parameters, scopes_around
+from graphdebug.diagnosis.scopes import own_statements, parameters, scopes_around
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
@@ -166,7 +166,10 @@ def _given_back(source: SourceText, call: ast.Call, place: _Place, at: int | Non
     if found is None:
         return None
     site, function = found
-    ends = [one for one in _own(function) if isinstance(one, ast.Return | ast.Yield) and one.value is not None]
+    ends = [
+        one for one in own_statements(function)
+        if isinstance(one, ast.Return | ast.Yield) and one.value is not None
+    ]  # fmt: skip
     if not ends:
         return None
     last = max(ends, key=lambda one: one.lineno)
@@ -179,16 +182,6 @@ def _given_back(source: SourceText, call: ast.Call, place: _Place, at: int | Non
         _, tuple_ = source.assigned(value.id, line)
         value = tuple_ if isinstance(tuple_, ast.Tuple) else value
     return _part(source, value, at, _Place(value, line, calls))
-
-
-def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """Walk a function without the functions inside it."""
-    waiting: list[ast.AST] = list(function.body)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
 
 
 def _passed(source: SourceText, name: str, place: _Place) -> _Place | None:

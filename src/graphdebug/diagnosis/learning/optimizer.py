@@ -11,6 +11,7 @@ from graphdebug.diagnosis.configured import settings
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.scales import unscaled
 from graphdebug.diagnosis.learning.tracks import optimizers
+from graphdebug.diagnosis.scopes import covers
 from graphdebug.model.event import Node, Site, Source
 from graphdebug.model.finding import Candidate
 
@@ -42,9 +43,7 @@ def step_size(evidence: Evidence, line: Site | None) -> list[Candidate]:
 
 def _rate_line(evidence: Evidence, line: Site) -> Site | None:
     """Return the line that gives a number to the name which the optimizer takes as its learning rate."""
-    tree = evidence.source.tree(line.file)
-    calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)] if tree is not None else []
-    for call in [one for one in calls if one.lineno <= line.line <= (one.end_lineno or one.lineno)]:
+    for call in _calls_on(evidence, line):
         given = [one.value for one in call.keywords if one.arg in _RATES] or call.args
         for value in given:
             word = ast.unparse(value).rpartition(".")[2].lower()
@@ -74,11 +73,18 @@ def _configured_rate(evidence: Evidence, line: Site) -> Site | None:
 
 def _fields_given(evidence: Evidence, line: Site) -> set[str]:
     """Return the fields of configurations (``FLAGS.lr``) that the calls on a line are given."""
-    tree = evidence.source.tree(line.file)
-    calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)] if tree is not None else []
-    here = [one for one in calls if one.lineno <= line.line <= (one.end_lineno or one.lineno)]
-    given = [value for one in here for value in (*one.args, *(keyword.value for keyword in one.keywords))]
+    given = [
+        value for one in _calls_on(evidence, line)
+        for value in (*one.args, *(keyword.value for keyword in one.keywords))
+    ]  # fmt: skip
     return {value.attr for value in given if isinstance(value, ast.Attribute)}
+
+
+def _calls_on(evidence: Evidence, line: Site) -> list[ast.Call]:
+    """Return the calls whose text is on a line, too."""
+    tree = evidence.source.tree(line.file)
+    calls = (one for one in ast.walk(tree) if isinstance(one, ast.Call)) if tree is not None else ()
+    return [one for one in calls if covers(one, line.line)]
 
 
 def _is_argument(evidence: Evidence, file: str, value: ast.expr) -> bool:

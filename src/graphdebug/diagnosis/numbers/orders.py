@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.calls import called, function_around, names_used
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.scopes import own_statements
 from graphdebug.model.event import Site
 from graphdebug.model.finding import Candidate
 
@@ -35,9 +36,9 @@ def shuffled_alone(evidence: Evidence, site: Site) -> list[Candidate]:
     tree = evidence.source.tree(site.file)
     for scope in _behind(tree, site.line) if tree is not None else ():
         for name in _orders(scope):
-            uses = [one for one in _own(scope) if isinstance(one, ast.Name) and one.id == name]
+            uses = [one for one in own_statements(scope) if isinstance(one, ast.Name) and one.id == name]
             read = [one for one in uses if isinstance(one.ctx, ast.Load)]
-            put = [one for one in _own(scope) if isinstance(one, ast.Assign) and _reorders(one, name)]
+            put = [one for one in own_statements(scope) if isinstance(one, ast.Assign) and _reorders(one, name)]
             if len(read) != 1 or len(put) != 1 or not isinstance(put[0].targets[0], ast.Name):
                 continue
             labels = _beside(scope, put[0].targets[0].id, put[0].lineno)
@@ -54,7 +55,7 @@ def _behind(tree: ast.Module, line: int) -> Sequence[Scope]:
     names = set(names_used(tree, line))
     functions: set[str] = set()
     for _ in range(_TIMES):
-        for node in _own(here):
+        for node in own_statements(here):
             if isinstance(node, ast.Assign) and names & _names(node.targets):
                 names |= _names([node.value])
                 functions |= {called(one) for one in ast.walk(node.value) if isinstance(one, ast.Call)}
@@ -66,19 +67,9 @@ def _names(values: Sequence[ast.expr]) -> set[str]:
     return {one.id for value in values for one in ast.walk(value) if isinstance(one, ast.Name)}
 
 
-def _own(scope: Scope) -> Iterator[ast.AST]:
-    """Yield the nodes of a scope, without those of the functions in it."""
-    waiting: list[ast.AST] = list(scope.body)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
-
-
 def _orders(scope: Scope) -> Iterator[str]:
     """Yield the names that are given a random order of all rows."""
-    for node in _own(scope):
+    for node in own_statements(scope):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and len(node.targets) == 1:
             called, target = node.value.func, node.targets[0]
             word = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
@@ -97,7 +88,7 @@ def _reorders(one: ast.Assign, order: str) -> bool:
 
 def _beside(scope: Scope, inputs: str, line: int) -> str:
     """Return the labels that stand beside the inputs in a tuple or call after `line`."""
-    for node in _own(scope):
+    for node in own_statements(scope):
         several = node.elts if isinstance(node, ast.Tuple) else node.args if isinstance(node, ast.Call) else []
         if not several or getattr(node, "lineno", 0) <= line:
             continue
