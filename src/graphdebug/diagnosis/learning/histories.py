@@ -70,7 +70,6 @@ class HistoryWatch:
         root = next((one.producer for one in node.inputs if one.producer in self._roots), None)
         if root is None:
             return
-        assert root is not None
         before = self._sums.get(site)
         goes_on = before is not None and any(one.producer == before.last for one in node.inputs)
         if before is None or not goes_on:

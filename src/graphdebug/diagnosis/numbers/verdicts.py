@@ -167,9 +167,10 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
             declaration is not None) else None  # fmt: skip
         lines = followed(evidence.source, value, node.run_site) if value is not None else lines
         fed = site if site is not None and evidence.source.line(site) and site != node.run_site else None
-        declared = provenance.site(data)
         lines = (
-            [*lines, Candidate(fed, "input", "gives the value that is fed")] if fed != declared and fed else []
+            [*lines, Candidate(fed, "input", "gives the value that is fed")]
+            if fed != declaration and fed
+            else []
         )
         site = node.run_site
     what = f"{data.origin} {data.name}".strip()
