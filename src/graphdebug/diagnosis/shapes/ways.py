@@ -18,7 +18,7 @@ from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link, spatial_axes
 from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.words import node_name, shape_words
-from graphdebug.model.event import Failure, Node, Operand, Shape
+from graphdebug.model.event import Declaration, Failure, Node, Operand, Shape
 from graphdebug.model.finding import Candidate
 
 __all__ = ["shrunk", "size_on", "transposed", "two_ways"]
@@ -58,11 +58,9 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         if declared is not None and declared.site is not None and padded:  # there its size was chosen
             sized = sized_by(evidence, declared, size_on(root, axis), f"declares {root.name}")
             setter_lines = [one for one in sized if one.site.line != declared.site.line]
-            entry = [
-                *setter_lines[:1],
-                Candidate(declared.site, "declaration", f"declares {root.name}"),
-                *entry,
-            ]
+            own_line = [Candidate(declared.site, "declaration", f"declares {root.name}")]
+            fed = [*entry, *own_line] if _leaves_open(declared, axis) else [*own_line, *entry]
+            entry = [*setter_lines[:1], *fed]
             up, down = [], [*entry, *down]
         misses = any(node.attributes.get("transposed") for node in grown[-1:])  # its output_padding can be set
         worked = ["worked"] if _other_input(evidence, failure, odd, root) else []
@@ -215,6 +213,13 @@ def _restores(way: Sequence[Link], root: Operand, plain: Sequence[Link], data: O
     grows = any(node.family == "upsample" or node.attributes.get("transposed") for node, _ in way)
     loaded = all(node.family in ("cat", "index", "reshape", "split", "cast", "copy") for node, _ in plain)
     return grows and loaded and sizes[0] == sizes[1]
+
+
+def _leaves_open(declared: Declaration, axis: int) -> bool:
+    """Return whether a placeholder takes any size on the axis: then what was fed chose it."""
+    fact = declared.tensors.get("value")
+    shape = fact.shape if fact is not None else None
+    return shape is not None and -len(shape) <= axis < len(shape) and shape[axis] is None
 
 
 def _one_tensor(one: Operand, other: Operand) -> bool:
