@@ -52,15 +52,16 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         declared = evidence.provenance.declared(root.name) if root.name else None
         if declared is not None and root.origin != "feed" and declared.type != "InputLayer":
             declared = None
+        elif declared is not None and _leaves_open(declared, axis):
+            declared = None
         padded = all(
             one.attributes.get("padding") != "valid" for way in own for one, _ in way if one.family == "conv"
         )
         if declared is not None and declared.site is not None and padded:  # there its size was chosen
             sized = sized_by(evidence, declared, size_on(root, axis), f"declares {root.name}")
             setter_lines = [one for one in sized if one.site.line != declared.site.line]
-            own_line = [Candidate(declared.site, "declaration", f"declares {root.name}")]
-            fed = [*entry, *own_line] if _leaves_open(declared, axis) else [*own_line, *entry]
-            entry = [*setter_lines[:1], *fed]
+            own_line = Candidate(declared.site, "declaration", f"declares {root.name}")
+            entry = [*setter_lines[:1], own_line, *entry]
             up, down = [], [*entry, *down]
         misses = any(node.attributes.get("transposed") for node in grown[-1:])  # its output_padding can be set
         worked = ["worked"] if _other_input(evidence, failure, odd, root) else []
@@ -216,7 +217,7 @@ def _restores(way: Sequence[Link], root: Operand, plain: Sequence[Link], data: O
 
 
 def _leaves_open(declared: Declaration, axis: int) -> bool:
-    """Return whether a placeholder takes any size on the axis: then what was fed chose it."""
+    """Return whether a placeholder takes any size on the axis: then the network is meant to, too."""
     fact = declared.tensors.get("value")
     shape = fact.shape if fact is not None else None
     return shape is not None and -len(shape) <= axis < len(shape) and shape[axis] is None
