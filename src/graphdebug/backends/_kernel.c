@@ -24,8 +24,8 @@
 #define BITS
 #endif
 
-enum { F32, F64, BF16, F16, I64, I32, I16, I8, U8 };
-static const int SIZES[] = {4, 8, 2, 2, 8, 4, 2, 1, 1};
+enum { F32, F64, BF16, F16, I64, I32, I16, I8, U8, BOOLEAN, U16, U32, U64 };
+static const int SIZES[] = {4, 8, 2, 2, 8, 4, 2, 1, 1, 1, 2, 4, 8};
 
 typedef struct {
     int64_t nan, positive, negative, zero, finite;
@@ -85,6 +85,32 @@ BITS static void widen_bf16(const uint16_t *from, float *to, int64_t n) {
     }
 }
 
+#define WIDEN(name, type) \
+    BITS static void name(const type *from, double *to, int64_t n) { \
+        for (int64_t i = 0; i < n; i++) to[i] = (double)from[i]; \
+    }
+WIDEN(widen_i64, int64_t)
+WIDEN(widen_i32, int32_t)
+WIDEN(widen_i16, int16_t)
+WIDEN(widen_i8, int8_t)
+WIDEN(widen_u8, uint8_t)
+WIDEN(widen_u16, uint16_t)
+WIDEN(widen_u32, uint32_t)
+WIDEN(widen_u64, uint64_t)
+
+static void widen_whole(const char *from, double *to, int64_t n, int type) {
+    switch (type) {
+    case I64: widen_i64((const int64_t *)from, to, n); return;
+    case I32: widen_i32((const int32_t *)from, to, n); return;
+    case I16: widen_i16((const int16_t *)from, to, n); return;
+    case I8: widen_i8((const int8_t *)from, to, n); return;
+    case U16: widen_u16((const uint16_t *)from, to, n); return;
+    case U32: widen_u32((const uint32_t *)from, to, n); return;
+    case U64: widen_u64((const uint64_t *)from, to, n); return;
+    default: widen_u8((const uint8_t *)from, to, n);
+    }
+}
+
 /* The summary of n floats; returns 0 (and leaves garbage) if one of them is not finite.
  * Sums over a block are taken in float, in many lanes, of differences from the first element; where squares of
  * the block's range would leave the range of float, in double. */
@@ -137,7 +163,7 @@ FAST static void sum64(const double *x, int64_t n, Summary *out) {
     out->zero = zero, out->finite = n, out->min = low, out->max = high, out->mean = mean, out->squares = squares;
 }
 
-/* One element widened to double, whatever its type. */
+/* One element of a floating type widened to double. */
 static double element(const char *data, int64_t i, int type) {
     switch (type) {
     case F32: return ((const float *)data)[i];
@@ -147,12 +173,7 @@ static double element(const char *data, int64_t i, int type) {
         widen_bf16((const uint16_t *)data + i, &value, 1);
         return value;
     }
-    case F16: return half_to_float(((const uint16_t *)data)[i]);
-    case I64: return (double)((const int64_t *)data)[i];
-    case I32: return ((const int32_t *)data)[i];
-    case I16: return ((const int16_t *)data)[i];
-    case I8: return ((const int8_t *)data)[i];
-    default: return ((const uint8_t *)data)[i];
+    default: return half_to_float(((const uint16_t *)data)[i]);
     }
 }
 
@@ -197,7 +218,7 @@ static void summarize(const char *data, int64_t n, int type, Summary *all) {
         } else if (!odd(here, count, type)) {
             const double *doubles = wide;
             if (type == F64) doubles = (const double *)here;
-            else for (int64_t i = 0; i < count; i++) wide[i] = element(here, i, type);
+            else widen_whole(here, wide, count, type);
             sum64(doubles, count, &block);
             summed = 1;
         }
@@ -240,7 +261,7 @@ static int all_finite_aside(const char *data, int64_t n, int type) {
 static int parse(PyObject *args, const char **data, int64_t *n, int *type) {
     long long address, count;
     if (!PyArg_ParseTuple(args, "LLi", &address, &count, type)) return 0;
-    if (*type < F32 || *type > U8 || count < 0 || (address == 0 && count > 0)) {
+    if (*type < F32 || *type > U64 || count < 0 || (address == 0 && count > 0)) {
         PyErr_SetString(PyExc_ValueError, "expected an address, a number of elements and an element type");
         return 0;
     }
@@ -276,7 +297,7 @@ static PyObject *kernel_summary(PyObject *self, PyObject *args) {
 /* The elements of one buffer that holds several tensors, end to end; counts are int64, one a tensor. */
 static int fits(const Py_buffer *data, const Py_buffer *counts, int type) {
     int64_t total = 0;
-    if (type < F32 || type > U8 || counts->len % 8) {
+    if (type < F32 || type > U64 || counts->len % 8) {
         PyErr_SetString(PyExc_ValueError, "expected an element type and int64 counts");
         return 0;
     }
@@ -410,7 +431,7 @@ static PyObject *kernel_all_finite(PyObject *self, PyObject *args) {
     int type, answer;
     (void)self;
     if (!PyArg_ParseTuple(args, "y*i", &data, &type)) return NULL;
-    if (type < F32 || type > U8) {
+    if (type < F32 || type > U64) {
         PyBuffer_Release(&data);
         PyErr_SetString(PyExc_ValueError, "expected an element type");
         return NULL;

@@ -8,11 +8,12 @@
 enum { OPS, SINK, OBSERVER, LOCALS, STATE, WALKER, READER, MADE, RAN, VARIABLES, GRADIENTS, MADE_TYPE, RAN_TYPE, FACT_TYPE,
        KNOWN_OPS, BACKWARDS, MODULES, NEXT_SEQ, CLOCK, ENCODE, DECODE, TAPE, BACKPROP, CALLBACKS_CODE, GRADIENT_CODE, HELD };
 
-enum { UNSEEN = 1, SLOW = 2, READ = 4, VIEW = 8, ASSIGNS = 16, ASKS = 32 }; /* the traits of an op (eager.py) */
+enum { UNSEEN = 1, SLOW = 2, READ = 4, VIEW = 8, ASSIGNS = 16, ASKS = 32, COUNT = 128, CAST = 256 }; /* the traits of an op (ops.py) */
 
 #define TYPES 64 /* TensorFlow's numbers of element types that are looked at are below */
 #define AXES 12
 enum { SHAPES, HEALTH, STATISTICS }; /* levels */
+enum { LOOK = 1, WHOLE, ANY }; /* how a tensor is looked at: as the level says, measured if of whole numbers, or in any case */
 
 /* A dictionary of bounded size (`Recent`, ledger.py), and its attributes. */
 typedef struct {
@@ -125,7 +126,8 @@ static int sizes_of(PyObject *tensor, Py_ssize_t *sizes) {
 
 /* What Python knows of a tensor, where there is no quick way. */
 static int ask_python(Clerk *self, PyObject *tensor, int look, Known *known) {
-    known->fact = PyObject_CallMethodObjArgs(self->held[OPS], FACT, tensor, look ? Py_True : Py_False, NULL);
+    PyObject *measured = look > LOOK ? Py_True : Py_False;
+    known->fact = PyObject_CallMethodObjArgs(self->held[OPS], FACT, tensor, look ? Py_True : Py_False, measured, NULL);
     known->kind = known->fact ? PyObject_CallMethodObjArgs(self->held[OPS], KIND, known->fact, NULL) : NULL;
     return known->kind ? 0 : -1;
 }
@@ -153,14 +155,14 @@ static int known_empty(Clerk *self, PyObject *tensor, const Py_buffer *view, lon
 }
 
 /* What the kernel says of elements in memory. Returns 1, 0 where Python is to look, -1 at an error. */
-static int look_at(Clerk *self, PyObject *tensor, const Py_buffer *view, long type, Known *known) {
+static int look_at(Clerk *self, PyObject *tensor, const Py_buffer *view, long type, int measured, Known *known) {
     int code = self->codes[type];
     Py_ssize_t count = view->itemsize ? view->len / view->itemsize : 0;
     if (view->ndim > AXES) return 0;
     if (!count && self->level == STATISTICS) return known_empty(self, tensor, view, type, known);
     known->kind = plain_fact(self, view->shape, view->ndim, type, code > 3 ? 2 : 1);
     if (!known->kind) return -1;
-    if (self->level == HEALTH && view->ndim) {
+    if (self->level == HEALTH && view->ndim && !(measured && count)) {
         if (!self->looks->finite(view->buf, count, code)) return 0;
         known->fact = kept(known->kind);
         return 1;
@@ -173,6 +175,9 @@ static int look_at(Clerk *self, PyObject *tensor, const Py_buffer *view, long ty
     return known->fact ? 1 : -1;
 }
 
+/* Whether the elements are whole numbers, by the kernel's number of their type: truth values are not. */
+static int is_whole(int code) { return code > 3 && code != 9; }
+
 /* What is known of a tensor at the recording's level; `look` says whether its elements matter. */
 static int tensor_known(Clerk *self, PyObject *tensor, int look, Known *known) {
     PyObject *number = PyObject_CallMethodObjArgs(tensor, DATATYPE, NULL);
@@ -181,13 +186,14 @@ static int tensor_known(Clerk *self, PyObject *tensor, int look, Known *known) {
     Py_buffer view;
     Py_XDECREF(number);
     if (PyErr_Occurred()) return -1;
-    look = look && self->level != SHAPES;
+    if (self->level == SHAPES) look = 0;
     int code = type >= 0 && type < TYPES ? self->codes[type] : -1;
     if (look && (code < 0 || !self->looks)) return ask_python(self, tensor, look, known);
-    if (look && (code <= 3 || self->level == STATISTICS)) {
+    int measured = look == ANY || (look == WHOLE && is_whole(code));
+    if (look && (code <= 3 || measured || self->level == STATISTICS)) {
         int found = 0;
         if (PyObject_GetBuffer(tensor, &view, PyBUF_ND) == 0) {
-            found = look_at(self, tensor, &view, type, known);
+            found = look_at(self, tensor, &view, type, measured, known);
             PyBuffer_Release(&view);
         } else if (!forgotten()) {
             return -1;
@@ -272,11 +278,53 @@ static PyObject *input_made(Clerk *self, PyObject *op, Py_ssize_t index, PyObjec
     return made;
 }
 
-static PyObject *inputs_made(Clerk *self, PyObject *op, PyObject *inputs, PyObject *frame) {
+/* The kernel's number of the type of a tensor's elements, -1 where it reads none such. */
+static int code_of(Clerk *self, PyObject *tensor) {
+    PyObject *number = PyObject_CallMethodObjArgs(tensor, DATATYPE, NULL);
+    long type = number ? PyLong_AsLong(number) : -1;
+    Py_XDECREF(number);
+    return type >= 0 && type < TYPES ? self->codes[type] : -1;
+}
+
+/* How the inputs of an op are looked at that may leave the range of whole numbers: those are measured, and what becomes one. */
+static int look_of(Clerk *self, PyObject *op, PyObject *outputs) {
+    long traits = PyLong_AsLong(PyTuple_GetItem(op, O_TRAITS));
+    PyObject *first = traits & COUNT && self->level != SHAPES && PySequence_Size(outputs) > 0 ? PySequence_GetItem(outputs, 0) : NULL;
+    int whole = first && is_whole(code_of(self, first));
+    Py_XDECREF(first);
+    return traits & CAST ? (whole ? ANY : 0) : traits & COUNT && self->level != SHAPES ? WHOLE : 0;
+}
+
+/* The same as `made` (which it takes over), with the statistics of a tensor that is calculated with. */
+static PyObject *measured(Clerk *self, PyObject *made, PyObject *tensor, int look) {
+    PyObject *fact = PyTuple_GetItem(made, M_FACT), *kind = PyTuple_GetItem(made, M_KIND), *stats = PyObject_GetAttr(fact, STATS);
+    int code = stats == Py_None ? code_of(self, tensor) : -1;
+    Known known = {NULL, NULL, NULL}, found = {NULL, kind, NULL};
+    Py_XDECREF(stats);
+    if (code < 0 || (look == WHOLE && !is_whole(code))) return PyErr_Occurred() ? NULL : made;
+    PyObject *id = PyObject_GetAttr(tensor, TENSOR_ID), *alias = id ? PyObject_GetAttr(fact, ALIAS_OF) : NULL, *whole = NULL;
+    stats = alias && tensor_known(self, tensor, look, &known) == 0 ? PyObject_GetAttr(known.fact, STATS) : NULL;
+    found.fact = stats ? new_fact(self, kind, alias, stats) : NULL;
+    if (found.fact)
+        whole = new_made(self, &found, PyTuple_GetItem(made, M_ORIGIN), PyTuple_GetItem(made, M_SEQ),
+                         PyLong_AsSsize_t(PyTuple_GetItem(made, M_OUTPUT)), PyTuple_GetItem(made, M_NAME));
+    if (whole && recent_set(self, &self->made, id, whole) < 0) Py_CLEAR(whole);
+    known_clear(&known);
+    Py_XDECREF(id);
+    Py_XDECREF(alias);
+    Py_XDECREF(stats);
+    Py_XDECREF(found.fact);
+    Py_DECREF(made);
+    return whole;
+}
+
+static PyObject *inputs_made(Clerk *self, PyObject *op, PyObject *inputs, PyObject *outputs, PyObject *frame) {
     Py_ssize_t count = PyTuple_Size(inputs);
+    int look = look_of(self, op, outputs);
     PyObject *all = count < 0 ? NULL : untracked(PyTuple_New(count));
     for (Py_ssize_t i = 0; all && i < count; i++) {
         PyObject *one = input_made(self, op, i, PyTuple_GetItem(inputs, i), frame);
+        if (one && look) one = measured(self, one, PyTuple_GetItem(inputs, i), look);
         if (one) PyTuple_SetItem(all, i, one);
         else Py_CLEAR(all);
     }
@@ -335,7 +383,7 @@ static int take_outputs(Clerk *self, Execution *it, PyObject *outputs, long trai
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *tensor = listed ? PyList_GetItem(outputs, i) : PyTuple_GetItem(outputs, i), *id, *made;
         Known *known = &it->outputs[it->count++];
-        if (!tensor || (source ? view_known(self, tensor, source, known) : tensor_known(self, tensor, 1, known)) < 0) return -1;
+        if (!tensor || (source ? view_known(self, tensor, source, known) : tensor_known(self, tensor, traits & COUNT ? WHOLE : LOOK, known)) < 0) return -1;
         id = PyObject_GetAttr(tensor, TENSOR_ID);
         made = id ? new_made(self, known, NODE, it->seq, i, NO_TEXT) : NULL;
         int bad = !made || recent_set(self, &self->made, id, made) < 0;
@@ -417,7 +465,7 @@ static double seconds(Clerk *self) {
 static int recorded(Clerk *self, PyObject *op, long traits, PyObject *inputs, PyObject *attrs, PyObject *outputs, PyObject *frame) {
     Execution it = {.op = op, .inputs = inputs, .attrs = attrs, .seq = PyObject_CallNoArgs(self->held[NEXT_SEQ])};
     int bad = 1;
-    it.made = it.seq ? inputs_made(self, op, inputs, frame) : NULL;
+    it.made = it.seq ? inputs_made(self, op, inputs, outputs, frame) : NULL;
     it.phase = it.made ? phase_of(self, traits) : NULL;
     it.forward = !it.phase ? NULL : it.phase == BACKWARD ? forward_of(self, op, inputs, outputs) : kept(Py_None);
     if (it.forward && words_of(self, &it) == 0 && (it.module = module_of(self)) &&

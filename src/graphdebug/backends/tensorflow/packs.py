@@ -28,7 +28,7 @@ __all__ = ["CODES", "ROOM", "SMALL", "VALUED", "Pack", "Place", "all_finite", "k
 
 CODES = {
     "float32": 0, "float64": 1, "bfloat16": 2, "float16": 3, "int64": 4, "int32": 5, "int16": 6, "int8": 7,
-    "uint8": 8, "bool": 8,
+    "uint8": 8, "bool": 9, "uint16": 10, "uint32": 11, "uint64": 12,
 }  # fmt: skip
 """The kernel's numbers for the element types it reads."""
 SMALL = 4096

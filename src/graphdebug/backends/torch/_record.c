@@ -79,10 +79,10 @@ static int is_dense(const Described *it) {
 
 /* The kernel's number for an element type; -1 where it reads none such. */
 static int kernel_type(const Described *it) {
-    static const uint16_t types[] = {0x220, 0x240, 0x410, 0x210, 0x040, 0x020, 0x010, 0x008, 0x108}; /* float32 .. uint8 */
+    static const uint16_t types[] = {0x220, 0x240, 0x410, 0x210, 0x040, 0x020, 0x010, 0x008, 0x108, 0x608,
+                                     0x110, 0x120, 0x140}; /* float32 .. uint8, bool, uint16 .. uint64 */
     int type = it->code << 8 | it->bits;
-    if (type == 0x608) return 8; /* bool */
-    for (int i = 0; i < 9; i++)
+    for (int i = 0; i < 13; i++)
         if (types[i] == type) return i;
     return -1;
 }
@@ -297,7 +297,22 @@ static int look_of(Stencils *self, PyObject *look) {
 
 static uint64_t word(PyObject *object) { return (uint64_t)(uintptr_t)object; }
 
-static int add_traces(Stencils *self, PyObject *traces, int outputs, uint64_t *words, int count) {
+/* Whether the statistics of an operand are written: of whole numbers that an op calculates with. */
+static int is_shown(PyObject *trace, int counts) {
+    PyObject *look = counts ? PyTuple_GetItem(trace, T_LOOK) : NULL, *whole = NULL;
+    if (look && look != Py_None && look != Py_True) whole = PyObject_GetAttr(PyTuple_GetItem(trace, T_KIND), WHOLE);
+    Py_XDECREF(whole);
+    return whole == Py_True;
+}
+
+static int counts_in(PyObject *raw) {
+    PyObject *traits = PyObject_GetAttr(PyTuple_GetItem(raw, OP), TRAITS);
+    int counts = traits && PyLong_AsLong(traits) & COUNTS;
+    Py_XDECREF(traits);
+    return counts;
+}
+
+static int add_traces(Stencils *self, PyObject *traces, int outputs, int counts, uint64_t *words, int count) {
     Py_ssize_t length = PySequence_Size(traces);
     if (length < 0 || count + 3 * length > WORDS) return -1;
     int listed = PyList_CheckExact(traces);
@@ -309,7 +324,7 @@ static int add_traces(Stencils *self, PyObject *traces, int outputs, uint64_t *w
         if (look < 0 || !output) return -1;
         words[count++] = word(PyTuple_GetItem(trace, T_KIND));
         words[count++] = outputs ? 0 : word(PyTuple_GetItem(trace, T_NAMED));
-        if (!outputs && look == STATS_TAKEN) look = FINITE; /* of an operand it is only said whether it is finite */
+        if (!outputs && look == STATS_TAKEN && !is_shown(trace, counts)) look = FINITE; /* only that is said of it */
         words[count++] = (uint64_t)look | (uint64_t)outputs << 3 | (uint64_t)(PyTuple_GetItem(trace, T_SEQ) == Py_None) << 4 |
                          (outputs ? 0 : (uint64_t)PyLong_AsLong(output) << 8);
     }
@@ -328,8 +343,8 @@ static int key_of(Stencils *self, PyObject *raw, PyObject *forwards, uint64_t *w
     words[3] = word(known);
     words[4] = (uint64_t)(PyTuple_GetItem(raw, ALIAS) == Py_None) | (uint64_t)(forward == Py_None) << 1;
     words[5] = (uint64_t)PyObject_Hash(PyTuple_GetItem(raw, MODULE_PATH));
-    int count = add_traces(self, PyTuple_GetItem(raw, TRACES), 0, words, 6);
-    if (count > 0) count = add_traces(self, PyTuple_GetItem(raw, OUTPUTS), 1, words, count);
+    int counts = counts_in(raw), count = add_traces(self, PyTuple_GetItem(raw, TRACES), 0, counts, words, 6);
+    if (count > 0) count = add_traces(self, PyTuple_GetItem(raw, OUTPUTS), 1, counts, words, count);
     return count < 0 ? 0 : count;
 }
 
@@ -379,11 +394,22 @@ static PyObject *stencil_of(Stencils *self, PyObject *raw, const uint64_t *words
     return NULL;
 }
 
-static int write_inputs(Text *to, Pen *pen, PyObject *traces) {
+/* Write statistics; returns -1 at an error. */
+static int write_look(Stencils *self, Pen *pen, PyObject *look) {
+    PyObject *text = PyObject_CallFunctionObjArgs(self->encode, look, NULL);
+    int bad = !text || piece(&self->lines, pen) < 0 || append_bytes(&self->lines, text) < 0;
+    Py_XDECREF(text);
+    return bad ? -1 : 0;
+}
+
+static int write_inputs(Stencils *self, Pen *pen, PyObject *raw) {
+    PyObject *traces = PyTuple_GetItem(raw, TRACES);
     Py_ssize_t length = PyList_Size(traces);
+    int counts = counts_in(raw);
     for (Py_ssize_t i = 0; i < length; i++) {
-        PyObject *seq = PyTuple_GetItem(PyList_GetItem(traces, i), T_SEQ);
-        if (seq != Py_None && number_after(to, pen, seq) < 0) return -1;
+        PyObject *trace = PyList_GetItem(traces, i), *seq = PyTuple_GetItem(trace, T_SEQ);
+        if (is_shown(trace, counts) && write_look(self, pen, PyTuple_GetItem(trace, T_LOOK)) < 0) return -1;
+        if (seq != Py_None && number_after(&self->lines, pen, seq) < 0) return -1;
     }
     return length < 0 ? -1 : 0;
 }
@@ -392,13 +418,9 @@ static int write_outputs(Stencils *self, Pen *pen, PyObject *outputs, PyObject *
     Text *to = &self->lines;
     Py_ssize_t length = PySequence_Size(outputs);
     for (Py_ssize_t i = 0; i < length; i++) {
-        PyObject *trace = PySequence_GetItem(outputs, i), *look = trace ? PyTuple_GetItem(trace, T_LOOK) : NULL, *text = NULL;
+        PyObject *trace = PySequence_GetItem(outputs, i), *look = trace ? PyTuple_GetItem(trace, T_LOOK) : NULL;
         int bad = !look || (alias != Py_None && number_after(to, pen, alias) < 0);
-        if (!bad && look != Py_None && look != Py_True) {
-            text = PyObject_CallFunctionObjArgs(self->encode, look, NULL);
-            bad = !text || piece(to, pen) < 0 || append_bytes(to, text) < 0;
-        }
-        Py_XDECREF(text);
+        if (!bad && look != Py_None && look != Py_True) bad = write_look(self, pen, look) < 0;
         Py_XDECREF(trace);
         if (bad) return -1;
     }
@@ -435,7 +457,7 @@ static int write_line(Stencils *self, PyObject *raw, PyObject *stencil, double z
     PyObject *forward = PyTuple_GetItem(raw, FORWARD_SEQ);
     if ((!to->length || append(to, "\n", 1) == 0) && number_after(to, &pen, PyTuple_GetItem(raw, SEQ)) == 0 &&
         number_after(to, &pen, PyTuple_GetItem(raw, STEP)) == 0 &&
-        write_inputs(to, &pen, PyTuple_GetItem(raw, TRACES)) == 0 &&
+        write_inputs(self, &pen, raw) == 0 &&
         write_outputs(self, &pen, PyTuple_GetItem(raw, OUTPUTS), PyTuple_GetItem(raw, ALIAS)) == 0 &&
         (forward == Py_None || number_after(to, &pen, forward) == 0) &&
         write_shown(self, &pen, PyTuple_GetItem(stencil, S_SHOWN), PyTuple_GetItem(raw, STATICS)) == 0 && piece(to, &pen) == 0 &&

@@ -18,11 +18,13 @@
     DO(CHECKPOINTED, "forward checkpointed") DO(LAYOUT, "layout") DO(TRAITS, "traits") DO(CALL, "call")                 \
     DO(ATTACHED, "attached") DO(OPENED, "_opened") DO(CLOSED, "_closed") DO(REFUSED, "_refused") DO(FULL, "_full")      \
     DO(VARIABLE, "variable") DO(UNTYPED_STORAGE, "untyped_storage") DO(CDATA, "_cdata") DO(WRITTEN_OF, "written")       \
-    DO(APPEND_TO, "append")
+    DO(APPEND_TO, "append") DO(WHOLE, "whole") DO(IS_FLOATING, "is_floating_point")
 FOR_WORDS(DECLARE)
 
 enum { SEQ, STEP, OP, PHASE, PLACE, MODULE_PATH, TRACES, STATICS, FORWARD_SEQ, NAME, LEAF, THREAD, BEGAN, ENDED, OUTPUTS,
        ALIAS, EXECUTION, MODE, FIELDS };                                         /* of a Raw (nodes.py) */
+enum { AS_VIEW = 1, IN_PLACE = 2, NOT_BORN = 4, AS_OTHER = 8, STEP_END = 16, WANTED = 32, ADOPTS = 64, COUNTS = 128,
+       CASTS = 256 }; /* the traits of an op (ops.py) */
 enum { T_WAY, T_VERSION, T_SEQ, T_OUTPUT, T_KIND, T_LOOK, T_NAMED, TRACE_FIELDS }; /* of a Trace (origins.py) */
 
 /* What is to be known of a plain tensor to look at its elements; `type` is the kernel's number, -1 where it can't read it. */

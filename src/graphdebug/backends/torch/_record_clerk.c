@@ -6,9 +6,7 @@
 #include "_record.h"
 
 enum { SINK, THREADS, MADE, PATHS, WALKER, READER, TENSOR, MARK, ENGINE_CALL, NEXT_SEQ, NODE_OF, NUMBER_OF, TASK_OF, CLOCK, LOOK,
-       QUICK, KINDS, RAWS, APPEND, WATCHERS, OPS, OP_OF, LEFT, STATISTICS, WRITTEN, ROW, NEW_HISTORY, HELD };
-
-enum { AS_VIEW = 1, IN_PLACE = 2, NOT_BORN = 4, AS_OTHER = 8, STEP_END = 16, WANTED = 32, ADOPTS = 64 }; /* the traits of an op (ops.py) */
+       QUICK, MEASURE, KINDS, RAWS, APPEND, WATCHERS, OPS, OP_OF, LEFT, STATISTICS, WRITTEN, ROW, NEW_HISTORY, HELD };
 
 typedef struct {
     PyObject_HEAD
@@ -191,11 +189,32 @@ static int find_path(Opening *it) {
 
 static int is_plain(PyObject *value) { return PyLong_Check(value) || PyFloat_Check(value); }
 
+/* Whether a kind is of whole numbers. */
+static int is_whole(PyObject *kind) {
+    PyObject *whole = PyObject_GetAttr(kind, WHOLE);
+    Py_XDECREF(whole);
+    return whole == Py_True;
+}
+
+/* Whether an op calculates with whole numbers that nobody has looked at: Python is to. */
+static int is_unmeasured(Opening *it, PyObject *trace) {
+    return it->traits & COUNTS && !(it->traits & CASTS) && it->held[MEASURE] != Py_None && PyTuple_GetItem(trace, T_LOOK) == Py_None &&
+           is_whole(PyTuple_GetItem(trace, T_KIND));
+}
+
+/* Whether elements become whole numbers, as they are asked to: what they were is measured in Python. */
+static int becomes_whole(Opening *it) {
+    PyObject *dtype = it->traits & CASTS && it->held[MEASURE] != Py_None ? PyDict_GetItemWithError(it->kwargs, DTYPE) : NULL;
+    PyObject *floating = dtype ? PyObject_GetAttr(dtype, IS_FLOATING) : NULL;
+    Py_XDECREF(floating);
+    return floating == Py_False;
+}
+
 /* What is kept of an argument; its trace, if it is a tensor, goes into `traces`. NULL where Python is to take it. */
 static PyObject *taken(Opening *it, PyObject *one) {
     if (PyObject_TypeCheck(one, (PyTypeObject *)it->held[TENSOR])) {
         PyObject *trace = trace_of(one, it->held[MADE]);
-        int bad = !trace || PyList_Append(it->traces, trace) < 0;
+        int bad = !trace || is_unmeasured(it, trace) || PyList_Append(it->traces, trace) < 0;
         Py_XDECREF(trace);
         return bad ? NULL : kept(it->held[MARK]);
     }
@@ -337,7 +356,7 @@ static int take_number(Opening *it) {
 /* Take what is known before the op runs. Returns 0 where Python is to do it. */
 static int opened(Opening *it) {
     PyObject *recorder = attributes_of(it->recorder);
-    int done = recorder && is_usual(it, recorder) && read_phase(it) && find_path(it) && take_arguments(it) && take_number(it);
+    int done = recorder && !becomes_whole(it) && is_usual(it, recorder) && read_phase(it) && find_path(it) && take_arguments(it) && take_number(it);
     if (done) it->began = PyObject_CallNoArgs(it->held[CLOCK]);
     Py_XDECREF(recorder);
     return done && it->began;
@@ -395,18 +414,21 @@ static PyObject *trace_of_view(Opening *it, PyObject *result, Py_ssize_t output,
 }
 
 /* What the kernel says of a plain tensor; NULL, perhaps without an error, where Python is to look. */
-static PyObject *glanced(Clerk *self, const Seen *seen) {
+static PyObject *glanced(Clerk *self, const Seen *seen, int counts) {
     if (!self->looks || seen->type < 0) return NULL;
-    if (!seen->count || (self->level == 1 && seen->type > 3)) return kept(Py_None); /* whole numbers are finite */
-    if (self->level == 1 && seen->axes) return self->looks->finite(seen->data, seen->count, seen->type) ? kept(Py_True) : NULL;
+    int whole = seen->type > 3, measured = whole && counts && seen->type != 9; /* truth values are not counted with */
+    if (!seen->count || (self->level == 1 && whole && !measured)) return kept(Py_None); /* whole numbers are finite */
+    if (self->level == 1 && !whole && seen->axes) return self->looks->finite(seen->data, seen->count, seen->type) ? kept(Py_True) : NULL;
     return self->looks->statistics(self->held[STATISTICS], seen->data, seen->count, seen->type);
 }
 
 /* What looking at a result gives: the quick way, or where that has no answer the other. */
 static PyObject *looked_at(Opening *it, PyObject *result, PyObject *kind, const Seen *seen) {
     if (it->held[LOOK] == Py_None || it->traits & NOT_BORN) return kept(Py_None);
-    PyObject *look = glanced(it->clerk, seen);
+    int counts = (it->traits & COUNTS) != 0;
+    PyObject *look = glanced(it->clerk, seen, counts);
     if (look || PyErr_Occurred()) return look;
+    if (counts && is_whole(kind)) return PyObject_CallFunctionObjArgs(it->held[MEASURE], result, kind, NULL);
     if (it->held[QUICK] != Py_None && seen->type < 0) {
         look = PyObject_CallFunctionObjArgs(it->held[QUICK], result, kind, NULL);
         if (look != Py_NotImplemented) return look;

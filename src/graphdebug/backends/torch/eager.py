@@ -24,7 +24,7 @@ from graphdebug.backends.torch.native import RECORD
 from graphdebug.backends.torch.nodes.arguments import Arguments
 from graphdebug.backends.torch.nodes.facts import KINDS_HELD
 from graphdebug.backends.torch.nodes.lines import Lines
-from graphdebug.backends.torch.nodes.looking import glances, looker, quick_looker
+from graphdebug.backends.torch.nodes.looking import glances, looker, measurer, quick_looker
 from graphdebug.backends.torch.nodes.modules import Modules
 from graphdebug.backends.torch.nodes.numbers import Numbers, Thread
 from graphdebug.backends.torch.nodes.ops import KNOWN, Op, op_of
@@ -80,6 +80,7 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self.attached = False
         self._look = looker(options.level)
         self._quick_look = quick_looker(options.level)
+        self._measure = measurer(options.level)
         self._raws: deque[Record] = deque()
         self._written_last: Record | None = None
         self._numbers = Numbers()
@@ -90,10 +91,11 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         self._raised: tuple[str, Raw] | None = None
         self._zero = _now() - sink.now()
         self._arguments = Arguments(
-            self.modules, self.origins, self._look, None if options.gradients == "none" else sink.next_seq
-        )
+            self.modules, self.origins, self._look, self._measure,
+            None if options.gradients == "none" else sink.next_seq,
+        )  # fmt: skip
         self._note_writes, self._accumulated = self._arguments.note_writes, self._arguments.accumulated
-        self._results = Results(self.origins, self._look)
+        self._results = Results(self.origins, self._look, self._measure)
         if RECORD is not None and not self._filtered:
             self.__dict__[_DISPATCH] = MethodType(self._make_clerk().dispatch, self)
 
@@ -102,8 +104,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         held = (
             self.sink, self._threads, self.origins.made, self.modules.paths, self.stack.walker, self.stack,
             Tensor, TENSOR, ENGINE_CALL, self.sink.next_seq, _autograd_node, _sequence_number, _graph_task,
-            _now, self._look, self._quick_look, KINDS_HELD, self._raws, self._raws.append, self.watchers,
-            KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats,
+            _now, self._look, self._quick_look, self._measure, KINDS_HELD, self._raws, self._raws.append,
+            self.watchers, KNOWN, op_of, None if self.options.gradients == "none" else Accumulated, Stats,
             self.origins.written, Write, new_history,
         )  # fmt: skip
         return RECORD.Clerk(held, _BATCH, *glances(self.options.level))
@@ -307,6 +309,8 @@ class EagerRecorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not fo
         statics = [take(one, op, phase, traces) for one in args]
         if kwargs:
             statics.append({key: take(one, op, phase, traces) for key, one in kwargs.items()})
+            if op.casts:
+                self._arguments.measure_cast(args, kwargs, traces)
         if op.writes:
             self._note_writes(op, seq, args, kwargs)
             if number - 1 not in thread.owners:

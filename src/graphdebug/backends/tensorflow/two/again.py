@@ -16,8 +16,8 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.packs import all_finite, kernel
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.plan import Plan, Slots
-from graphdebug.backends.tensorflow.two.playing import Run, summed
-from graphdebug.backends.tensorflow.two.summaries import WIDTHS
+from graphdebug.backends.tensorflow.two.playing import Run, measured, summed
+from graphdebug.backends.tensorflow.two.summaries import MEASURES, WIDTHS
 from graphdebug.model.batch import Batch
 from graphdebug.model.event import Level, Stats, TensorFact
 
@@ -59,44 +59,46 @@ class Again:
         if not events or events[-1].seq - events[0].seq != len(events) - 1:
             raise ValueError("the nodes are not numbered in a row")
         self._plan, self._level = plan, level
+        self._wholes = sum(rank for _, _, rank in plan.slots.shapes)
+        """Where whole numbers begin in what is handed out, behind the shapes."""
         self._call, self._results = call, results
         self._first = events[0].seq
         seqs = [one.seq for one in call.arguments if one.seq is not None]
         self._outer = list(dict.fromkeys(seqs))
         self._same = [seqs.index(seq) for seq in seqs]
-        self._ints = call.ints.tobytes()
+        self._ints = call.ints[: self._wholes].tobytes()
         place = {id(one): index for index, one in enumerate(call.arguments)}
         self._passed = [place.get(id(one)) for one in results]
         if any(run.facts[index][output].finite is False for index, output in plan.slots.looked):
             raise ValueError("a tensor is not finite")
         places = [
             *(plan.slots.floats if level == "stats" else ()),
-            *((index, output) for index, output, _ in plan.slots.elements),
+            *((index, output) for index, output, _ in [*plan.slots.elements, *plan.slots.whole]),
         ]
         facts = [run.facts[index][output] for index, output in places]
         if any(fact.stats is None for fact in facts):
             raise ValueError("a tensor is empty")
-        measured = {id(fact): position for position, fact in enumerate(facts)}
+        positions = {id(fact): position for position, fact in enumerate(facts)}
         for one in call.arguments:
             if one.fact.stats is not None:
-                measured.setdefault(id(one.fact), len(places))
+                positions.setdefault(id(one.fact), len(places))
                 places.append((0, 0))
-        self._measured: Mapping[int, int] = measured
+        self._measured: Mapping[int, int] = positions
         self.pattern = Pattern(
-            events, measured, places=len(places), time=call.began, outer=self._outer
+            events, positions, places=len(places), time=call.began, outer=self._outer
         )  # fmt: skip
 
     def texts(self, call: Call) -> Sequence[bytes] | None:
         """Return the statistics of another call, arguments last; None if it is not like this one."""
         mine = self._call
-        if call.position != mine.position or call.ints.tobytes() != self._ints:
+        if call.position != mine.position or call.ints[: self._wholes].tobytes() != self._ints:
             return None
         given, its = call.arguments, mine.arguments
         same = len(given) == len(its) and all(map(is_, given, its))
         if not same and not self._fits(given):
             return None
         found: list[bytes] = []
-        if not self._read(self._plan.slots, call.floats, found):
+        if not self._read(self._plan.slots, call.floats, found) or not self._read_whole(call.ints, found):
             return None
         found += [_encoder.encode(one.fact.stats) for one in call.arguments if one.fact.stats is not None]
         return found
@@ -132,6 +134,17 @@ class Again:
         if fact.alias_of is not None and fact.alias_of >= self._first:
             fact = replace(fact, alias_of=fact.alias_of + shift)
         return one._replace(fact=fact, seq=one.seq + shift)
+
+    def _read_whole(self, ints: np.ndarray, found: list[bytes]) -> bool:
+        """Read the whole numbers of a call; return whether it is like this one."""
+        at = self._wholes
+        for _, _, size in self._plan.slots.whole:
+            stats = measured(ints[at : at + (size or MEASURES)], size)
+            if stats is None:
+                return False
+            found.append(_encoder.encode(stats))
+            at += size or MEASURES
+        return True
 
     def _read(self, slots: Slots, floats: np.ndarray, found: list[bytes]) -> bool:
         """Read the summaries of a call; return whether it is like this one."""

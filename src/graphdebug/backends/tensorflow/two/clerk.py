@@ -106,9 +106,9 @@ class Clerk:
         """Return what is known of a tensor whose numbers were not asked for."""
         return self._observer.plain((shape, enum, ""), finite)
 
-    def fact(self, tensor: Any, look: bool) -> TensorFact:
+    def fact(self, tensor: Any, look: bool, measured: bool) -> TensorFact:
         """Return what is known of a tensor that compiled code can't look at, or not at all of."""
-        return self._observer.fact(tensor, look=look)
+        return self._observer.fact(tensor, look=look, measured=measured)
 
     def kind(self, fact: TensorFact) -> TensorFact:
         """Return a fact without what differs from step to step, the same object for all that are alike."""

@@ -14,12 +14,14 @@ from tensorflow.python.framework import op_callbacks
 from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
+from graphdebug.backends.tensorflow.facts import dtype_word
 from graphdebug.backends.tensorflow.two.handles import name_of_handle, variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import Observer
-from graphdebug.backends.tensorflow.two.ops import ASKS, PLUMBING, UNSEEN, VIEWS, BackwardWords, Op, Ops
+from graphdebug.backends.tensorflow.two.ops import ASKS, CASTS, COUNTING, PLUMBING, UNSEEN, VIEWS, BackwardWords, Op, Ops
 from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.vocabulary import word
+from graphdebug.backends.whole import is_whole
 from graphdebug.model.event import Family, Node, Operand, Origin, Phase, Site, TensorFact
 
 __all__ = ["EagerOps", "watch_ops"]
@@ -103,6 +105,8 @@ class EagerOps:
             self._pipelines.iterated(inputs[1], frame)
         seq = self._sink.next_seq()
         made = tuple([self.made_of(op, index, one, frame) for index, one in enumerate(inputs)])
+        if op.traits & COUNTING:
+            made = self._measured(op, made, inputs, outputs)
         phase = observer.phase(op.family)
         forward = self._ledger.forward_of(op.name, inputs, outputs) if phase == "backward" else None
         function, family = self._words(op, forward)
@@ -151,6 +155,17 @@ class EagerOps:
                 self._ledger.made[tensor._id] = Made(fact, "variable", name=variable_name(variable))
         return self.observer.made(tensor)
 
+    def _measured(
+        self, op: Op, made: tuple[Made, ...], inputs: Sequence[Any], outputs: Sequence[Any]
+    ) -> tuple[Made, ...]:
+        """Have measured what an op calculates with that may leave the range of whole numbers."""
+        if op.traits & CASTS and not (outputs and is_whole(dtype_word(outputs[0].dtype))):
+            return made
+        return tuple([
+            self.observer.measured(one, tensor) if op.traits & CASTS or is_whole(one.fact.dtype) else one
+            for one, tensor in zip(made, inputs, strict=True)
+        ])  # fmt: skip
+
     def _words(self, op: Op, forward: int | None) -> tuple[str, Family]:
         """A backward op has the words of its forward op, whatever op it is made of."""
         owner = None if forward is None else self._ledger.ran.get(forward)
@@ -165,7 +180,8 @@ class EagerOps:
         source = made[0] if op.traits & VIEWS and made else None
         facts = []
         for index, tensor in enumerate(outputs):
-            fact = self.observer.fact(tensor, look=seq is not None and source is None)
+            measured = bool(op.traits & COUNTING) and is_whole(dtype_word(tensor.dtype))
+            fact = self.observer.fact(tensor, look=seq is not None and source is None, measured=measured)
             if source is not None:
                 fact = _alias(fact, source)
             origin: Origin = "unknown" if seq is None else "node"

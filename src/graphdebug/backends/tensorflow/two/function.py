@@ -94,7 +94,7 @@ class _Functions:
     ) -> Any:  # fmt: skip
         position = self._sink.sites.position(sys._getframe(3))
         began = self._sink.now()
-        made = self._quietly("reading arguments", lambda: [self._observer.made(one) for one in inputs])
+        made = self._quietly("reading arguments", lambda: self._arguments(plan, inputs))
         compiled = None
         if plan.unseen and self._observer.level != "shapes":
             compiled = self._quietly(
@@ -130,6 +130,12 @@ class _Functions:
         if self._observer.ended is not None:
             self._observer.ended(sys._getframe(3), users)
         return users or None
+
+    def _arguments(self, plan: Plan, inputs: Sequence[Any]) -> list[Made]:
+        made = [self._observer.made(one) for one in inputs]
+        for at in plan.counted:
+            made[at] = self._observer.measured(made[at], inputs[at])
+        return made
 
     def _play(
         self, plan: Plan, arguments: Sequence[Made], outputs: Sequence[Any], extras: Sequence[Any],

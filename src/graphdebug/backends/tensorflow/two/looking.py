@@ -72,6 +72,7 @@ class Looking:
             if tensor.shape.rank is not None and not tensor.shape.is_fully_defined():
                 summaries.shape(name, dtype, node.device)
                 plan.slots.shapes.append((index, output, tensor.shape.rank))
+            plan.within[index, output] = name, dtype, tensor.shape.num_elements(), node.device
             if self._level != "shapes" and not entry.alias:
                 self._numbers(plan, (index, output), entry.phase, tensor, name, node.device)
 
@@ -104,6 +105,21 @@ class Looking:
             slots.floats.append(place)
         if self._level == "values" and tensor.shape.is_fully_defined() and dtype != tf.string:
             slots.values.append((*place, summaries.sample(name, dtype, size, device)))
+
+    def measure(self, plan: Plan, place: tuple[int, int]) -> None:
+        """Have an output handed out that is calculated with, and may leave the range of whole numbers."""
+        known, slots = plan.within.pop(place, None), plan.slots
+        has_stats = {(index, output) for index, output, _ in slots.elements}
+        has_stats |= set(slots.floats) if self._level == "stats" else set()
+        if known is None or self.summaries is None or self._level == "shapes" or place in has_stats:
+            return
+        name, dtype, size, device = known
+        if dtype.is_integer and dtype != tf.uint64 and size and size <= FEW:
+            self.summaries.whole(name, dtype, device)
+            slots.whole.append((*place, size))
+        elif dtype.is_integer or dtype.is_floating:
+            self.summaries.measures(name, dtype, device)
+            slots.whole.append((*place, 0))
 
     def _leave_out(self, entry: Entry, why: str) -> None:
         if self._level != "shapes":

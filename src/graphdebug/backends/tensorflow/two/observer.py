@@ -197,12 +197,13 @@ class Observer:
         self._differentiated = self._updated = False
         self.sink.advance_step()
 
-    def fact(self, tensor: Any, *, look: bool = True) -> TensorFact:
+    def fact(self, tensor: Any, *, look: bool = True, measured: bool = False) -> TensorFact:
         """Return what is known of an eager tensor at the recording's level.
 
         Args:
             tensor: an EagerTensor.
             look: whether its elements matter; False for a view of a tensor that was looked at.
+            measured: whether statistics are taken at level health, too.
 
         """
         enum = tensor._datatype_enum()
@@ -213,12 +214,13 @@ class Observer:
             return self.plain(key, None)
         code = TYPE_CODES.get(enum)
         if code is not None and level != "values":
-            found = self._seen_by_kernel(tensor, key, code)
+            found = self._seen_by_kernel(tensor, key, code, measured=measured)
             if found is not None:
                 return found
         array = self.elements(tensor)
         if array is None:
             return self.plain(key, None)
+        level = "stats" if level == "health" and measured else level
         if level == "health" and (finite := _is_finite(array)) is not False:
             return self.plain(key, finite)
         if level == "stats" and array.dtype.name in _DOT and array.size and array.flags.c_contiguous:
@@ -227,10 +229,10 @@ class Observer:
                 return replace(self.plain(key, True), stats=stats)
         return array_fact(array, level, dtype=_dtype(enum), device=device_word(tensor.device))
 
-    def _seen_by_kernel(self, tensor: Any, key: Any, code: int) -> TensorFact | None:
+    def _seen_by_kernel(self, tensor: Any, key: Any, code: int, *, measured: bool) -> TensorFact | None:
         """Return the fact of a finite tensor in main memory, looked at where it lies; None of any other."""
         try:
-            if self.level == "health" and key[0]:  # a scalar's value costs no more, and shows how a loss goes
+            if self.level == "health" and key[0] and not measured:  # a scalar's value costs no more, and shows how a loss goes
                 finite = None if code > _LAST_FLOAT else True
                 return self.plain(key, finite) if kernel.all_finite(tensor, code) else None
             size = prod(key[0])
@@ -243,6 +245,14 @@ class Observer:
         return TensorFact(
             known.shape, known.dtype, known.device, finite=known.finite, stats=_stats.decode(texts[0])
         )
+
+    def measured(self, made: Made, tensor: Any) -> Made:
+        """Return where a tensor came from, with its statistics: it is calculated with."""
+        if made.fact.stats is not None or self.level == "shapes" or tensor._datatype_enum() in _UNSEEN:
+            return made
+        made = made._replace(fact=replace(made.fact, stats=self.fact(tensor, measured=True).stats), kind=None)
+        self.ledger.made[tensor._id] = made
+        return made
 
     def sized(self, tensor: Any, fact: TensorFact) -> TensorFact:
         """Return the fact of an eager gradient, at level health in some of the steps with its statistics."""

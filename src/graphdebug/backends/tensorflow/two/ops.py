@@ -8,11 +8,12 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from graphdebug.backends.tensorflow.attributes import has_attributes
-from graphdebug.backends.tensorflow.vocabulary import word
+from graphdebug.backends.tensorflow.vocabulary import Word, word
+from graphdebug.backends.whole import COUNTS
 from graphdebug.model.event import Family
 
 __all__ = [
-    "ALIASES", "ASKS", "ASSIGNS", "PLUMBING", "READS", "SLOW", "UNSEEN", "VIEWS", "BackwardWords", "Op", "Ops",
+    "ALIASES", "ASKS", "ASSIGNS", "CASTS", "COUNTING", "PLUMBING", "READS", "SLOW", "UNSEEN", "VIEWS", "BackwardWords", "Op", "Ops",
 ]  # fmt: skip
 
 UNSEEN = 1
@@ -29,6 +30,10 @@ ASKS = 32
 """Has attributes."""
 PLUMBING = 64
 """Between a variable and the op that uses it: shown as the operand's origin, not as a node."""
+COUNTING = 128
+"""May leave the range of whole numbers, so that those it is given and gives are measured."""
+CASTS = 256
+"""Its elements may become whole numbers."""
 
 ALIASES = frozenset({
     "Reshape", "Squeeze", "ExpandDims", "Identity", "StopGradient", "PreventGradient", "Snapshot",
@@ -57,7 +62,7 @@ class Ops(dict[str | bytes, Op]):
         name = op_type.decode() if isinstance(op_type, bytes) else op_type
         words, definition = word(name), op_def_registry.get(name)
         arguments = () if definition is None else tuple(one.name for one in definition.input_arg)
-        op = self[op_type] = Op(name, _traits(name, words.family), words.function, words.family, arguments)
+        op = self[op_type] = Op(name, _traits(name, words), words.function, words.family, arguments)
         return op
 
 
@@ -69,7 +74,7 @@ class BackwardWords(dict[str, str]):
         return backward
 
 
-def _traits(name: str, family: Family) -> int:
+def _traits(name: str, words: Word) -> int:
     # several devices are known once an op has run: where a tensor lies is then read in Python
     several = len(tf.config.list_logical_devices()) > 1
     return (
@@ -78,6 +83,8 @@ def _traits(name: str, family: Family) -> int:
         | SLOW * (several or name == "MakeIterator" or (name in _PLUMBING and name != "ReadVariableOp"))
         | READS * (name == "ReadVariableOp")
         | VIEWS * (name in ALIASES)
-        | ASSIGNS * (family == "assign")
+        | ASSIGNS * (words.family == "assign")
         | ASKS * has_attributes(name)
+        | COUNTING * (words.function in COUNTS)
+        | CASTS * (words.function == "cast")
     )

@@ -89,6 +89,10 @@ class Slots:
     shapes: list[tuple[int, int, int]] = field(default_factory=list)
     """Entry, output and rank of each shape; output -1 is the number of iterations, or of the branch taken."""
 
+    whole: list[tuple[int, int, int]] = field(default_factory=list)
+    """Entry, output and size of each tensor of whole numbers that is calculated with, and of what becomes such;
+    size 0 where its measures come out and not its elements."""
+
     @property
     def looked(self) -> list[tuple[int, int]]:
         """Entry and output of each tensor whose numbers come out, in their order."""
@@ -130,6 +134,10 @@ class Plan:
     kept: dict[int, tuple[str, list[Any]]] = field(default_factory=dict)
     """Entries that can't be run again: where their outputs are kept until the function has returned."""
     gradients: list[Gradients] = field(default_factory=list)
+    counted: set[int] = field(default_factory=set)
+    """Arguments that are measured: they are calculated with, and may leave the range of whole numbers."""
+    within: dict[tuple[int, int], tuple[str, Any, int | None, str]] = field(default_factory=dict)
+    """What can be measured, by entry and output: the name, dtype, number of elements and device of a tensor."""
     updates: bool = False
     """Whether it computes gradients and writes variables: a training step."""
     compiled: bool = False

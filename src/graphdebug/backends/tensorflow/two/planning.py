@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from msgspec.structs import replace
 from tensorflow.python.framework import tensor_util
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
-from graphdebug.backends.tensorflow.facts import static_fact
+from graphdebug.backends.tensorflow.facts import array_fact, static_fact
 from graphdebug.backends.tensorflow.sites import build_sites
 from graphdebug.backends.tensorflow.two.copying import Copy
 from graphdebug.backends.tensorflow.two.handles import handle_fact, variable_name
@@ -24,6 +26,7 @@ from graphdebug.backends.tensorflow.two.scopes import layer_path
 from graphdebug.backends.tensorflow.two.settling import OF_OUTER, settle
 from graphdebug.backends.tensorflow.two.summaries import Summaries
 from graphdebug.backends.tensorflow.vocabulary import word
+from graphdebug.backends.whole import COUNTS, is_whole
 from graphdebug.model.event import Operand, Phase, Shape
 
 __all__ = ["plan_function", "read_graph"]
@@ -244,6 +247,30 @@ class _Planner:
             refs[tensor.name] = Ref("entry", index, output)
         if entry.control is None:
             self._looking.at(self._plan, op, entry, prefix)
+            if entry.function in COUNTS and op.outputs:
+                self._count(op, entry, index)
+
+    def _count(self, op: Any, entry: Entry, index: int) -> None:
+        """Have measured what an op calculates with that may leave the range of whole numbers, and what it gives."""
+        becomes = is_whole(entry.outputs[0].dtype)
+        if entry.function == "cast" and not becomes:
+            return
+        if becomes:
+            self._looking.measure(self._plan, (index, 0))
+        operands = list(zip(op.inputs, entry.inputs, strict=True))
+        for at, (tensor, (ref, role)) in enumerate(operands[: 1 if entry.family == "reduce" else None]):
+            if not is_whole(static_fact(tensor).dtype) and entry.function != "cast":
+                continue
+            if ref.kind == "entry":
+                self._looking.measure(self._plan, (ref.at, ref.output))
+            elif ref.kind == "argument" and self._plan.outer:
+                self._plan.counted.add(ref.at)
+            elif ref.known is not None and (value := tensor_util.constant_value(tensor)) is not None:
+                fact = array_fact(np.asarray(value), "stats", dtype=ref.known.fact.dtype)
+                known = replace(ref.known, fact=replace(ref.known.fact, stats=fact.stats))
+                inputs = list(entry.inputs)
+                inputs[at] = ref._replace(known=known), role
+                entry.inputs = tuple(inputs)
 
     def _control(self, op: Any, graph: Any, entry: Entry) -> None:
         """Read the body of a loop or the branches of a cond, each into a plan of its own."""

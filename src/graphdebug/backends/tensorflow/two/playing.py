@@ -13,15 +13,15 @@ import numpy as np
 import tensorflow as tf
 from msgspec.structs import replace
 
-from graphdebug.backends.tensorflow.facts import array_fact
-from graphdebug.backends.tensorflow.packs import all_finite, kernel
+from graphdebug.backends.tensorflow.facts import array_fact, stats_of
+from graphdebug.backends.tensorflow.packs import CODES, all_finite, kernel
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.plan import Entry, Gradients, Plan, Ref, Slots
-from graphdebug.backends.tensorflow.two.summaries import WIDTHS
+from graphdebug.backends.tensorflow.two.summaries import MEASURES, WIDTHS
 from graphdebug.model.event import Family, Gradient, Level, Node, Site, Stats, TensorFact, number
 
-__all__ = ["Records", "Run", "summed"]
+__all__ = ["Records", "Run", "measured", "summed"]
 
 _CANCELLED = 1e-4
 """A variance below this part of the squared mean is lost in single precision: then none is given."""
@@ -75,6 +75,9 @@ class _Facts:
         self.of = [list(facts) for facts in plan.expected(level)]
         self.controls: dict[int, int] = {}
         self._shapes(plan.slots, records)
+        for index, output, size in plan.slots.whole:
+            found = measured(records.ints(size or MEASURES), size)
+            self.of[index][output] = replace(self.of[index][output], stats=found)
         self._numbers(plan.slots, records, level)
         for index, entry in enumerate(plan.entries):
             if entry.shape_of is not None:
@@ -286,6 +289,19 @@ def _looked_at(fact: TensorFact, elements: np.ndarray) -> TensorFact:
         found = array_fact(elements, "stats")
         return replace(fact, finite=found.finite, stats=found.stats)
     return replace(fact, finite=True, stats=_stats.decode(texts[0]))
+
+
+def measured(numbers: np.ndarray, size: int) -> Stats | None:
+    """Return the statistics of a tensor from its elements, or from its measures where it has no `size`."""
+    if size:
+        texts = kernel and kernel.stats_texts(numbers, array("q", [size]).tobytes(), CODES["int64"])
+        return _stats.decode(texts[0]) if texts else stats_of(numbers)
+    count, low, high, mean, half_squares, zero = numbers.view(np.float64).tolist()
+    if not count or not all(map(math.isfinite, (low, high, mean, half_squares))):
+        return None
+    variance = 2 * half_squares / count - mean * mean
+    std = math.sqrt(variance) if variance > _CANCELLED * mean * mean else 0.0 if low == high else None
+    return Stats(0, 0, 0, int(zero), low, high, mean, std, math.sqrt(2 * half_squares))
 
 
 def summed(fact: TensorFact, summary: np.ndarray, singles: np.ndarray) -> TensorFact:

@@ -13,7 +13,7 @@ from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicF
 from graphdebug.backends.tensorflow.two.copying import Copy
 from graphdebug.model.event import Level
 
-__all__ = ["LOOKED_INTO", "SAMPLE", "SINGLE", "SMALL", "WIDTHS", "Summaries"]
+__all__ = ["LOOKED_INTO", "MEASURES", "SAMPLE", "SINGLE", "SMALL", "WIDTHS", "Summaries"]
 
 LOOKED_INTO = frozenset({tf.float16, tf.bfloat16, tf.float32, tf.float64})
 """What TensorFlow's summary op can read."""
@@ -30,6 +30,9 @@ WIDTHS: dict[Level, tuple[int, int]] = {"shapes": (5, 0), "health": (5, 0), "sta
 The summary op gives (id, size, -inf, +inf, nan); the single ones are half the sum of squares, min, max,
 mean and the number of zeros.
 """
+
+MEASURES = 6
+"""Numbers that a tensor of many whole numbers has: size, min, max, mean, half the sum of squares, zeros."""
 
 SMALL = 8192
 """Elements up to which all are counted at once; a larger tensor is counted only if it is not finite, which is
@@ -65,6 +68,7 @@ class Summaries:
         self._small: list[str] = []
         self._samples: list[str] = []
         self._shapes: list[str] = []
+        self._wholes: list[str] = []
         self._nested: tuple[list[str], list[str]] = ([], [])
         self._constants: dict[Any, str] = {}
 
@@ -121,6 +125,28 @@ class Summaries:
         self._samples.append(self._cast(flat, dtype, device))
         return min(size, SAMPLE)
 
+    def whole(self, tensor: str, dtype: tf.DType, device: str) -> None:
+        """Hand out all elements of a small tensor of whole numbers."""
+        flat = self._flat(tensor, dtype, device)
+        self._wholes.append(flat if dtype == tf.int64 else self._cast(flat, dtype, device, tf.int64))
+
+    def measures(self, tensor: str, dtype: tf.DType, device: str) -> None:
+        """Hand out the `MEASURES` of a tensor, as they are in memory: none of them fits single precision."""
+        double, axis = tf.float64, self._constant(np.array([0], np.int32), device)
+        flat = self._flat(tensor, dtype, device)
+        wide = flat if dtype == double else self._cast(flat, dtype, device, double)
+        reduced = {"T": double, "Tidx": tf.int32, "keep_dims": False}
+        size = self._add("Size", [tensor], {"T": dtype, "out_type": tf.int32}, "output", device)
+        found = [self._cast(size, tf.int32, device, double)]
+        found += [self._add(op, [wide, axis], reduced, "output", device) for op in ("Min", "Max", "Mean")]
+        found.append(self._add("L2Loss", [wide], {"T": double}, "output", device))
+        equal = {"T": double, "incompatible_shape_error": True}
+        is_zero = self._add("Equal", [wide, self._constant(np.zeros((), np.float64), device)], equal, "z", device)
+        one_each = self._cast(is_zero, tf.bool, device, double)
+        found.append(self._add("Sum", [one_each, axis], reduced, "output", device))
+        packed = self._add("Pack", found, {"N": len(found), "T": double, "axis": 0}, "output", device)
+        self._wholes.append(self._add("Bitcast", [packed], {"T": double, "type": tf.int64}, "output", device))
+
     def shape(self, tensor: str, dtype: tf.DType, device: str) -> None:
         """Hand out a shape that is not known before."""
         self._shapes.append(self._add("Shape", [tensor], {"T": dtype, "out_type": tf.int64}, "output", device))
@@ -173,7 +199,7 @@ class Summaries:
             packed = {"N": len(self._singles), "T": tf.float32, "axis": 0}
             floats.append(self._add("Pack", self._singles, packed, "output", ""))
         floats += [*self._elements, *self._small, *self._samples, *self._nested[0]]
-        ints = [*self._alive[1:], *self._shapes, *self._nested[1]]
+        ints = [*self._alive[1:], *self._shapes, *self._wholes, *self._nested[1]]
         return self._joined(floats, tf.float32), self._joined(ints, tf.int64)
 
     def stage(self, key: str) -> list[tf.DType]:

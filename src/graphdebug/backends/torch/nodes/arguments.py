@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from graphdebug.backends.torch.nodes.facts import kind_of
+from graphdebug.backends.torch.nodes.facts import Measured, Valued, kind_of
 from graphdebug.backends.torch.nodes.looking import Looker
 from graphdebug.backends.torch.nodes.modules import Modules
 from graphdebug.backends.torch.nodes.ops import Op
 from graphdebug.backends.torch.nodes.origins import Origins, Trace, trace_of, version_of
 from graphdebug.backends.torch.nodes.records import TENSOR, Accumulated
-from graphdebug.model.event import Origin
+from graphdebug.model.event import Origin, Stats
 
 __all__ = ["Arguments"]
 
@@ -28,28 +28,52 @@ class Arguments:
         modules: knows parameters and the names of variables.
         origins: knows tensors.
         look: looks at what comes from outside; None where the level does not.
+        measure: looks at whole numbers that are calculated with; None where the level does not.
         next_seq: takes the number of a gradient's event; None where gradients are not recorded.
 
     """
 
     def __init__(
-        self, modules: Modules, origins: Origins, look: Looker | None, next_seq: Callable[[], int] | None
-    ) -> None:
+        self, modules: Modules, origins: Origins, look: Looker | None, measure: Looker | None,
+        next_seq: Callable[[], int] | None,
+    ) -> None:  # fmt: skip
         self.blind = False
         """Whether ops ran in this recording that it was told not to take."""
         self._modules = modules
         self._origins = origins
         self._look = look
+        self._measure = measure
         self._next_seq = next_seq
 
     def take(self, value: Any, op: Op, phase: str, traces: list[Trace]) -> Any:
         """Return an argument with its tensors replaced by a mark; their traces go into `traces`."""
         if isinstance(value, Tensor):
-            traces.append(self._origins.get(value) or self._first_seen(value, op, phase))
+            trace = self._origins.get(value) or self._first_seen(value, op, phase)
+            traces.append(self._measured(value, trace) if op.counts and not op.casts else trace)
             return TENSOR
         if type(value) in _CONTAINERS:
             return [self.take(one, op, phase, traces) for one in value]
         return value
+
+    def measure_cast(self, args: Any, kwargs: dict[str, Any], traces: list[Trace]) -> None:
+        """Look at what becomes whole numbers, where an op is asked for those."""
+        dtype = kwargs.get("dtype")
+        if self._measure is None or dtype is None or dtype.is_floating_point or not traces:
+            return
+        value, trace = args[0], self._measured(args[0], traces[0])
+        traces[0] = trace
+        if trace[4].inexact and trace[5] is not None:
+            look = trace[5] if isinstance(trace[5], Stats | Valued) else self._measure(value, trace[4])
+            if isinstance(look, Stats | Valued):
+                stats = look.stats if isinstance(look, Valued) else look
+                traces[0] = (*trace[:5], Measured(stats), trace[6])
+
+    def _measured(self, tensor: Tensor, trace: Trace) -> Trace:
+        """Return the trace of a tensor, of whole numbers with their statistics."""
+        if trace[5] is None and trace[4].whole and self._measure is not None:
+            trace = (*trace[:5], self._measure(tensor, trace[4]), trace[6])
+            self._origins.made[id(tensor)] = trace
+        return trace
 
     def _first_seen(self, tensor: Tensor, op: Op, phase: str) -> Trace:
         named = self._modules.name_of(tensor)

@@ -168,6 +168,12 @@ def _elementwise(call: Call) -> dict[str, Any]:
         made["scalar"] = plain(call.values["other"])
     elif "self" in call.values:
         made["scalar"] = plain(call.values["self"])
+    if call.op.name == "aten::rsub":
+        made["reversed"] = True
+    if call.values.get("alpha", 1) != 1:
+        made["alpha"] = plain(call.values["alpha"])
+    if call.values.get("rounding_mode") is not None:
+        made["rounding"] = plain(call.values["rounding_mode"])
     for name in ("min", "max", "negative_slope"):
         if call.values.get(name) is not None:
             made[name] = plain(call.values[name])

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from graphdebug.backends.torch.native import RECORD
+from graphdebug.backends.whole import is_whole
 from graphdebug.model.event import Number, Shape, Stats, TensorFact
 
 __all__ = [
-    "KINDS_HELD", "Kind", "Look", "Valued", "dtype_word", "fact_of", "fact_of_operand", "in_memory", "kind_of",
+    "KINDS_HELD", "Kind", "Look", "Measured", "Valued", "dtype_word", "fact_of", "fact_of_operand", "in_memory", "kind_of",
 ]  # fmt: skip
 
 
@@ -25,14 +26,23 @@ class Valued:
         self.values = values
 
 
-Look = bool | str | Stats | Valued | None
+class Measured:
+    """Statistics of an operand that are shown: of what is to become whole numbers."""
+
+    __slots__ = ("stats",)
+
+    def __init__(self, stats: Stats | None) -> None:
+        self.stats = stats
+
+
+Look = bool | str | Stats | Valued | Measured | None
 """What looking at the elements gave: finite, why they were not looked at, statistics, or not asked."""
 
 
 class Kind:
     """What tensors of one type, shape, dtype, device and layout have in common."""
 
-    __slots__ = ("code", "fact", "finite", "numel", "shape")
+    __slots__ = ("code", "fact", "finite", "numel", "shape", "whole")
 
     def __init__(self, fact: TensorFact, numel: int = 0, code: int = -1) -> None:
         self.fact = fact
@@ -41,6 +51,7 @@ class Kind:
         self.numel = numel
         self.code = code
         """The kernel's number for an element type it reads straight from memory, else -1."""
+        self.whole = is_whole(fact.dtype)
 
     @property
     def inexact(self) -> bool:
@@ -50,7 +61,7 @@ class Kind:
 
 CODES = {
     torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3, torch.int64: 4, torch.int32: 5,
-    torch.int16: 6, torch.int8: 7, torch.uint8: 8, torch.bool: 8,
+    torch.int16: 6, torch.int8: 7, torch.uint8: 8, torch.bool: 9, torch.uint16: 10, torch.uint32: 11, torch.uint64: 12,
 }  # fmt: skip
 """The kernel's numbers for the element types it reads."""
 _functorch = torch._C._functorch
@@ -92,16 +103,21 @@ def fact_of(kind: Kind, look: Look = None, alias_of: int | None = None) -> Tenso
             return kind.finite
     fact = kind.fact
     values = look.values if isinstance(look, Valued) else ()
-    finite, unchecked, stats = _of_look(look.stats if isinstance(look, Valued) else look)
+    finite, unchecked, stats = _of_look(look.stats if isinstance(look, Valued | Measured) else look)
     return TensorFact(
         fact.shape, fact.dtype, fact.device, fact.layout, alias_of, finite, unchecked, stats, values
     )
 
 
-def fact_of_operand(kind: Kind, look: Look) -> TensorFact:
-    """Return the fact of a tensor as an operand: it says whether it is finite, other statistics only if not."""
-    if isinstance(look, Valued):
+def fact_of_operand(kind: Kind, look: Look, *, measured: bool = False) -> TensorFact:
+    """Return the fact of a tensor as an operand: it says whether it is finite, other statistics only if not, or
+    where it is `measured`: of whole numbers that an op calculates with, and of what becomes whole numbers.
+    """
+    measured = isinstance(look, Measured) or (measured and kind.whole)
+    if isinstance(look, Valued | Measured):
         look = look.stats
+    if measured and isinstance(look, Stats):
+        return fact_of(kind, look)
     if look is None or isinstance(look, str):
         return kind.fact
     if look is True or (isinstance(look, Stats) and not (look.nan or look.pos_inf or look.neg_inf)):

@@ -18,7 +18,7 @@ try:
 except ImportError:  # not compiled on this machine: torch's own operations give the same numbers
     _kernel = None
 
-__all__ = ["Looker", "glances", "looker", "quick_looker", "stats_of", "unreadable"]
+__all__ = ["Looker", "glances", "looker", "measurer", "quick_looker", "stats_of", "unreadable"]
 
 Looker = Callable[[torch.Tensor, Kind], Look]
 _LAST_FLOAT = 3
@@ -32,6 +32,11 @@ _INLINE = 64
 def looker(level: str) -> Looker | None:
     """Return the function that looks at a fresh output at this level; None where the level does not."""
     return {"shapes": None, "health": _health, "stats": _stats, "values": _values}[level]
+
+
+def measurer(level: str) -> Looker | None:
+    """Return the function that looks at whole numbers that are calculated with; None where the level does not."""
+    return None if level == "shapes" else _values if level == "values" else _stats
 
 
 def quick_looker(level: str) -> Callable[[torch.Tensor, Kind], Any] | None:

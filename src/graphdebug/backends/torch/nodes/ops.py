@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from graphdebug.backends.whole import COUNTS
 from graphdebug.model.event import Family
 
 __all__ = ["KNOWN", "Op", "op_of", "words_of"]
@@ -61,6 +62,7 @@ _ELEMENTWISE = (
     "minimum abs neg sign square reciprocal sin cos tan asin acos atan atan2 sinh cosh erf erfc erfinv gelu "
     "silu elu selu leaky_relu hardtanh hardswish hardsigmoid softplus prelu mish logit clamp clamp_min "
     "clamp_max floor ceil round trunc frac fmod remainder floor_divide lerp addcmul addcdiv eq ne lt le gt ge "
+    "lshift rshift bitwise_left_shift bitwise_right_shift "
     "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not nan_to_num sgn xlogy "
     "lgamma digamma threshold log_sigmoid_forward hypot copysign logaddexp glu celu fma"
 )
@@ -76,7 +78,7 @@ _FUNCTIONS = {
     "mkldnn_convolution": "conv2d", "linalg_vector_norm": "norm", "log_sigmoid_forward": "log_sigmoid",
     "scaled_dot_product_flash_attention_for_cpu": "scaled_dot_product_attention", "index": "gather",
     "upsample_nearest2d": "upsample", "upsample_bilinear2d": "upsample",
-    "local_scalar_dense": "item", "lift_fresh": "constant", "fused_rms_norm": "rms_norm",
+    "local_scalar_dense": "item", "lshift": "left_shift", "bitwise_left_shift": "left_shift", "lift_fresh": "constant", "fused_rms_norm": "rms_norm",
 }  # fmt: skip
 _FAMILIES["elementwise"] = _ELEMENTWISE
 _FAMILY_OF: dict[str, Family] = {name: family for family, names in _FAMILIES.items() for name in names.split()}
@@ -116,6 +118,10 @@ class Op:
     adopts: bool = False
     """Whether the output is memory that something else filled: a batch of another process, a saved tensor."""
     backward: bool = False
+    counts: bool = False
+    """Whether it may leave the range of whole numbers, so that those it is given and gives are measured."""
+    casts: bool = False
+    """Whether its elements may become whole numbers."""
     recorded: bool = True
     ends_step: bool = False
     """Whether a step is over after it: a GradScaler updates, also where it skipped the optimizer."""
@@ -140,7 +146,10 @@ def op_of(func: Any) -> Op:
         op = KNOWN[id(func)] = _read(func)
         op.operator = func
         op.call = func._op if type(func) is torch._ops.OpOverload else func
-        asked = op.views, op.writes, op.unborn, op.reinterprets, op.ends_step, op.recorded, op.adopts
+        asked = (
+            op.views, op.writes, op.unborn, op.reinterprets, op.ends_step, op.recorded, op.adopts, op.counts,
+            op.casts,
+        )  # fmt: skip
         op.traits = sum(1 << bit for bit, one in enumerate(asked) if one)
     return op
 
@@ -191,6 +200,8 @@ def _read(func: Any) -> Op:
         or (family == "collective" and base != "wait_tensor"),
         adopts=base == "set_",
         backward="_backward" in base,
+        counts=function in COUNTS,
+        casts=function == "cast",
         ends_step=base == "_amp_update_scale_",
         recorded=not schema.name.startswith(("profiler::", "prim::")),
     )

@@ -92,7 +92,7 @@ def call_of(raw: Raw) -> Call:
 
 def operand_of(op: Op, argument: str, trace: Trace) -> Operand:
     """Return the operand that the tensor given for `argument` is."""
-    return named_operand(trace, op.roles.get(argument, ""))
+    return named_operand(trace, op.roles.get(argument, ""), measured=op.counts)
 
 
 def operands_of(raw: Raw) -> list[tuple[Operand, Any]]:
@@ -110,7 +110,7 @@ def _tensors_in(value: Any) -> int:
     return sum(_tensors_in(one) for one in value) if type(value) is list else 0
 
 
-def named_operand(trace: Trace, role: str) -> Operand:
-    """Return the operand that a tensor with a name, a parameter or a variable, is."""
+def named_operand(trace: Trace, role: str, *, measured: bool = False) -> Operand:
+    """Return the operand that a tensor is; `measured` says whether an op calculates with it."""
     origin, name = trace[6] or ("node", "")
-    return Operand(fact_of_operand(trace[4], trace[5]), origin, trace[2], trace[3], name, role)
+    return Operand(fact_of_operand(trace[4], trace[5], measured=measured), origin, trace[2], trace[3], name, role)

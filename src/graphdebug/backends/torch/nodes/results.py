@@ -22,12 +22,14 @@ class Results:
     Args:
         origins: where that is remembered.
         look: looks at fresh outputs; None where the level does not.
+        measure: looks at whole numbers that were calculated; None where the level does not.
 
     """
 
-    def __init__(self, origins: Origins, look: Looker | None) -> None:
+    def __init__(self, origins: Origins, look: Looker | None, measure: Looker | None) -> None:
         self._origins = origins
         self._look = look
+        self._measure = measure
 
     def finish(self, op: Op, record: Record, result: Any, ended: float) -> Record:
         """Return the whole record: what is known after the op, added to what was known before."""
@@ -43,7 +45,8 @@ class Results:
     def _take_output(self, record: Record, index: int, value: Tensor) -> Trace:
         seq, op = record[0], record[2]
         kind = kind_of(value)
-        look = None if self._look is None or op.unborn else self._look(value, kind)
+        looks = self._measure if op.counts and kind.whole else self._look
+        look = None if looks is None or op.unborn else looks(value, kind)
         version = version_of(value)
         made = self._origins.made
         reference: Any = None
