@@ -30,6 +30,7 @@ from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
 from graphdebug.backends.tensorflow.sessions.scratch import is_variant, sources_of
 from graphdebug.backends.tensorflow.sessions.staging import staged_records
 from graphdebug.backends.tensorflow.sessions.telling import failure_of
+from graphdebug.backends.tensorflow.sessions.whole import Whole
 from graphdebug.model.event import Failure, Notice, Shape
 from graphdebug.options import Options
 
@@ -106,7 +107,7 @@ class Failures:
         level = self._options.level
         measured = {place: array_fact(array, level, dtype=dtype) for place, (array, dtype) in replayed.items()}
         traced = _traced(probed, wanted, measured, level)
-        facts = RunFacts(traced, measured, runs.writing.feed_facts(call), shapes)
+        facts = RunFacts(traced, measured, runs.writing.feed_facts(call, Whole()), shapes)
         writer = runs.writing.writer(call, facts)
         add_nodes(writer, facts, staged_records(run, call.session, probed, level))
         elements = [] if inner else [_elements(one, call, replayed) for one in node.inputs]
@@ -166,7 +167,7 @@ class Failures:
         feeds = [ref.deref() for ref in call.feeds]
         wanted = {op.name for op in selected_ops([node.op], feeds)} - {node.op.name}
         facts = RunFacts(
-            _traced(probed, wanted, {}, self._options.level), {}, runs.writing.feed_facts(call), {}
+            _traced(probed, wanted, {}, self._options.level), {}, runs.writing.feed_facts(call, Whole()), {}
         )
         writer = runs.writing.writer(call, facts)
         add_nodes(writer, facts, ())

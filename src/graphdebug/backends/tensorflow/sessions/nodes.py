@@ -14,6 +14,7 @@ from graphdebug.backends.tensorflow.sessions.leaves import GradientPlan
 from graphdebug.backends.tensorflow.sessions.plan import Execution, PlanInput, PlanNode
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.backends.tensorflow.sessions.staging import Record
+from graphdebug.backends.whole import is_whole
 from graphdebug.model.event import Gradient, Node, Operand, Shape, Site, TensorFact
 
 __all__ = ["NodeWriter", "RunFacts", "add_nodes"]
@@ -100,11 +101,12 @@ class RunFacts:
         if given is not None:
             return msgspec.structs.replace(given, role=one.role)
         fact = self.of_input(one)
-        if fact.stats is not None or fact.values:
+        told = one.origin in ("feed", "constant") and is_whole(fact.dtype)  # it is no node's output
+        if (fact.stats is not None and not told) or fact.values:
             lean = self._lean.get(id(fact))
             if lean is None:
                 lean = self._lean[id(fact)] = TensorFact(
-                    fact.shape, fact.dtype, fact.device, finite=fact.finite
+                    fact.shape, fact.dtype, fact.device, finite=fact.finite, stats=fact.stats if told else None
                 )
             fact = lean
         producer = self.seqs.get(one.node) if one.node is not None and one.origin == "node" else None

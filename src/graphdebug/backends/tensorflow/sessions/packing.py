@@ -13,6 +13,7 @@ from graphdebug.backends.tensorflow.sessions.plan import PlanNode
 from graphdebug.backends.tensorflow.sessions.probed import Measured, Probed, inferred
 from graphdebug.backends.tensorflow.sessions.probes import COUNTS, FLOATS, build_count, build_probe, width
 from graphdebug.backends.tensorflow.sessions.scaffold import joined, once
+from graphdebug.backends.tensorflow.sessions.whole import Whole
 from graphdebug.model.event import Level, Shape
 
 __all__ = ["Places", "add_fetched", "pack"]
@@ -29,9 +30,11 @@ def add_fetched(probed: Probed, places: Places, shapes: Mapping[str, Sequence[Sh
             probed.fetches.append(tensor)
         return
     known = [place for place in places if _is_known(probed, place, shapes)]
-    probed.known_shapes, probed.shape_fetch = pack(known, shapes, "shapes")
+    probed.known_shapes, probed.shape_fetch = pack(known, shapes, "shapes", Whole())
     here, in_graph = _split(probed, places, {(node.index, output) for node, output, _ in known}, shapes)
-    probed.measured, packed = pack(in_graph, shapes, probed.level, {id(tensor) for _, _, tensor in known})
+    probed.measured, packed = pack(
+        in_graph, shapes, probed.level, probed.whole, {id(tensor) for _, _, tensor in known}
+    )
     if packed is not None:
         probed.fetches.append(packed)
     _add_packs(probed, here, shapes)
@@ -59,7 +62,8 @@ def _split(
         if (node.index, output) not in known:
             in_graph.append(place)
             continue
-        if probed.level == "shapes" or (probed.level == "health" and dtype not in FLOATS):
+        whole = (node.index, output) in probed.whole.places
+        if probed.level == "shapes" or (probed.level == "health" and dtype not in FLOATS and not whole):
             continue
         elements = _elements(shapes, node, output) or 0
         size = elements * tensor.dtype.size
@@ -82,7 +86,9 @@ def _add_packs(probed: Probed, places: Places, shapes: Mapping[str, Sequence[Sha
     alike: dict[tuple[str, bool], list[tuple[PlanNode, int, Any]]] = {}
     for node, output, tensor in places:
         dtype, elements = dtype_word(tensor.dtype), _elements(shapes, node, output) or 0
-        valued = probed.level == "health" and 0 < elements <= (VALUED if node.phase == "backward" else 1)
+        whole = (node.index, output) in probed.whole.places
+        few = SMALL if whole else VALUED if node.phase == "backward" else 1
+        valued = probed.level == "health" and 0 < elements <= few
         if elements <= SMALL:
             alike.setdefault((dtype, valued), []).append((node, output, tensor))
         else:
@@ -101,14 +107,16 @@ def _elements(shapes: Mapping[str, Sequence[Shape | None]], node: PlanNode, outp
 
 
 def pack(
-    places: Places, shapes: Mapping[str, Sequence[Shape | None]], level: Level, known: Set[int] = frozenset()
-) -> tuple[list[Measured], Any]:
+    places: Places, shapes: Mapping[str, Sequence[Shape | None]], level: Level, whole: Whole,
+    known: Set[int] = frozenset(),
+) -> tuple[list[Measured], Any]:  # fmt: skip
     """Probe some tensors; return where their numbers stand in one vector, and the vector (None if empty).
 
     Args:
         places: what to probe.
         shapes: as inferred.
         level: how much to measure.
+        whole: what is measured at level health, too.
         known: ids of the tensors whose shapes need not be measured.
 
     """
@@ -116,13 +124,14 @@ def pack(
     parts, start = [], 0
     for node, output, tensor in places:
         dtype = dtype_word(tensor.dtype)
-        counted = level == "health" and id(tensor) in known
-        size = COUNTS if counted else width(level, dtype)
+        wanted = whole.level(level, node, output)
+        counted = wanted == "health" and id(tensor) in known
+        size = COUNTS if counted else width(wanted, dtype)
         elements = _elements(shapes, node, output)
         parts.append(
             once(tensor, "count", build_count) if counted
-            else once(tensor, level, partial(build_probe, level=level, elements=elements, key=0))
+            else once(tensor, wanted, partial(build_probe, level=wanted, elements=elements, key=0))
         )  # fmt: skip
-        measured.append(Measured(node.index, output, dtype, start, size, counted))
+        measured.append(Measured(node.index, output, dtype, start, size, counted, wanted))
         start += size
     return measured, joined(parts) if parts else None

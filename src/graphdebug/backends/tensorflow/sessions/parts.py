@@ -15,6 +15,7 @@ from graphdebug.backends.tensorflow.sessions.nodes import RunFacts, add_nodes
 from graphdebug.backends.tensorflow.sessions.plans import Plans
 from graphdebug.backends.tensorflow.sessions.probed import Measured, Probed
 from graphdebug.backends.tensorflow.sessions.replays import obstacle_of, replayable
+from graphdebug.backends.tensorflow.sessions.whole import whole_numbers
 from graphdebug.backends.tensorflow.sessions.writing import Writing
 from graphdebug.model.event import Event, Level
 
@@ -76,14 +77,18 @@ class Parts:
         if level != "shapes" and not call.targets and not obstacle_of(plan, plan.index):
             places = [one for one in replayable(plan, plan.index, shapes) if recorded[one[0]]]
             arrays = run(call.session, None, [], [tensor for _, _, tensor in places], call.feeds, None, None)
+            whole = probed.whole = whole_numbers(plan)
             measured = {
-                (index, output): array_fact(np.asarray(array), level, dtype=dtype_word(tensor.dtype))
+                (index, output): array_fact(
+                    np.asarray(array), whole.level(level, plan.nodes[index], output),
+                    dtype=dtype_word(tensor.dtype),
+                )  # fmt: skip
                 for (index, output, tensor), array in zip(places, arrays, strict=True)
             }
         for (index, output), fact in measured.items():
             probed.execution[index] = "executed"
             probed.measured.append(Measured(index, output, fact.dtype, 0, 0))
-        facts = RunFacts(probed, measured, self._writing.feed_facts(call), shapes)
+        facts = RunFacts(probed, measured, self._writing.feed_facts(call, probed.whole), shapes)
         writer = self._writing.writer(call, facts)
         add_nodes(writer, facts, ())
         self._sink.emit(writer.events)

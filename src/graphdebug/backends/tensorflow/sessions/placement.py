@@ -19,6 +19,7 @@ from graphdebug.backends.tensorflow.sessions.probes import MEASURED, UNMEASURED_
 from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
 from graphdebug.backends.tensorflow.sessions.scratch import is_variant, sources_of
 from graphdebug.backends.tensorflow.sessions.staging import add_staged
+from graphdebug.backends.tensorflow.sessions.whole import Whole, whole_numbers
 from graphdebug.model.event import Level, Shape, TensorFact
 
 __all__ = ["probe_plan"]
@@ -49,8 +50,8 @@ def probe_plan(
         local: whether all runs in main memory.
 
     """
-    left = optimised(plan, config)
-    probed = Probed(plan, level, executions(plan, left), recorded, _constants(plan, level))
+    left, whole = optimised(plan, config), Whole() if level == "shapes" else whole_numbers(plan)
+    probed = Probed(plan, level, executions(plan, left), recorded, _constants(plan, level, whole), whole=whole)
     probed.distrusted, probed.local = distrusted, local
     shapes = probed.inferred_shapes(feeds)
     refused: set[str] = set()
@@ -94,13 +95,13 @@ def _put_probes(probed: Probed, places: Places, shapes: Mapping[str, Sequence[Sh
     shared = _sharing_updated_memory(probed.plan)
     outside = [place for place in places if not in_frame(place[0])]
     early = [place for place in outside if place[0].index in shared]
-    probed.before, probed.before_fetch = pack(early, shapes, probed.level)
+    probed.before, probed.before_fetch = pack(early, shapes, probed.level, probed.whole)
     add_fetched(probed, [place for place in outside if place[0].index not in shared], shapes)
     add_staged(probed, [place for place in places if in_frame(place[0])])
     _add_calls(probed)
 
 
-def _constants(plan: Plan, level: Level) -> dict[tuple[int, int], TensorFact]:
+def _constants(plan: Plan, level: Level, whole: Whole) -> dict[tuple[int, int], TensorFact]:
     from tensorflow.python.framework import tensor_util
 
     found = {}
@@ -109,7 +110,8 @@ def _constants(plan: Plan, level: Level) -> dict[tuple[int, int], TensorFact]:
             value = tensor_util.constant_value(node.op.outputs[0])
             if value is not None:
                 dtype = dtype_word(node.op.outputs[0].dtype)
-                found[node.index, 0] = array_fact(np.asarray(value), level, dtype=dtype, device=node.device)
+                wanted: Level = "stats" if level == "health" and (node.index, 0) in whole.places else level
+                found[node.index, 0] = array_fact(np.asarray(value), wanted, dtype=dtype, device=node.device)
     return found
 
 

@@ -15,6 +15,7 @@ from graphdebug.backends.tensorflow.packs import Pack, Place
 from graphdebug.backends.tensorflow.sessions.plan import Execution, Plan, PlanNode
 from graphdebug.backends.tensorflow.sessions.probes import decode, decode_count
 from graphdebug.backends.tensorflow.sessions.pruned import infer_shapes, pruned_graph
+from graphdebug.backends.tensorflow.sessions.whole import Whole
 from graphdebug.model.event import Level, Operand, Shape, TensorFact
 
 __all__ = ["CallInput", "Measured", "Probed", "in_frame", "inferred", "shapes_key"]
@@ -40,6 +41,8 @@ class Measured:
     width: int
     counted: bool = False
     """Whether only its non-finite elements are counted, its shape being known."""
+    level: Level | None = None
+    """What was measured of it, where that is not what the plan's level says."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class Probed:
     """Whether all runs in main memory: then large tensors may be fetched."""
     outer: dict[int, Operand] = field(default_factory=dict)
     """What tensors are that no node of the plan made: the iterators of pipelines, by tensor id."""
+    whole: Whole = field(default_factory=Whole)
+    """What is calculated with and may leave the range of whole numbers."""
     fetches: list[Any] = field(default_factory=list)
     targets: list[Any] = field(default_factory=list)
     calls: dict[int, list[CallInput]] = field(default_factory=dict)
@@ -176,7 +181,7 @@ class Probed:
             known = inferred(shapes, node, one.output)
             found[one.node, one.output] = (
                 decode_count(part, one.dtype, node.device, known) if one.counted
-                else decode(part, level or self.level, one.dtype, node.device, known)
+                else decode(part, level or one.level or self.level, one.dtype, node.device, known)
             )  # fmt: skip
         return found
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphdebug.backends.tensorflow.facts import dtype_word
+from graphdebug.backends.whole import is_whole
 from graphdebug.model.event import Level, Shape, Stats, TensorFact, number
 
 __all__ = [
@@ -131,7 +132,8 @@ def _count_if_needed(tensor: Any, key: int) -> Any:
 def _sums(tensor: Any, dtype: str) -> Any:
     import tensorflow as tf
 
-    wide = tensor if dtype in ("float32", "float64") else tf.cast(tensor, tf.float32)
+    precise = tf.float64 if is_whole(dtype) else tf.float32
+    wide = tensor if dtype in ("float32", "float64") else tf.cast(tensor, precise)
     parts = [tf.reduce_min(wide), tf.reduce_max(wide), tf.reduce_sum(wide), tf.nn.l2_loss(wide)]
     numbers = tf.cast(tf.stack(parts), tf.float64)
     return tf.concat([numbers, [tf.cast(tf.math.count_nonzero(tensor), tf.float64)]], 0)

@@ -63,7 +63,7 @@ class Runs:
         probed = self.plans.of(call)
         if probed.broken or probed.idle:
             return None
-        call.kind = self._kind(call)
+        call.kind = self._kind(call, probed)
         call.like = probed.alike.get(call.kind)
         call.checks = call.like is None and probed.wants_check(call.feed_shapes)
         return probed
@@ -134,7 +134,9 @@ class Runs:
         measured = probed.read(extra, shapes)
         if call.before is not None:
             measured |= probed.decode(probed.before, call.before, shapes)
-        facts = RunFacts(probed, dict(measured), self.writing.feed_facts(call), shapes, probed.outer)
+        facts = RunFacts(
+            probed, dict(measured), self.writing.feed_facts(call, probed.whole), shapes, probed.outer
+        )
         writer = self.writing.writer(call, facts)
         self._add_nodes(run, call, facts, extra, writer)
         writer.add_gradients(plan_gradients(probed.plan, self._options.gradients))
@@ -168,12 +170,16 @@ class Runs:
         self.plans.distrust(call, probed)
         return False
 
-    def _kind(self, call: RunCall) -> Any:
+    def _kind(self, call: RunCall, probed: Probed) -> Any:
         """Return what has to be the same in a run like `call`: the line, the thread, what is known of feeds."""
         position = self._sink.sites.position(call.frame)
         look = self._level != "shapes"
         feeds = [(value.shape, look and _finite(value)) for value in map(np.asarray, call.feeds.values())]
-        return position, call.thread, tuple(feeds)
+        whole = [ref.deref() for ref in call.feeds] if probed.whole.feeds else ()
+        facts = self.writing.feed_facts(call, probed.whole) if whole else {}
+        return position, call.thread, tuple(feeds), tuple([
+            facts[id(one)].stats for one in whole if id(one) in probed.whole.feeds
+        ])  # fmt: skip
 
 
 def _finite(value: np.ndarray) -> bool | None:

@@ -49,10 +49,11 @@ def add_staged(probed: Probed, places: Sequence[tuple[PlanNode, int, Any]]) -> N
         context = node.op._get_control_flow_context()
         iteration = counters.of(context)
         with _inside(graph, context, waits_for_body=node.repeats_less):
-            numbers = build_probe(tensor, probed.level, 0, key)
+            level = probed.whole.level(probed.level, node, output)
+            numbers = build_probe(tensor, level, 0, key)
             probed.targets.append(tf.raw_ops.Stage(values=[numbers, iteration], shared_name=area))
         dtype = dtype_word(tensor.dtype)
-        probed.staged.append(Measured(node.index, output, dtype, 0, width(probed.level, dtype)))
+        probed.staged.append(Measured(node.index, output, dtype, 0, width(level, dtype), level=level))
     dtypes = [tf.float64, tf.int32]
     probed.staged_size = tf.raw_ops.StageSize(dtypes=dtypes, shared_name=area)
     probed.unstage = tuple(tf.raw_ops.Unstage(dtypes=dtypes, shared_name=area))
@@ -67,7 +68,7 @@ def staged_records(run: Callable[..., Any], session: Any, probed: Probed, level:
     for _ in range(int(size)):
         numbers, iteration = run(session, None, [], list(probed.unstage), {}, None, None)
         one = probed.staged[int(numbers[0])]
-        fact = decode(numbers.tolist(), level, one.dtype, probed.plan.nodes[one.node].device, None)
+        fact = decode(numbers.tolist(), one.level or level, one.dtype, probed.plan.nodes[one.node].device, None)
         found.append(Record(one.node, tuple(iteration.tolist()), fact))
     return sorted(found, key=lambda record: (record.iteration, record.node))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.sessions.asked import RunCall
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts
+from graphdebug.backends.tensorflow.sessions.whole import Whole
 from graphdebug.model.event import Level, Site, TensorFact
 
 __all__ = ["Writing"]
@@ -37,10 +40,15 @@ class Writing:
         position = self._sink.sites.position(call.frame)
         return None if position is None else self._sink.sites.resolve(position)
 
-    def feed_facts(self, call: RunCall) -> dict[int, TensorFact]:
-        """Return the facts of the fed arrays by tensor id."""
-        level: Level = "shapes" if self._level == "shapes" else "health"
+    def feed_facts(self, call: RunCall, whole: Whole) -> dict[int, TensorFact]:
+        """Return the facts of the fed arrays by tensor id; those of whole numbers are measured."""
         return {
-            id(ref.deref()): array_fact(np.asarray(value), level, dtype=dtype_word(ref.deref().dtype))
+            id(ref.deref()): self._feed_fact(np.asarray(value), ref.deref(), whole)
             for ref, value in call.feeds.items()
         }
+
+    def _feed_fact(self, value: np.ndarray, tensor: Any, whole: Whole) -> TensorFact:
+        level: Level = "shapes" if self._level == "shapes" else "health"
+        if id(tensor) in whole.feeds:
+            level = "stats"
+        return array_fact(value, level, dtype=dtype_word(tensor.dtype))

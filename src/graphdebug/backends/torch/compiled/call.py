@@ -9,10 +9,10 @@ import torch
 
 from graphdebug.backends.torch.compiled.graph import GraphTable, Place, Step
 from graphdebug.backends.torch.nodes.attributes import Call, attributes_of, function_of
-from graphdebug.backends.torch.nodes.facts import Kind, Look, fact_of
+from graphdebug.backends.torch.nodes.facts import Kind, Look, Measured, fact_of
 from graphdebug.backends.torch.nodes.origins import Trace, trace_of
 from graphdebug.backends.torch.nodes.records import operand_of
-from graphdebug.model.event import Node, Phase, Site
+from graphdebug.model.event import Node, Phase, Site, Stats
 
 __all__ = ["Execution", "GraphCall"]
 
@@ -41,7 +41,7 @@ class GraphCall:
         phase: Phase,
         runs_at: Sequence[Site],
         prefix: str,
-        inputs: Sequence[Trace | None],
+        inputs: list[Trace | None],
     ) -> None:
         self.table = table
         self.seqs = seqs
@@ -92,6 +92,8 @@ class GraphCall:
         op = step.op
         traces = [(argument, self.trace(place)) for argument, place in step.inputs]
         known = [(argument, trace) for argument, trace in traces if trace is not None]
+        if op.casts and self.keys[index] and self.keys[index][0].whole:
+            known = [(argument, _shown(trace)) for argument, trace in known]
         call = Call(op, op.defaults | step.values, [trace[4].shape for _, trace in known])
         execution = self.executions[index]
         own = tuple((self.forward or self).runs_at)  # of a library's code: where it was called
@@ -142,3 +144,9 @@ class GraphCall:
         place = table.places.get(step.name) if step.again else None
         index = place[1] if place is not None and place[0] == "step" else table.first_of(step.number)
         return None if index is None or index >= len(self.forward.seqs) else self.forward.seqs[index]
+
+
+def _shown(trace: Trace) -> Trace:
+    """Return the trace of what becomes whole numbers: its statistics are shown."""
+    look = trace[5]
+    return (*trace[:5], Measured(look), trace[6]) if isinstance(look, Stats) else trace

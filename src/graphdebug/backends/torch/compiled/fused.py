@@ -72,8 +72,14 @@ class FusedRun(GraphRun):
         call.keys = self._table.keys(arguments)
         call.executions = self._executions
         call.unchecked = _FUSED if self._look is not None else ""
+        if self._measure is not None:
+            self._guarded(lambda: self._whole.compute(arguments, lambda *one: self._count(call, *one)))
         held = [self._held(i, value) for i, value in enumerate(arguments)] if self._watched else []
         return held, {i: arguments[i] for i in self._table.mutated}
+
+    def _count(self, call: GraphCall, index: int, output: int, value: Any) -> None:
+        """Note the statistics of whole numbers that were computed beside the run."""
+        call.looks[index, output] = self._measured(value)
 
     def _held(self, index: int, value: Any) -> Any:
         """Return an input as it is before the graph writes it."""

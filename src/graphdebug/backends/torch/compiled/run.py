@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from graphdebug.backends.torch.breakpoints import Breakpoints
 from graphdebug.backends.torch.compiled.call import GraphCall
 from graphdebug.backends.torch.compiled.graph import GraphTable
 from graphdebug.backends.torch.compiled.region import Region
+from graphdebug.backends.torch.compiled.whole import WholeNumbers
 from graphdebug.backends.torch.nodes.facts import Look, kind_of
-from graphdebug.backends.torch.nodes.looking import looker
+from graphdebug.backends.torch.nodes.looking import looker, measurer
 
 __all__ = ["GraphRun", "InterpretedRun", "Interpreter"]
 
@@ -39,6 +40,8 @@ class GraphRun:
         self._table = table
         self._plain = plain
         self._look = looker(region.recorder.options.level)
+        self._measure = measurer(region.recorder.options.level)
+        self._whole = WholeNumbers(table)
         self._breakpoints: Breakpoints | None = region.recorder.breakpoints
 
     def __call__(self, arguments: list[Any]) -> Any:
@@ -49,9 +52,21 @@ class GraphRun:
             if self._region.recording:
                 try:
                     call = self._region.begin(self._table, arguments, sys._getframe(1))
+                    self._measure_inputs(call, arguments)
                 except Exception as error:
                     recorder.sink.tool_error("recording a compiled graph", error)
             return self._run_plain(arguments) if call is None else self._run(call, arguments)
+
+    def _measure_inputs(self, call: GraphCall, arguments: Sequence[Any]) -> None:
+        """Look at the inputs that are calculated with, and may leave the range of whole numbers."""
+        for index in self._whole.inputs if self._measure is not None else ():
+            trace = call.inputs[index]
+            if trace is not None and (trace[5] is None or trace[5] is True):
+                call.inputs[index] = (*trace[:5], self._measured(arguments[index]), trace[6])
+
+    def _measured(self, value: torch.Tensor) -> Look:
+        with torch._C._DisableTorchDispatch():
+            return None if self._measure is None else self._measure(value, kind_of(value))
 
     def _run(self, call: GraphCall, arguments: list[Any]) -> Any:
         raise NotImplementedError
@@ -138,8 +153,10 @@ class InterpretedRun(GraphRun):
         tensors = [one for one in values if isinstance(one, torch.Tensor)]
         call.keys.append(tuple(map(kind_of, tensors)))
         call.executions.append("executed")
-        if self._is_born(index):
-            for output, tensor in enumerate(tensors):
+        for output, tensor in enumerate(tensors):
+            if (index, output) in self._whole.outputs:
+                call.looks[index, output] = self._measured(tensor)
+            elif self._is_born(index):
                 call.looks[index, output] = self._looked(tensor)
         for tensor in tensors:
             self._ask(call, index, tensor)
