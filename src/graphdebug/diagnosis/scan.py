@@ -23,6 +23,7 @@ from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.diagnosis.numbers.masks import MaskWatch
 from graphdebug.diagnosis.numbers.mixing import MixingWatch
 from graphdebug.diagnosis.numbers.nonfinite import NonfiniteWatch
+from graphdebug.diagnosis.numbers.overflows import OverflowWatch
 from graphdebug.diagnosis.numbers.pairs import PairWatch
 from graphdebug.diagnosis.numbers.probabilities import ProbabilityWatch
 from graphdebug.diagnosis.numbers.sequences import sequences
@@ -70,6 +71,7 @@ class Scan:
         self.histories = HistoryWatch(evidence)
         self.ignored = IgnoredWatch(evidence)
         self.integers = IntegerWatch(evidence)
+        self.overflows = OverflowWatch(evidence)
         self.echoes = EchoWatch(evidence)
         self.masks = MaskWatch(evidence)
         self.pairs = PairWatch(evidence)
@@ -81,9 +83,9 @@ class Scan:
         self.branches = BranchWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
         silent = (
-            self.folds, self.broadcasts, self.axes, self.masks, self.mixing, self.integers, self.probabilities,
-            self.zeros, self.restarts, self.dropouts, self.ignored, self.histories, self.echoes, self.pairs,
-            self.branches,
+            self.folds, self.broadcasts, self.axes, self.masks, self.mixing, self.integers, self.overflows,
+            self.probabilities, self.zeros, self.restarts, self.dropouts, self.ignored, self.histories,
+            self.echoes, self.pairs, self.branches,
         )  # fmt: skip
         self._silent = silent
         for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):
@@ -129,7 +131,9 @@ class Scan:
     def findings(self, failure: Failure | None = None) -> list[Finding]:
         """Return what the watches found, the most certain first."""
         value = self.value(failure)
-        found = [value] if value is not None else []
+        verdict = self.nonfinite.verdict
+        effect = verdict is not None and verdict.node is not None and self.overflows.behind(verdict.node)
+        found = [value] if value is not None and not effect else []
         for watch in self._silent:
             found += [
                 one for one in watch.findings()

@@ -1,4 +1,4 @@
-"""Integers that were taken as real numbers too late: after they wrapped around, or lost their fraction."""
+"""Divisions of whole numbers that cut the fraction off, after which they were taken as real numbers."""
 
 from __future__ import annotations
 
@@ -8,22 +8,13 @@ from math import prod
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.numbers.exact import LIMITS
 from graphdebug.diagnosis.words import shape_words
-from graphdebug.model.event import Node, Operand, TensorFact
+from graphdebug.model.event import Node, Operand
 from graphdebug.model.finding import Finding
 
 __all__ = ["IntegerWatch"]
 
-_DIFFERENCES = ("sub", "neg", "rsub")
-_LINEAR: dict[str, Callable[[float, float], float]] = {
-    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
-}  # fmt: skip
-"""The mean of a result from those of its operands, if nothing wrapped; a product is one by a number."""
-_RANGE = {
-    "uint8": "0 to 255", "uint16": "0 to 65535", "uint32": "0 to 4294967295", "uint64": "0 to 2^64 - 1",
-    "int8": "-128 to 127", "int16": "-32768 to 32767", "int32": "-2147483648 to 2147483647",
-    "int64": "-2^63 to 2^63 - 1",
-}  # fmt: skip
 _HIGHEST = {"uint8": 255, "int8": 127}
 """The largest number of a type that data are likely to reach."""
 _BYTE_SCALE = (255, 256)
@@ -46,9 +37,9 @@ class IntegerWatch:
         fact = node.outputs[0] if node.outputs else None
         if fact is None or node.phase != "forward" or self._found:
             return
-        if fact.dtype in _RANGE:
+        if fact.dtype in LIMITS:
             if len(self._suspects) < _KEPT:
-                self._suspect(node, fact)
+                self._suspect(node)
         elif self._suspects and "float" in fact.dtype:
             held = next((self._suspects[o.producer] for o in node.inputs if o.producer in self._suspects), None)
             if held is not None:
@@ -59,29 +50,13 @@ class IntegerWatch:
         """What was found."""
         return self._found
 
-    def _suspect(self, node: Node, fact: TensorFact) -> None:
+    def _suspect(self, node: Node) -> None:
         if node.family == "cast":
             return
-        wrapped = self._wrapped(node, fact)
-        if wrapped or (wrapped is None and node.function in _DIFFERENCES and fact.dtype.startswith("uint")):
-            self._suspects[node.seq] = node, self._wrap
-        elif (total := self._halved(node)) is not None:
-            self._suspects[node.seq] = total, self._wrap
-        elif node.function in ("floor_divide", "div") and self._truncates(node) is not None:
+        if node.function in ("floor_divide", "div") and self._truncates(node) is not None:
             self._suspects[node.seq] = node, self._cut_off
         elif node.function in ("floor_divide", "div") and self._is_share(node):
             self._suspects[node.seq] = node, self._share
-
-    def _halved(self, node: Node) -> Node | None:
-        """Return the sum of two arrays of bytes that `node` divides by 2: their mean fits, the sum does not."""
-        if node.function not in ("floor_divide", "div") or not node.inputs or self._divisor(node) != 2:
-            return None
-        total = self._evidence.provenance.node(node.inputs[0].producer)
-        if total is None or total.function != "add" or len(total.inputs) != 2 or self._wrapped(
-            total, total.outputs[0]) is False:  # fmt: skip
-            return None
-        facts = [one.fact for one in (*total.inputs, node.inputs[0])]
-        return total if all(one.dtype in _HIGHEST and one.shape == facts[0].shape for one in facts) else None
 
     def _truncates(self, node: Node) -> float | None:
         """Return the divisor, if it is as large as the numbers it divides: hardly anything but 0 is left."""
@@ -142,17 +117,6 @@ class IntegerWatch:
         what = f"a division of {divided.dtype} numbers cut the fraction off"
         return self._report("integer_division", node, cast, what, body, "division")
 
-    def _wrap(self, node: Node, cast: Node) -> Finding:
-        fact, means = node.outputs[0], self._means(node)
-        below = node.function in _DIFFERENCES and fact.dtype.startswith("uint")
-        holds = f"{shape_words(fact.shape)} {fact.dtype} holds {_RANGE[fact.dtype]}"
-        body = [f"  {holds}; then it became {cast.outputs[0].dtype}"]
-        if means is not None and fact.stats is not None and fact.stats.mean is not None:
-            meant = _LINEAR[node.function](*means)
-            body.append(f"  the mean should be {meant:.4g}, it is {fact.stats.mean:.4g}")
-        what = f"{node.function} in {fact.dtype} wraps around {'below zero' if below else 'beyond its range'}"
-        return self._report("integer_wrap", node, cast, what, body, "difference" if below else node.function)
-
     def _report(
         self, kind: str, node: Node, cast: Node, what: str, body: Sequence[str], before: str
     ) -> Finding:
@@ -161,23 +125,6 @@ class IntegerWatch:
             candidates=[*made_by(node), *made_by(cast, f"the {cast.function} after it")], body=body,
             tries=[f"cast to float before the {before}"], operands=node.inputs, evidence=(node.seq, cast.seq),
         )  # fmt: skip
-
-    def _wrapped(self, node: Node, fact: TensorFact) -> bool | None:
-        """Whether a sum, difference or product by a number wrapped, as its mean tells; None without means."""
-        means = self._means(node)
-        if means is None or fact.stats is None or fact.stats.mean is None:
-            return None
-        meant = _LINEAR[node.function](*means)
-        return abs(float(fact.stats.mean) - meant) > 1e-3 * max(1.0, abs(meant))
-
-    def _means(self, node: Node) -> tuple[float, float] | None:
-        """Return the means of the operands of an op whose mean follows from them."""
-        if node.function not in _LINEAR or not node.inputs or node.attributes.get("alpha", 1) != 1:
-            return None
-        if node.function == "mul" and len(node.inputs) > 1 and node.inputs[1].fact.shape != ():
-            return None
-        first, second = self._value(node, 0), self._value(node, 1)
-        return (first, second) if first is not None and second is not None else None
 
     def _value(self, node: Node, index: int) -> float | None:
         """Return the mean of an operand, or the number that stands in its place."""

@@ -101,7 +101,8 @@ class RunFacts:
         if given is not None:
             return msgspec.structs.replace(given, role=one.role)
         fact = self.of_input(one)
-        told = one.origin in ("feed", "constant") and is_whole(fact.dtype)  # it is no node's output
+        counted = is_whole(fact.dtype) or id(one.tensor) in self.probed.whole.feeds
+        told = one.origin in ("feed", "constant") and counted  # it is no node's output
         if (fact.stats is not None and not told) or fact.values:
             lean = self._lean.get(id(fact))
             if lean is None:

@@ -80,9 +80,10 @@ class Parts:
             whole = probed.whole = whole_numbers(plan)
             measured = {
                 (index, output): array_fact(
-                    np.asarray(array), whole.level(level, plan.nodes[index], output),
+                    np.asarray(array),
+                    whole.level(level, plan.nodes[index], output),
                     dtype=dtype_word(tensor.dtype),
-                )  # fmt: skip
+                )
                 for (index, output, tensor), array in zip(places, arrays, strict=True)
             }
         for (index, output), fact in measured.items():

@@ -40,8 +40,8 @@ def whole_numbers(plan: Plan) -> Whole:
         for one in _operands(node, becomes=becomes):
             if id(one.tensor) in fed:
                 found.feeds.add(id(one.tensor))
-            elif one.node is not None:
-                found.places.add((one.node, one.output))
+            elif (position := plan.index.get(one.tensor.op.name)) is not None:
+                found.places.add((position, one.tensor.value_index))
     return found
 
 

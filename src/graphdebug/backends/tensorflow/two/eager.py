@@ -18,7 +18,17 @@ from graphdebug.backends.tensorflow.facts import dtype_word
 from graphdebug.backends.tensorflow.two.handles import name_of_handle, variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import Observer
-from graphdebug.backends.tensorflow.two.ops import ASKS, CASTS, COUNTING, PLUMBING, UNSEEN, VIEWS, BackwardWords, Op, Ops
+from graphdebug.backends.tensorflow.two.ops import (
+    ASKS,
+    CASTS,
+    COUNTING,
+    PLUMBING,
+    UNSEEN,
+    VIEWS,
+    BackwardWords,
+    Op,
+    Ops,
+)
 from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.backends.whole import is_whole

@@ -232,7 +232,8 @@ class Observer:
     def _seen_by_kernel(self, tensor: Any, key: Any, code: int, *, measured: bool) -> TensorFact | None:
         """Return the fact of a finite tensor in main memory, looked at where it lies; None of any other."""
         try:
-            if self.level == "health" and key[0] and not measured:  # a scalar's value costs no more, and shows how a loss goes
+            # a scalar's value costs no more, and shows how a loss goes
+            if self.level == "health" and key[0] and not measured:
                 finite = None if code > _LAST_FLOAT else True
                 return self.plain(key, finite) if kernel.all_finite(tensor, code) else None
             size = prod(key[0])

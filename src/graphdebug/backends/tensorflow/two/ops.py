@@ -13,7 +13,8 @@ from graphdebug.backends.whole import COUNTS
 from graphdebug.model.event import Family
 
 __all__ = [
-    "ALIASES", "ASKS", "ASSIGNS", "CASTS", "COUNTING", "PLUMBING", "READS", "SLOW", "UNSEEN", "VIEWS", "BackwardWords", "Op", "Ops",
+    "ALIASES", "ASKS", "ASSIGNS", "CASTS", "COUNTING", "PLUMBING", "READS", "SLOW", "UNSEEN", "VIEWS",
+    "BackwardWords", "Op", "Ops",
 ]  # fmt: skip
 
 UNSEEN = 1

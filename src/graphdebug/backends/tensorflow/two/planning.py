@@ -251,7 +251,7 @@ class _Planner:
                 self._count(op, entry, index)
 
     def _count(self, op: Any, entry: Entry, index: int) -> None:
-        """Have measured what an op calculates with that may leave the range of whole numbers, and what it gives."""
+        """Have measured what an op is given and gives that may leave the range of whole numbers."""
         becomes = is_whole(entry.outputs[0].dtype)
         if entry.function == "cast" and not becomes:
             return

@@ -141,7 +141,8 @@ class Summaries:
         found += [self._add(op, [wide, axis], reduced, "output", device) for op in ("Min", "Max", "Mean")]
         found.append(self._add("L2Loss", [wide], {"T": double}, "output", device))
         equal = {"T": double, "incompatible_shape_error": True}
-        is_zero = self._add("Equal", [wide, self._constant(np.zeros((), np.float64), device)], equal, "z", device)
+        zero = self._constant(np.zeros((), np.float64), device)
+        is_zero = self._add("Equal", [wide, zero], equal, "z", device)
         one_each = self._cast(is_zero, tf.bool, device, double)
         found.append(self._add("Sum", [one_each, axis], reduced, "output", device))
         packed = self._add("Pack", found, {"N": len(found), "T": double, "axis": 0}, "output", device)

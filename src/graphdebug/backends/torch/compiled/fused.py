@@ -95,7 +95,8 @@ class FusedRun(GraphRun):
 
         A value that is not finite is kept: a fused node before it may be where that was born.
         """
-        call.looks[index, output] = self._looked(value)
+        measured = isinstance(value, torch.Tensor) and (index, output) in self._whole.outputs
+        call.looks[index, output] = self._measured(value) if measured else self._looked(value)
         if self._breakpoints is None:
             return
         if self._breakpoints.of_births:

@@ -12,7 +12,8 @@ from graphdebug.backends.whole import is_whole
 from graphdebug.model.event import Number, Shape, Stats, TensorFact
 
 __all__ = [
-    "KINDS_HELD", "Kind", "Look", "Measured", "Valued", "dtype_word", "fact_of", "fact_of_operand", "in_memory", "kind_of",
+    "KINDS_HELD", "Kind", "Look", "Measured", "Valued", "dtype_word", "fact_of", "fact_of_operand",
+    "in_memory", "kind_of",
 ]  # fmt: skip
 
 
@@ -61,7 +62,8 @@ class Kind:
 
 CODES = {
     torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3, torch.int64: 4, torch.int32: 5,
-    torch.int16: 6, torch.int8: 7, torch.uint8: 8, torch.bool: 9, torch.uint16: 10, torch.uint32: 11, torch.uint64: 12,
+    torch.int16: 6, torch.int8: 7, torch.uint8: 8, torch.bool: 9, torch.uint16: 10,
+    torch.uint32: 11, torch.uint64: 12,
 }  # fmt: skip
 """The kernel's numbers for the element types it reads."""
 _functorch = torch._C._functorch

@@ -23,8 +23,6 @@ __all__ = ["Looker", "glances", "looker", "measurer", "quick_looker", "stats_of"
 Looker = Callable[[torch.Tensor, Kind], Look]
 _LAST_FLOAT = 3
 """The kernel's numbers up to this one are of floating point types."""
-_UNSIGNED = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.float64}
-"""Types that the kernel and most of torch's own operations can't read, and those that hold their values."""
 _INLINE = 64
 """Elements of a tensor that are kept at level values; a larger one is sampled to as many."""
 
@@ -35,7 +33,7 @@ def looker(level: str) -> Looker | None:
 
 
 def measurer(level: str) -> Looker | None:
-    """Return the function that looks at whole numbers that are calculated with; None where the level does not."""
+    """Return the function that looks at whole numbers that are calculated with; None at level shapes."""
     return None if level == "shapes" else _values if level == "values" else _stats
 
 
@@ -118,8 +116,6 @@ def _look_in_torch(tensor: torch.Tensor, *, stats: bool) -> Look:
         return _look_at_complex(values, stats=stats)
     if values.dtype.itemsize == 1 and values.dtype.is_floating_point:
         values = values.float()
-    if values.dtype in _UNSIGNED:
-        return stats_of(values.to(_UNSIGNED[values.dtype])) if stats else None
     if values.dtype not in CODES:
         return f"{values.dtype} elements can't be read".removeprefix("torch.")
     if not stats:

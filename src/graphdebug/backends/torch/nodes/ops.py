@@ -49,7 +49,7 @@ _FAMILIES: dict[Family, str] = {
     "random": "rand randn randint randperm normal uniform bernoulli rand_like randn_like randint_like "
     "multinomial random exponential",
     "fill": "zeros ones full empty zeros_like ones_like full_like empty_like fill zero arange linspace eye "
-    "scalar_tensor new_zeros new_ones new_full new_empty new_empty_strided empty_strided tril_indices",
+    "iota scalar_tensor new_zeros new_ones new_full new_empty new_empty_strided empty_strided tril_indices",
     "copy": "clone copy detach contiguous alias lift_fresh lift",
     "collective": "all_reduce allreduce broadcast all_gather allgather reduce_scatter all_to_all barrier "
     "all_gather_into_tensor reduce_scatter_tensor wait_tensor allgather_base reduce_scatter_base "
@@ -78,7 +78,9 @@ _FUNCTIONS = {
     "mkldnn_convolution": "conv2d", "linalg_vector_norm": "norm", "log_sigmoid_forward": "log_sigmoid",
     "scaled_dot_product_flash_attention_for_cpu": "scaled_dot_product_attention", "index": "gather",
     "upsample_nearest2d": "upsample", "upsample_bilinear2d": "upsample",
-    "local_scalar_dense": "item", "lshift": "left_shift", "bitwise_left_shift": "left_shift", "lift_fresh": "constant", "fused_rms_norm": "rms_norm",
+    "local_scalar_dense": "item",
+    "lshift": "left_shift", "bitwise_left_shift": "left_shift", "rshift": "right_shift",
+    "bitwise_right_shift": "right_shift", "lift_fresh": "constant", "fused_rms_norm": "rms_norm",
 }  # fmt: skip
 _FAMILIES["elementwise"] = _ELEMENTWISE
 _FAMILY_OF: dict[str, Family] = {name: family for family, names in _FAMILIES.items() for name in names.split()}

@@ -113,4 +113,5 @@ def _tensors_in(value: Any) -> int:
 def named_operand(trace: Trace, role: str, *, measured: bool = False) -> Operand:
     """Return the operand that a tensor is; `measured` says whether an op calculates with it."""
     origin, name = trace[6] or ("node", "")
-    return Operand(fact_of_operand(trace[4], trace[5], measured=measured), origin, trace[2], trace[3], name, role)
+    fact = fact_of_operand(trace[4], trace[5], measured=measured)
+    return Operand(fact, origin, trace[2], trace[3], name, role)

@@ -114,10 +114,11 @@ class NodeBuilder:
             known = self.forwards.get(forward) if forward is not None else None
             if known is not None:  # recomputed: its line is that of the first time
                 run_site, (site, callers) = site, known[1].sites()
+        counts = op.counts
         inputs = [
-            Operand(fact_of_operand(trace[4], trace[5], measured=op.counts), "node", trace[2], trace[3], "", role)
+            Operand(fact_of_operand(trace[4], trace[5], measured=counts), "node", trace[2], trace[3], "", role)
             if trace[6] is None
-            else named_operand(trace, role, measured=op.counts)
+            else named_operand(trace, role, measured=counts)
             for trace, role in zip(traces, template.roles, strict=True)
         ]
         if alias_of is None and len(made) == 1 and made[0][5] is True:
