@@ -50,9 +50,8 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
         down = [*(_layer_of(evidence, node) or _weight_of(evidence, node)), *made_by(node)]
         entry = data_entry(evidence, root, failure, links)
         declared = evidence.provenance.declared(root.name) if root.name else None
-        if declared is not None and root.origin != "feed" and declared.type != "InputLayer":
-            declared = None
-        elif declared is not None and _leaves_open(declared, axis):
+        chosen = root.origin == "feed" or (declared is not None and declared.type == "InputLayer")
+        if declared is not None and (not chosen or _leaves_open(declared, axis)):
             declared = None
         padded = all(
             one.attributes.get("padding") != "valid" for way in own for one, _ in way if one.family == "conv"
