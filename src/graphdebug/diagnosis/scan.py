@@ -39,6 +39,9 @@ __all__ = ["Scan"]
 _OF_GROWTH = ("exploding_gradient",)
 """Findings that say once more what a loss that runs away says."""
 
+_OF_GROWING = ("clipped_too_early", "uncleared_gradient")
+"""Findings of what let gradients grow until a value overflowed."""
+
 _OF_NAN = ("inverted_mask",)
 """Findings that a NaN which they made says already."""
 
@@ -146,8 +149,8 @@ class Scan:
             lines = {one.site for one in found}
             told = [one for one in self._of_steps() if one.kind not in _OF_EFFECT or not _shares(one, lines)]
             found += told
-        elif only_grows(self.nonfinite.verdict.node):  # too large: what was to keep gradients small comes first
-            found += [one for one in self.handling.findings() if one.kind == "clipped_too_early"]
+        elif only_grows(self.nonfinite.verdict.node):  # too large: what let gradients grow comes first
+            found += [one for one in self.handling.findings() if one.kind in _OF_GROWING]
         return sorted(found, key=lambda one: -one.confidence)
 
 

@@ -83,18 +83,16 @@ def stepped(tree: ast.Module) -> bool:
     place = _training_loop(tree)
     if place is None:
         return False
-    loop = tree.body[place]
+    outer = loop = tree.body[place]
     while len(loop.body) == 1 and isinstance(loop.body[0], (ast.For, ast.While)):  # type: ignore[attr-defined]
         loop = loop.body[0]  # type: ignore[attr-defined]
     body = loop.body  # type: ignore[attr-defined]
     jumps = any(isinstance(one, (ast.Break, ast.Continue)) for each in body for one in ast.walk(each))
     if jumps or _escapes(body):
         return False
-    known = stores([one for one in tree.body[:place] if not isinstance(one, _DEFINITIONS)]) | stores([tree.body[place]])
-    given = sorted(loads(body) & known | (stores(body) & stores(tree.body[:place])))
-    fresh = [name for name in given if name not in stores(tree.body[:place]) and name not in _targets(tree.body[place])]
-    given = [name for name in given if name not in fresh]
-    back = sorted(stores(body) & (loads(tree.body[place + 1 :]) | set(given)))
+    before = stores([one for one in tree.body[:place] if not isinstance(one, _DEFINITIONS)]) | _targets(outer, loop)
+    given = sorted((loads(body) | stores(body)) & before)
+    back = sorted(stores(body) & (loads(tree.body[place + 1 :]) | before))
     ending = f"    return {', '.join(back)}\n" if back else ""
     (function,) = template(f"def train_step({', '.join(given)}):\n    BODY\n{ending}", BODY=body)
     result = f"{', '.join(back)} = " if back else ""
@@ -103,8 +101,10 @@ def stepped(tree: ast.Module) -> bool:
     return True
 
 
-def _targets(loop: ast.stmt) -> set[str]:
-    return stores([one.target for one in ast.walk(loop) if isinstance(one, ast.For)])
+def _targets(outer: ast.stmt, inner: ast.stmt) -> set[str]:
+    """Return what the loops from `outer` to `inner`, which are each other's only statement, bind."""
+    every = [one for one in ast.walk(outer) if isinstance(one, ast.For) and (one is inner or inner in ast.walk(one))]
+    return stores([one.target for one in every])
 
 
 def methods(tree: ast.Module) -> bool:

@@ -53,6 +53,7 @@ def _library_calls(tree: ast.Module, chosen: Callable[[ast.Call, str], bool]) ->
 
 def _wrapped(tree: ast.Module, chosen: Callable[[ast.Call, str], bool], *, short: bool) -> bool:
     made: dict[tuple[str, int], tuple[str, ast.stmt]] = {}
+    prefix = "short" if short else "layer" if chosen is not _has_tensor else "call"
     for statement, call in _library_calls(tree, chosen):
         callee, count = ast.unparse(call.func), len(call.args)
         words = [word.arg for word in call.keywords]
@@ -60,7 +61,7 @@ def _wrapped(tree: ast.Module, chosen: Callable[[ast.Call, str], bool], *, short
             continue
         key = f"{callee} {' '.join(map(str, words))}", count
         if key not in made:
-            name = f"make_{len(made)}_{callee.rpartition('.')[2].lower()}"
+            name = f"{prefix}_{len(made)}_{callee.rpartition('.')[2].lower()}"
             given = [f"a{place}" for place in range(count)]
             passed = ", ".join([*given, *(f"{word}={word}" for word in words)])
             taken = ", ".join([*given, *map(str, words)])

@@ -23,6 +23,7 @@ from graphdebug.backends.torch.code.source import (
 )
 from graphdebug.backends.torch.native import RECORD
 from graphdebug.backends.torch.nodes.attributes import plain
+from graphdebug.backends.torch.nodes.building import Building, Lines
 from graphdebug.backends.torch.nodes.facts import in_memory, kind_of
 from graphdebug.backends.torch.nodes.origins import Origins
 from graphdebug.model.event import Declaration, Event, Origin, Site, TensorFact
@@ -40,12 +41,14 @@ class Declarer:
     Args:
         sink: takes the declarations.
         origins: learns the names of parameters and buffers.
+        building: knows the lines that made what was made while recording.
 
     """
 
-    def __init__(self, sink: Sink, origins: Origins) -> None:
+    def __init__(self, sink: Sink, origins: Origins, building: Building) -> None:
         self._sink = sink
         self._origins = origins
+        self._building = building
         self.paths: dict[int, tuple[weakref.ref[Any], str]] = {}
         """Modules by identity: the way back to each, and its attribute path."""
         self.tensors: dict[int, tuple[weakref.ref[Any], Origin, str, Callable[[], Any]]] = {}
@@ -83,7 +86,7 @@ class Declarer:
 
     def _walk(
         self, module: Any, path: str, made: Made, events: list[Event], seen: set[int],
-        callers: tuple[Site, ...] = (), *, loose: bool = False,
+        callers: tuple[Site, ...] = (), *, given: Lines | None = None, loose: bool = False,
     ) -> None:  # fmt: skip
         """Declare a module and those in it.
 
@@ -94,6 +97,7 @@ class Declarer:
             events: takes the declarations.
             seen: the modules already declared.
             callers: the lines that made the modules it is in, innermost first.
+            given: the lines that gave it to the module it is in, where they were seen.
             loose: no module knows it as its own.
 
         """
@@ -104,7 +108,7 @@ class Declarer:
         if isinstance(module, nn.Flatten):
             self.flattened[path] = module.start_dim, module.end_dim
         tensors = self._own_tensors(module, path)
-        declared = self._declare(module, path, made, tensors, callers)
+        declared = self._declare(module, path, tensors, self._lines(module, made, callers, given))
         if loose:
             declared.attributes["registered"] = False
         for one in (declared, *self._own_parameters(module, path, tensors, declared)):
@@ -116,7 +120,20 @@ class Declarer:
         for key, child in module._modules.items():
             if child is not None:
                 inner = f"{path}.{key}" if path else key
-                self._walk(child, inner, _made_child(module, key, made), events, seen, around)
+                here = self._building.given(module, key)
+                self._walk(child, inner, _made_child(module, key, made), events, seen, around, given=here)
+
+    def _lines(self, module: Any, made: Made, callers: tuple[Site, ...], given: Lines | None) -> Lines:
+        """Return the line that made a module and those around it: as seen, else as the source has it."""
+        seen = self._building.made(module)
+        if seen is not None:
+            return seen
+        site = self.site(made) if made is not None and self._sink.sites.is_user(made[0]) else None
+        if given is None or given[0] is None:
+            return site, callers
+        if site is None or (site.file, site.line) == (given[0].file, given[0].line):
+            return site or given[0], given[1]
+        return site, callers
 
     def _own_parameters(
         self, module: Any, path: str, tensors: dict[str, TensorFact], declared: Declaration
@@ -131,6 +148,9 @@ class Declarer:
             if made is not None and self._sink.sites.is_user(made[0]):
                 site = self.site(made)
                 callers = (declared.site, *declared.callers) if declared.site is not None else declared.callers
+                seen = self._building.given(module, key)
+                if seen is not None and seen[0] is not None and seen[0].line != site.line:
+                    site, callers = seen[0], seen[1]
                 name = f"{path}.{key}" if path else key
                 found.append(Declaration(0, name, "Parameter", site, "source", {}, {key: fact}, callers))
         return found
@@ -152,10 +172,8 @@ class Declarer:
                     facts[key] = kind_of(tensor).fact
         return facts
 
-    def _declare(
-        self, module: Any, path: str, made: Made, tensors: dict[str, TensorFact], callers: tuple[Site, ...]
-    ) -> Declaration:
-        site = self.site(made) if made is not None and self._sink.sites.is_user(made[0]) else None
+    def _declare(self, module: Any, path: str, tensors: dict[str, TensorFact], lines: Lines) -> Declaration:
+        site, callers = lines
         attributes = {
             key: plain(value)
             for key, value in vars(module).items()

@@ -12,6 +12,7 @@ from torch import nn
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.torch.code.source import assigned_attribute, assigned_name
 from graphdebug.backends.torch.code.stack import StackReader, locals_of
+from graphdebug.backends.torch.nodes.building import Building
 from graphdebug.backends.torch.nodes.declaring import Declarer, Made
 from graphdebug.backends.torch.nodes.origins import Origins
 from graphdebug.model.event import Site
@@ -25,7 +26,8 @@ class Modules:
     def __init__(self, sink: Sink, stack: StackReader, origins: Origins) -> None:
         self._sink = sink
         self._stack = stack
-        self._declarer = Declarer(sink, origins)
+        self._building = Building(sink)
+        self._declarer = Declarer(sink, origins, self._building)
         self.paths, self.flattened = self._declarer.paths, self._declarer.flattened
         self._tensors, self._known = self._declarer.tensors, self._declarer.known
         self._roots: set[str] = set()
@@ -113,7 +115,8 @@ class Modules:
                     table.pop(key, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, and listen no more."""
+        self._building.detach()
         self.paths.clear()
         self._tensors.clear()
 
