@@ -124,9 +124,15 @@ class Declarer:
                 self._walk(child, inner, _made_child(module, key, made), events, seen, around, given=here)
 
     def _lines(self, module: Any, made: Made, callers: tuple[Site, ...], given: Lines | None) -> Lines:
-        """Return the line that made a module and those around it: as seen, else as the source has it."""
+        """Return the line that made a module and those around it: as seen, else as the source has it.
+
+        Of a layer made of a line of settings, that line is its own.
+        """
         seen = self._building.made(module)
         if seen is not None:
+            setting = made is not None and not isinstance(made[1], ast.Call | ast.Name | ast.Attribute)
+            if setting and made is not None and seen[0] is not None:
+                return self.site(made), (seen[0], *seen[1])
             return seen
         site = self.site(made) if made is not None and self._sink.sites.is_user(made[0]) else None
         if given is None or given[0] is None:
