@@ -74,7 +74,7 @@ def _no_scalar(evidence: Evidence, failure: Failure) -> Account:
     by = made_by(node, f"the {node.function} gives {shape_words(loss.fact.shape)}") if node is not None else []
     if failure.detail.get("transform"):
         return Account([*made, *by], body, tries)
-    return Account([*made, *call(failure, "the call of backward"), *(by if unreduced else [])], body, tries)
+    return Account([*made, *call(failure, "the call of backward"), *by], body, tries)
 
 
 def _cut(links: Sequence[Link]) -> Account | None:

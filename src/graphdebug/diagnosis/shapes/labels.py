@@ -23,6 +23,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import kept, sequences
 from graphdebug.diagnosis.shapes.sequences import OF_CLASSES
+from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Failure, Operand, Shape, Site
@@ -38,6 +39,9 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
     target = next((one for one in operands if one.role == "labels"), operands[-1])
     guess = next((one for one in operands if one is not target), operands[0])
     a, b = guess.fact.shape or (), target.fact.shape or ()
+    idle = _idle_squeeze(evidence, failure, guess, target) or _idle_squeeze(evidence, failure, target, guess)
+    if idle is not None:
+        return idle
     if a == b:
         return _one_hot(evidence, failure, target) or _not_probabilities(evidence, failure, guess)
     swapped = _class_weights(evidence, failure, operands, a) or transposed(evidence, failure, [guess, target])
@@ -92,8 +96,9 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     if a[:1] != b[:1]:
         body.append(f"{a[0] if a else 1} rows against {b[0] if b else 1} targets")
         turned = _batch_change(evidence, guess, b[0] if b else 1)
-        lines = [*held(turned, "changed_size"), *held(entry, "made_operand"),
-                 *held(made, "made_operand", "beside"), *held(call(failure), "began")]  # fmt: skip
+        came = [] if turned else _rows_from(evidence, failure, guess)
+        lines = [*held(turned, "changed_size"), *held(entry, "made_operand"), *held(came, "made_operand"),
+                 *held([] if came else made, "made_operand", "beside"), *held(call(failure), "began")]  # fmt: skip
         tries = ["keep the rows of the batch there"] if turned else []
         tries.append(f"give {a[0] if a else 1} targets, one for each row of the prediction")
         return Account(lines, body, tries, confidence=0.7)
@@ -108,9 +113,46 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
     elif not failure.function and len(a) == len(b) + 1:
         tries = ["make the last layer give one number a sample, or take a loss for class numbers"]
+    if _of_the_input(evidence, guess, b):
+        body.append("the prediction has the sides of the input, the target has not")
+        lines = [*held(entry, "odd_one"), *held(call(failure), "refused"), *held(layer, "began")]
+        return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
     lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(layer, "began"),
              *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
     return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
+
+
+def _rows_from(evidence: Evidence, failure: Failure, guess: Operand) -> list[Candidate]:
+    """Return the line of the data that a prediction has its rows from."""
+    by = setter(evidence, guess, 0)
+    if by.node is not None and by.node.family not in ("random", "fill"):
+        return []
+    return operand_origin(evidence, by.operand, failure, f"makes {shape_words(by.operand.fact.shape)}")
+
+
+def _of_the_input(evidence: Evidence, guess: Operand, target: Shape) -> bool:
+    """Whether an image was predicted with the very sides that came in, which the target has not."""
+    root, links = evidence.provenance.way(guess)
+    came, sides = (one.fact.shape or () for one in (root, guess))
+    if len(came) != len(sides) or len(sides) < 4 or not links or len(target) < 3:
+        return False
+    inside = slice(2, None) if came[2:] == sides[2:] else slice(1, -1)
+    return came[inside] == sides[inside] and sides[inside] not in (target[1:], target[inside])
+
+
+def _idle_squeeze(evidence: Evidence, failure: Failure, one: Operand, other: Operand) -> Account | None:
+    """A squeeze on the way took nothing away, where another dimension of size 1 is too many."""
+    a, b = one.fact.shape or (), other.fact.shape or ()
+    if len(a) != len(b) + 1 or 1 not in a or [size for size in a if size != 1] != [size for size in b if size != 1]:
+        return None
+    for node, through in reversed(evidence.provenance.way(one)[1]):
+        before = node.inputs[through].fact.shape
+        if node.function == "squeeze" and node.outputs and node.outputs[0].shape == before and 1 in (before or ()):
+            axis = list(before or ()).index(1)
+            body = [f"the squeeze takes nothing from {shape_words(before)}: axis {axis} is the one of size 1"]
+            lines = [*held(made_by(node, "takes nothing away"), "repairs"), *held(call(failure), "refused")]
+            return Account(lines, body, [f"squeeze axis {axis}"], kind=_TARGET, confidence=0.8)
+    return None
 
 
 def _widths(

@@ -15,6 +15,7 @@ from graphdebug.diagnosis.shapes.declared import declared_lines, layer_name, tak
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete
 from graphdebug.diagnosis.shapes.images import other_size
 from graphdebug.diagnosis.shapes.layouts import moved_channels, no_channel
+from graphdebug.diagnosis.shapes.makers import joined_widths
 from graphdebug.diagnosis.shapes.meetings import Meeting, meeting_of
 from graphdebug.diagnosis.words import arithmetic, shape_words
 from graphdebug.model.event import Failure
@@ -181,6 +182,11 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         if elsewhere:
             body.append(f"{shape_words(met.data.fact.shape)} has {met.takes} on another axis")
         return Account(lines, body, tries[::-1] if agreed else tries, confidence=0.75)
+    parts = joined_widths(evidence, met)
+    if parts:
+        body[0] += ", joined of several"
+        lines = [*held(own, "declares_size"), *held(parts, "made_operand"), *held(call(failure), "refused")]
+        return Account(lines, body, tries, confidence=0.75)
     other = stages.validated_on(evidence, root, failure)
     given = other or trained_on(evidence, failure, "input") or data_entry(evidence, root, failure, links)
     fits: Sizes = ()

@@ -1,0 +1,45 @@
+"""Makers: which declarations gave a width its parts, where several tensors were joined to it."""
+
+from __future__ import annotations
+
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.shapes.meetings import Meeting
+from graphdebug.diagnosis.shapes.setters import Setter, setter
+from graphdebug.model.event import Site
+from graphdebug.model.finding import Candidate
+
+__all__ = ["joined_widths"]
+
+
+def joined_widths(evidence: Evidence, met: Meeting) -> list[Candidate]:
+    """Return the declarations of layers that made parts of a joined width, each with the width that would fit.
+
+    What one line made changes together: it is named where another width of its parts gives what is wanted.
+    """
+    joined = setter(evidence, met.data, met.axis).node
+    if joined is None or joined.family != "cat" or joined.function == "stack":
+        return []
+    axis = setter(evidence, met.data, met.axis).axis
+    widths: dict[Site, list[int]] = {}
+    for one in joined.inputs:
+        shape = one.fact.shape or ()
+        size = shape[axis] if axis < len(shape) else None
+        site = _declared(evidence, setter(evidence, one, axis))
+        if site is not None and size is not None:
+            widths.setdefault(site, []).append(size)
+    found: list[Candidate] = []
+    for site, sizes in widths.items():
+        rest = met.takes - (met.given - sum(sizes))
+        if rest > 0 and rest % len(sizes) == 0 and len(set(sizes)) == 1:
+            why = f"makes {len(sizes)} of the parts {sizes[0]} wide: {rest // len(sizes)} would fit"
+            found.append(Candidate(site, "declaration", why))
+    return found
+
+
+def _declared(evidence: Evidence, by: Setter) -> Site | None:
+    """Return the line of the layer or table that gave an axis its size."""
+    for one in by.node.inputs if by.node is not None else ():
+        stored = evidence.provenance.stored(one)
+        if stored is not None:
+            return evidence.provenance.site(stored)
+    return None
