@@ -73,7 +73,7 @@ class _Keras:
 
         def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 -- it is Keras's
             outer = sink.module
-            sink.module = f"{outer}/{self.name}" if outer else self.name
+            sink.module = getattr(self, "path", None) or (f"{outer}/{self.name}" if outer else self.name)
             try:
                 return call(self, *args, **kwargs)
             except Exception as error:

@@ -42,6 +42,7 @@ class Links:
         self._forward: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
         self._phases: weakref.WeakKeyDictionary[Any, dict[str, Phase]] = weakref.WeakKeyDictionary()
         self._gradients: weakref.WeakKeyDictionary[Any, list[TracedGradient]] = weakref.WeakKeyDictionary()
+        self._layers: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
         self._traced: weakref.WeakSet[Any] = weakref.WeakSet()
         self._last = 0
 
@@ -57,6 +58,8 @@ class Links:
         kind = op_type.decode() if isinstance(op_type, bytes) else str(op_type)
         name = op_name.decode() if isinstance(op_name, bytes) else str(op_name)
         self._names[self._last] = name
+        if self._sink.module:
+            self._layers.setdefault(graph, {})[name.rpartition("/")[0]] = self._sink.module
         unknown = Made(_NOTHING, "unknown")
         made = tuple(self._ledger.made.get(getattr(one, "_id", -1)) or unknown for one in inputs)
         if "VariableOp" in kind or kind.startswith("Resource"):
@@ -98,6 +101,12 @@ class Links:
     def forward(self, graph: Any, name: str) -> str | None:
         """Return the name of the forward op of op `name`, if it was seen being built."""
         return self._forward.get(graph, {}).get(name)
+
+    def layer(self, graph: Any, scope: str) -> str | None:
+        """Return the path of the layer whose call made the ops in `scope`, if a library above called one: what
+        the scope is called is numbered anew each time.
+        """
+        return self._layers.get(graph, {}).get(scope)
 
     def phase(self, graph: Any, name: str) -> Phase | None:
         """Return the phase in which op `name` was built, if it was seen."""

@@ -227,9 +227,11 @@ class _Planner:
         name = word(op.type)
         path = f"{prefix}{op.name}"
         sources = [refs.get(one.name, _unknown(one)) for one in op.inputs]
+        scope = _scope(op.name)
+        layer = self._observer.links.layer(graph, scope)
         entry = Entry(
             op.type, path, name.function, name.family, self._phase(op, graph, sources),
-            layer_path(_scope(op.name), self._observer.ledger.variables.values()),
+            layer or layer_path(scope, self._observer.ledger.variables.values()),
             tuple(build_sites(op, self._observer.sink.sites, _SITES)),
             tuple((ref, name.role(index)) for index, ref in enumerate(sources)),
             [static_fact(tensor) for tensor in op.outputs],
