@@ -167,6 +167,7 @@ class Arguments:
         """Return the line that gave a name used in the innermost call the value `size`, and whether it was
         passed to the function around that call, as also a configuration is.
         """
+        frames = _of_functions(frames)
         tree = self._source.tree(frames[-1].file) if frames else None
         if tree is None:
             return None
@@ -199,6 +200,7 @@ class Arguments:
         it is counts for what it gives.
         """
         found: list[tuple[bool, Site]] = []
+        frames = _of_functions(frames)
         tree = self._source.tree(frames[-1].file) if frames else None
         for name in names_used(tree, frames[-1].line) if tree is not None else ():
             one = self._decided(name, frames, size)
@@ -249,6 +251,7 @@ class Arguments:
 
     def _with_callers(self, frames: Sequence[Site]) -> Sequence[Site]:
         """Return the frames with those outside that can only be one: the function is called in one place."""
+        frames = _of_functions(frames)
         for _ in range(3):
             tree = self._source.tree(frames[0].file) if frames else None
             around = function_around(tree, frames[0].line) if tree is not None else None
@@ -280,6 +283,13 @@ def _calls_of(tree: ast.Module, function: Function) -> list[ast.Call]:
     classes = (one.name for one in ast.walk(tree) if isinstance(one, ast.ClassDef) and function in one.body)
     name = next(classes, "") if function.name == "__init__" else function.name
     return [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == name]
+
+
+def _of_functions(frames: Sequence[Site]) -> list[Site]:
+    """Return the frames without those of comprehensions, which stand in a function's own."""
+    inner = [one.function.endswith((".<listcomp>", ".<genexpr>", ".<dictcomp>")) for one in frames[1:]]
+    own = [one for one, inside in zip(frames, [*inner, False], strict=True) if not inside]
+    return own or list(frames)
 
 
 def _holds_number(value: ast.expr | None, size: int) -> bool:

@@ -137,7 +137,9 @@ class Provenance:
             self._declared = {}
             for one in told_apart(self._run.declarations, self._ran):
                 self._declared.setdefault(one.name, []).append(one)
-        ways = (name, name.removesuffix(":0"), f"{name}:0")
+        within = name.split("/")  # an eager call inside a model's has the model's name before the layer's
+        inner = ("/".join(within[start:]) for start in range(1, len(within)))
+        ways = (name, name.removesuffix(":0"), f"{name}:0", *inner)
         found: list[Declaration] = next((self._declared[one] for one in ways if one in self._declared), [])
         found = found or self._alike(name, operand)
         for one in reversed(found if operand is not None else []):
@@ -305,6 +307,8 @@ class Provenance:
             return None
         if node.function.startswith("tensor_array_"):
             return _kept_in(node)
+        if node.family == "control":
+            return self._gone_over(node)
         best: tuple[int, int] | None = None
         for index, one in enumerate(node.inputs):
             if one.origin in (*_STORED, "constant") or one.role in _NOT_DATA:
@@ -319,6 +323,22 @@ class Provenance:
             if best is None or rank < best[0]:
                 best = rank, index
         return best[1] if best is not None else None
+
+    def _gone_over(self, node: Node) -> int | None:
+        """Return which input of a loop the data come through: the list it takes an element of each turn, else
+        the first tensor that is no count and no weight.
+        """
+        makers = [self.node(one.producer) for one in node.inputs]
+        for index, maker in enumerate(makers):
+            if maker is not None and maker.function == "tensor_list_from_tensor":
+                return index
+        return next(
+            (
+                index for index, one in enumerate(node.inputs)
+                if one.fact.shape and one.fact.dtype != "resource" and self.stored(one) is None
+                and one.origin != "constant"
+            ), None,
+        )  # fmt: skip
 
 
 def _kept_in(node: Node) -> int | None:

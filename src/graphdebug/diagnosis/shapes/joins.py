@@ -18,7 +18,7 @@ from graphdebug.diagnosis.account import (
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.shapes import batches, labels
+from graphdebug.diagnosis.shapes import batches, labels, sides
 from graphdebug.diagnosis.shapes.setters import Setter, setter
 from graphdebug.diagnosis.shapes.ways import shrunk, size_on, transposed, two_ways
 from graphdebug.diagnosis.words import node_name, shape_words
@@ -51,6 +51,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         or _taken_apart(evidence, failure, rest, odd)
         or transposed(evidence, failure, operands)
         or batches.fixed(evidence, failure, odd, rest, axis)
+        or sides.explain(evidence, failure, odd, rest)
         or two_ways(evidence, failure, odd, rest, axis)
         or shrunk(evidence, failure, odd, rest, axis)
         or _plain(evidence, failure, odd, rest, axis)

@@ -1,0 +1,355 @@
+"""Sides: how each layer on a way set the sides of an image or the steps of a sequence, and the one layer which,
+declared otherwise in one word, would have made those that are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from graphdebug.diagnosis.account import Account, call, last_layer, made_by, named_layer
+from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.shapes.chosen import chosen
+from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, spatial_axes, window
+from graphdebug.diagnosis.words import node_name, shape_words
+from graphdebug.model.event import Declaration, Failure, Node, Operand
+from graphdebug.model.finding import Candidate
+
+__all__ = ["explain", "of_classes"]
+
+_WINDOWS = ("conv", "pool")
+_REPEATS = ("tile", "repeat", "repeat_interleave")
+_CUTS = ("pad", "index", "split")
+_FURTHEST_CUT = 16
+"""Rows that a padding or cropping is tried with, more or less."""
+_STRIDES = (1, 2)
+_FACTORS = (1, 2, 3, 4)
+
+Function = Callable[[Sizes], Sizes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What one layer, or one node without a layer, made of its input."""
+
+    links: tuple[Link, ...]
+    declared: Declaration | None
+    before: Sizes
+    after: Sizes
+
+    @property
+    def window(self) -> Node | None:
+        """The convolution or pooling in it, a transposed one as such."""
+        return next((_as_window(node) for node, _ in self.links if node.family in _WINDOWS), None)
+
+    def repeats(self) -> bool:
+        """Whether it makes each row several times."""
+        return any(node.family == "upsample" or node.function in _REPEATS for node, _ in self.links)
+
+    def cuts(self) -> bool:
+        """Whether it adds or takes rows at the ends."""
+        return self.window is None and any(node.family in _CUTS for node, _ in self.links)
+
+    def made(self, shape: Sizes, node: Node | None = None) -> Sizes | None:
+        """Return what it makes of `shape`; with `node` in the place of its own window."""
+        node = node or self.window
+        if len(shape) != len(self.before) or len(self.before) != len(self.after):
+            return self.after if shape == self.before else None
+        if node is not None:
+            return window(node, shape, self.before, self.after)
+        new: list[int] = []
+        for size, old, made in zip(shape, self.before, self.after, strict=True):
+            if old == made:
+                new.append(size)
+            elif self.repeats() and made % old == 0:
+                new.append(size * made // old)
+            else:
+                new.append(size + made - old if self.cuts() else made)
+        return tuple(new)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One word of one stage's declaration, changed."""
+
+    stage: _Stage
+    word: str
+    """The argument, in the words of node attributes."""
+    value: Any
+    made: Function
+    votes: int
+    """1 where all others of its kind have the new value, -1 where they have the old one, else 0."""
+
+
+def explain(
+    evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, kind: str = ""
+) -> Account | None:
+    """Account for a tensor that went through layers and does not have the sides of the data it is to meet."""
+    for one, other in ((odd, rest), (rest, odd)):
+        wanted, given = concrete(other.fact.shape), concrete(one.fact.shape)
+        if (
+            wanted is None
+            or given is None
+            or len(wanted) != len(given)
+            or len(given) < 3
+            or _layers(evidence, other)
+        ):
+            continue
+        axes = [axis for axis in range(1, len(given)) if given[axis] != wanted[axis]]
+        stages = _stages(evidence, one)
+        if not axes or not stages or not any(one.before != one.after for one in stages):
+            continue
+        account = _solved(evidence, failure, stages, wanted, axes)
+        if account is not None:
+            account.kind = kind
+            return account
+    return None
+
+
+def of_classes(
+    evidence: Evidence, failure: Failure, guess: Operand, target: Operand, kind: str = ""
+) -> Account | None:
+    """Account for a prediction with a score for each class whose sides are not those of its class numbers."""
+    node = next((n for n, _ in reversed(evidence.provenance.way(guess)[1]) if n.family in _WINDOWS), None)
+    wanted, given = target.fact.shape or (), guess.fact.shape or ()
+    if node is None or len(given) != len(wanted) + 1:
+        return None
+    axis = 1 if 1 not in spatial_axes(node, len(given)) else len(given) - 1
+    shape = (*wanted[:axis], given[axis], *wanted[axis:])
+    whole = msgspec.structs.replace(target, fact=msgspec.structs.replace(target.fact, shape=shape))
+    return explain(evidence, failure, guess, whole, kind)
+
+
+def _layers(evidence: Evidence, operand: Operand) -> bool:
+    """Whether layers or windows made an operand: its sides are then no more certain than the other's."""
+    return any(
+        node.family in ("conv", "pool", "linear", "matmul", "upsample")
+        for node, _ in evidence.provenance.way(operand)[1]
+    )
+
+
+def _stages(evidence: Evidence, operand: Operand) -> list[_Stage]:
+    """Return the stages on the way to an operand from the last one on that gave it as many axes as it has."""
+    rank, found = len(operand.fact.shape or ()), list[_Stage]()
+    groups: list[list[Link]] = []
+    for link in evidence.provenance.way(operand)[1]:
+        joined = bool(groups) and bool(link[0].module) and groups[-1][-1][0].module == link[0].module
+        groups[-1].append(link) if joined else groups.append([link])
+    for group in reversed(groups):
+        node, through = group[0]
+        before = concrete(node.inputs[through].fact.shape)
+        after = concrete(group[-1][0].outputs[0].shape) if group[-1][0].outputs else None
+        if before is None or after is None or len(after) != rank:
+            break
+        declared = evidence.provenance.declared(node.module) if node.module else None
+        found.insert(0, _Stage(tuple(group), declared, before, after))
+        if len(before) != rank:
+            break
+    return found
+
+
+def _solved(
+    evidence: Evidence, failure: Failure, stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]
+) -> Account | None:
+    """Account for the one stage which, changed in one word, makes the sides that are wanted."""
+
+    def fits(shape: Sizes | None) -> bool:
+        return shape is not None and all(shape[axis] == wanted[axis] for axis in axes)
+
+    found = [
+        change for place, stage in enumerate(stages) for change in _changes(stage, stages, wanted, axes)
+        if fits(_ended(evidence, stages, place, change))
+    ]  # fmt: skip
+    given, last = stages[-1].after, stages[-1].links[-1][0]
+    body = [f"it has the sides {shape_words(given[1:])}; {shape_words(wanted[1:])} is wanted"]
+    short = _short(stages, wanted, axes)
+    certain = _certain(found, steps=short == 0)
+    if certain:
+        change = certain[0]
+        lines = _lines(evidence, change)
+        name = _name(evidence, change.stage)
+        body.append(f"with {_said(change)} in {name}, everything behind it fits")
+        clues = ["repairs", *(["odd_one"] if change.votes > 0 else [])]
+        lines = [
+            *held(lines[:1], *clues),
+            *held(lines[1:], "declares_size", "beside"),
+            *held(call(failure), "refused"),
+        ]
+        return Account(lines, body, [f"{_said(change)} in {name}"], confidence=0.8)
+    if not short:
+        return None
+    layer = last_layer(evidence, Operand(last.outputs[0], "node", last.seq))
+    body.append(f"that is {short} times as much on each side: the way back up lacks a step")
+    lines = [*held(layer, "lacks_step"), *held(call(failure), "refused")]
+    return Account(lines, body, ["bring it to that size before the last layer (upsample it)"], confidence=0.7)
+
+
+def _short(stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]) -> int:
+    """Return how many times as large each side has to be, where some were made larger on the way; else 0."""
+    given = stages[-1].after
+    times = {wanted[axis] // given[axis] if wanted[axis] % given[axis] == 0 else 0 for axis in axes}
+    windows = [stage.window for stage in stages]
+    grown = any(one.repeats() for one in stages) or any(
+        one is not None and one.attributes.get("transposed") for one in windows
+    )
+    return times.pop() if len(times) == 1 and grown else 0
+
+
+def _ended(evidence: Evidence, stages: Sequence[_Stage], place: int, change: _Change) -> Sizes | None:
+    """Return the shape at the end with one stage changed; None where what it is joined with no longer fits."""
+    shape: Sizes | None = change.made(stages[place].before)
+    changed = {node.seq for node, _ in stages[place].links}
+    for stage in stages[place + 1 :]:
+        if shape is not None and shape != stage.before and _clashes(evidence, stage, shape, changed):
+            return None
+        shape = stage.made(shape) if shape is not None else None
+    return shape
+
+
+def _clashes(evidence: Evidence, stage: _Stage, shape: Sizes, changed: set[int]) -> bool:
+    """Whether a stage, given `shape`, joins it with what came by another way, on which nothing changed."""
+    axes = [axis for axis, (new, old) in enumerate(zip(shape, stage.before, strict=True)) if new != old]
+    for node, through in stage.links:
+        for place, one in enumerate(node.inputs if node.family in ("cat", "elementwise") else ()):
+            sizes = one.fact.shape or ()
+            if place == through or len(sizes) != len(shape) or all(sizes[axis] == 1 for axis in axes):
+                continue
+            if not changed & {before.seq for before, _ in evidence.provenance.way(one)[1]}:
+                return True
+    return False
+
+
+def _certain(found: Sequence[_Change], *, steps: bool) -> list[_Change]:
+    """Return the changes of the only stage that can be meant: the odd one of its kind, else the only one that
+    would do and not be the odd one then.
+
+    Args:
+        found: the changes that would do.
+        steps: whether it can also be a step that makes the sides larger or smaller, though no other of its kind
+            says so. Where a whole step is missing, many could do more.
+
+    """
+    odd = [one for one in found if one.votes > 0]
+    rest = [one for one in found if steps or one.word not in ("stride", "factor")]
+    for some in (odd, [one for one in rest if one.votes == 0], rest):
+        if some and len({id(one.stage) for one in some}) == 1:
+            return list(some)
+    return []
+
+
+def _changes(stage: _Stage, stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]) -> Iterator[_Change]:
+    """Yield what one word of a stage's declaration can be changed to."""
+    node = stage.window
+    if len(stage.before) != len(stage.after):
+        sizes = tuple(wanted[i] if i in axes else size for i, size in enumerate(stage.after))
+        yield _Change(stage, "size", list(sizes[1:]), lambda _: sizes, votes=0)
+    elif node is not None:
+        yield from _of_window(stage, node, stages)
+    elif stage.repeats():
+        others = [_factor(one) for one in stages if one is not stage and one.repeats()]
+        for factor in _FACTORS:
+            if factor != _factor(stage):
+                yield _Change(
+                    stage, "factor", factor, _times(stage, factor), _votes(_factor(stage), factor, others)
+                )
+    elif stage.cuts() and stage.before != stage.after:
+        for rows in range(-_FURTHEST_CUT, _FURTHEST_CUT + 1):
+            yield _Change(stage, "rows", rows, _by(stage, rows), votes=0)
+
+
+def _of_window(stage: _Stage, node: Node, stages: Sequence[_Stage]) -> Iterator[_Change]:
+    words = node.attributes
+    others = [
+        one.window.attributes for one in stages
+        if one is not stage and one.window is not None and one.window.function == node.function
+    ]  # fmt: skip
+    padding, stride = words.get("padding"), words.get("stride")
+    tried: list[tuple[str, Any]] = []
+    if padding in ("same", "valid"):
+        tried.append(("padding", "valid" if padding == "same" else "same"))
+    elif isinstance(stride, list | tuple):
+        tried += [("padding", [size] * len(stride)) for size in range(4)]
+    if isinstance(stride, list | tuple):
+        tried += [("stride", [step] * len(stride)) for step in _STRIDES]
+        tried += [("stride", one["stride"]) for one in others if one.get("stride") is not None]
+    tried += [("kernel", one["kernel"]) for one in others if one.get("kernel") is not None]
+    told: list[tuple[str, Any]] = []
+    for word, value in tried:
+        if _fixed(value) == _fixed(words.get(word)) or (word, value) in told:
+            continue
+        told.append((word, value))
+        votes = _votes(_fixed(words.get(word)), _fixed(value), [_fixed(one.get(word)) for one in others])
+        changed = msgspec.structs.replace(node, attributes={**words, word: value})
+        yield _Change(stage, word, value, _through(stage, changed), votes)
+
+
+def _fixed(value: object) -> object:
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def _votes(own: object, new: object, others: Sequence[object]) -> int:
+    """Return what the others of its kind say to a change; one alone can't outvote."""
+    if others and set(others) == {new}:
+        return 1
+    return -1 if len(others) > 1 and set(others) == {own} else 0
+
+
+def _through(stage: _Stage, node: Node) -> Function:
+    return lambda shape: stage.made(shape, node)
+
+
+def _times(stage: _Stage, factor: int) -> Function:
+    def made(shape: Sizes) -> Sizes:
+        pairs = zip(shape, stage.before, stage.after, strict=True)
+        return tuple(size if old == made else size * factor for size, old, made in pairs)
+
+    return made
+
+
+def _by(stage: _Stage, rows: int) -> Function:
+    def made(shape: Sizes) -> Sizes:
+        pairs = zip(shape, stage.before, stage.after, strict=True)
+        return tuple(size if old == made else size + rows for size, old, made in pairs)
+
+    return made
+
+
+def _factor(stage: _Stage) -> int:
+    return max(made // old for old, made in zip(stage.before, stage.after, strict=True) if old)
+
+
+def _as_window(node: Node) -> Node:
+    """Return a transposed convolution that is recorded as the backward of one, as what it is here."""
+    if node.phase != "forward" or not node.function.endswith("_backward"):
+        return node
+    weight = next((one.fact.shape for one in node.inputs if one.role == "weight"), None)
+    words = {**node.attributes, "transposed": True, "kernel": list((weight or ())[:-2])}
+    return msgspec.structs.replace(
+        node, function=node.function.replace("_backward", "_transpose"), attributes=words
+    )
+
+
+def _lines(evidence: Evidence, change: _Change) -> list[Candidate]:
+    """Return the lines that chose the word: where a layer's was set, and its declaration; else a node's own."""
+    declared, node = change.stage.declared, change.stage.links[0][0]
+    if declared is None or declared.site is None:
+        return made_by(node)
+    return chosen(evidence, declared, change.word, f"sets the {change.word} of {_name(evidence, change.stage)}")
+
+
+def _name(evidence: Evidence, stage: _Stage) -> str:
+    node = stage.links[0][0]
+    return named_layer(evidence, node.module) if node.module else node_name(node)
+
+
+def _said(change: _Change) -> str:
+    value = change.value
+    if change.word == "rows":
+        return f"{value:+d} rows"
+    if isinstance(value, list | tuple):
+        value = str(value[0]) if len(set(value)) == 1 else shape_words(value)
+    return f"{change.word} {value}"
