@@ -116,13 +116,17 @@ class SourceText:
 
     def constructor(self, call: ast.Call, site: Site) -> tuple[Site, ast.FunctionDef] | None:
         """Return the ``__init__`` of the program's class that `call`, at `site`, makes an object of."""
+        return self.method(call, site, "__init__")
+
+    def method(self, call: ast.Call, site: Site, method: str) -> tuple[Site, ast.FunctionDef] | None:
+        """Return a method of the program's class that `call`, at `site`, makes an object of."""
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         for file in dict.fromkeys((site.file, *self._run.source_files)):
             tree = self.tree(file)
             for node in ast.walk(tree) if tree is not None else ():
                 if isinstance(node, ast.ClassDef) and node.name == name:
                     for one in node.body:
-                        if isinstance(one, ast.FunctionDef) and one.name == "__init__":
+                        if isinstance(one, ast.FunctionDef) and one.name == method:
                             return Site(file, one.lineno), one
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from graphdebug.diagnosis.calls import argument, called
@@ -11,7 +11,7 @@ from graphdebug.diagnosis.scopes import own_statements, parameters, scopes_aroun
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
-__all__ = ["base", "trail"]
+__all__ = ["Place", "base", "picked", "steps", "trail"]
 
 _FURTHEST = 12
 """Lines that data are followed back through."""
@@ -25,7 +25,7 @@ _MODULES = ("np", "numpy", "tf", "torch", "keras", "jnp", "pd")
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """A value as it is written on a line, and the calls that led into the function it stands in."""
 
     value: ast.expr
@@ -33,7 +33,7 @@ class _Place:
     calls: tuple[tuple[ast.Call, Site], ...] = ()
 
 
-def trail(source: SourceText, value: ast.expr, site: Site) -> list[tuple[Site, str]]:
+def trail(source: SourceText, value: ast.expr | Place, site: Site) -> list[tuple[Site, str]]:
     """Return the lines that gave the value of `value`, written at `site`, on, the last one first, each with the
     name it was taken by there: the line at the end computed or read it.
 
@@ -42,14 +42,24 @@ def trail(source: SourceText, value: ast.expr, site: Site) -> list[tuple[Site, s
     class sets them, loops to what they go over.
     """
     lines: dict[Site, str] = {}
-    place = _Place(value, site)
-    for _ in range(_FURTHEST):
-        before = _before(source, place)
-        if before is None:
-            break
+    place = value if isinstance(value, Place) else Place(value, site)
+    for before in steps(source, place):
         lines.setdefault(before.site, base(place.value))
         place = before
     return list(lines.items())
+
+
+def steps(source: SourceText, place: Place) -> Iterator[Place]:
+    """Yield where the value at `place` was written before, and before that, to where it is computed or read."""
+    seen = set[tuple[Site, str]]()
+    for _ in range(_FURTHEST):
+        before = _before(source, place)
+        key = (before.site, ast.unparse(before.value)) if before is not None else None
+        if before is None or key is None or key in seen:
+            break
+        seen.add(key)
+        yield before
+        place = before
 
 
 def base(value: ast.expr) -> str:
@@ -87,7 +97,7 @@ def _one_base(parts: Sequence[ast.expr]) -> bool:
     return len(names) == 1 and "" not in names
 
 
-def _before(source: SourceText, place: _Place) -> _Place | None:
+def _before(source: SourceText, place: Place) -> Place | None:
     """Return where the value at `place` was written before; None where it is computed or read there."""
     value = _unwrapped(place.value)
     if isinstance(value, ast.Subscript):
@@ -99,7 +109,7 @@ def _before(source: SourceText, place: _Place) -> _Place | None:
     return _named(source, value.id, place) if isinstance(value, ast.Name) else None
 
 
-def _named(source: SourceText, name: str, place: _Place) -> _Place | None:
+def _named(source: SourceText, name: str, place: Place) -> Place | None:
     """Follow a name to its assignment, or a parameter to what the call gave for it."""
     made = source.assignment(name, place.site)
     if made is None:
@@ -110,22 +120,22 @@ def _named(source: SourceText, name: str, place: _Place) -> _Place | None:
             continue
         if isinstance(node, ast.Assign):
             if any(isinstance(target, ast.Subscript) and base(target) == name for target in node.targets):
-                return _Place(ast.Name(name), made, place.calls)  # it changes parts of what was there before
-            found = _assigned(source, node.targets, node.value, name, _Place(node.value, made, place.calls))
+                return Place(ast.Name(name), made, place.calls)  # it changes parts of what was there before
+            found = _assigned(source, node.targets, node.value, name, Place(node.value, made, place.calls))
             if found is not None:
                 return found
         elif isinstance(node, ast.For | ast.AsyncFor) and _holds(node.target, name):
-            return _looped(source, node, name, _Place(node.iter, made, place.calls))
+            return _looped(source, node, name, Place(node.iter, made, place.calls))
     return None
 
 
 def _assigned(
-    source: SourceText, targets: Sequence[ast.expr], value: ast.expr, name: str, place: _Place
-) -> _Place | None:
+    source: SourceText, targets: Sequence[ast.expr], value: ast.expr, name: str, place: Place
+) -> Place | None:
     """Return the part of an assigned value that `name` was given."""
     for target in targets:
         if ast.unparse(target) == name:
-            return None if base(value) == name else place
+            return place
         if isinstance(target, ast.Tuple | ast.List) and _holds(target, name):
             at = next((i for i, one in enumerate(target.elts) if _holds(one, name)), 0)
             if isinstance(target.elts[at], ast.Tuple | ast.List):
@@ -134,15 +144,15 @@ def _assigned(
     return None
 
 
-def _part(source: SourceText, value: ast.expr, at: int, place: _Place) -> _Place:
+def _part(source: SourceText, value: ast.expr, at: int, place: Place) -> Place:
     """Return the `at`-th of several values; the whole, where the parts can't be told."""
     if isinstance(value, ast.Tuple | ast.List) and at < len(value.elts):
-        return _Place(value.elts[at], place.site, place.calls)
+        return Place(value.elts[at], place.site, place.calls)
     given = _given_back(source, value, place, at) if isinstance(value, ast.Call) else None
-    return given or _Place(ast.Constant(None), place.site, place.calls)
+    return given or Place(ast.Constant(None), place.site, place.calls)
 
 
-def _looped(source: SourceText, loop: ast.For | ast.AsyncFor, name: str, place: _Place) -> _Place:
+def _looped(source: SourceText, loop: ast.For | ast.AsyncFor, name: str, place: Place) -> Place:
     """Return what a loop gives `name` the values of: what it goes over, or what a generator yields."""
     over, target = loop.iter, loop.target
     at = next((i for i, one in enumerate(target.elts) if _holds(one, name)), 0) if isinstance(
@@ -152,20 +162,40 @@ def _looped(source: SourceText, loop: ast.For | ast.AsyncFor, name: str, place: 
         at = next((i for i, one in enumerate(target.elts) if _holds(one, name)), 0) if isinstance(
             target, ast.Tuple | ast.List) else None  # fmt: skip
     if isinstance(over, ast.Call) and called(over) == "zip" and at is not None and at < len(over.args):
-        return _Place(over.args[at], place.site, place.calls)
+        return Place(over.args[at], place.site, place.calls)
     if isinstance(over, ast.Call):
-        given = _given_back(source, over, place, at)
+        given = _given_back(source, over, place, at) or _iterated(source, over, place, at)
         if given is not None:
             return given
-    return _Place(over if isinstance(over, ast.Name) else ast.Constant(None), place.site, place.calls)
+    made, call = source.assigned(over.id, place.site) if isinstance(over, ast.Name) else (None, None)
+    if made is not None and isinstance(call, ast.Call):
+        given = _iterated(source, call, Place(call, made, place.calls), at)
+        if given is not None:
+            return given
+    return Place(over if isinstance(over, ast.Name) else ast.Constant(None), place.site, place.calls)
 
 
-def _given_back(source: SourceText, call: ast.Call, place: _Place, at: int | None) -> _Place | None:
+def _iterated(source: SourceText, call: ast.Call, place: Place, at: int | None) -> Place | None:
+    """Return what an object of a class of the program's own, which `call` makes, gives when it is gone over."""
+    for method in ("__iter__", "__next__", "__getitem__"):
+        found = source.method(call, place.site, method)
+        if found is not None:
+            return _ended(source, *found, Place(call, place.site, (*place.calls, (call, place.site))), at)
+    return None
+
+
+def _given_back(source: SourceText, call: ast.Call, place: Place, at: int | None) -> Place | None:
     """Return what a function of the program's own gives back: all, or the `at`-th of several."""
     found = source.function(call, place.site)
     if found is None:
         return None
-    site, function = found
+    return _ended(source, *found, Place(call, place.site, (*place.calls, (call, place.site))), at)
+
+
+def _ended(
+    source: SourceText, site: Site, function: ast.FunctionDef, place: Place, at: int | None
+) -> Place | None:
+    """Return what a function returns or yields last: all, or the `at`-th of several."""
     ends = [
         one for one in own_statements(function)
         if isinstance(one, ast.Return | ast.Yield) and one.value is not None
@@ -174,30 +204,39 @@ def _given_back(source: SourceText, call: ast.Call, place: _Place, at: int | Non
         return None
     last = max(ends, key=lambda one: one.lineno)
     line = Site(site.file, last.lineno)
-    calls = (*place.calls, (call, place.site))
+    calls = place.calls
     value = last.value
     if at is None or value is None:
-        return _Place(value or ast.Constant(None), line, calls)
+        return Place(value or ast.Constant(None), line, calls)
     if isinstance(value, ast.Name):  # a name for a tuple
         _, tuple_ = source.assigned(value.id, line)
         value = tuple_ if isinstance(tuple_, ast.Tuple) else value
-    return _part(source, value, at, _Place(value, line, calls))
+    return _part(source, value, at, Place(value, line, calls))
 
 
-def _passed(source: SourceText, name: str, place: _Place) -> _Place | None:
+def _passed(source: SourceText, name: str, place: Place) -> Place | None:
     """Return what the call that led here gave for the parameter `name`."""
     tree = source.tree(place.site.file)
     around = scopes_around(tree, place.site.line)[0] if tree is not None else None
-    if not isinstance(around, ast.FunctionDef) or not place.calls:
+    if not isinstance(around, ast.FunctionDef) or tree is None:
         return None
-    call, site = place.calls[-1]
+    called_at = place.calls[-1] if place.calls else _only_call(tree, around, place.site.file)
+    if called_at is None:
+        return None
+    call, site = called_at
     names = parameters(around)
     own = names[1:] if names[:1] == ["self"] else names
     value = argument(call, name, own.index(name)) if name in own else None
-    return _Place(value, site, place.calls[:-1]) if value is not None else None
+    return Place(value, site, place.calls[:-1]) if value is not None else None
 
 
-def _attribute(source: SourceText, value: ast.Attribute, place: _Place) -> _Place | None:
+def _only_call(tree: ast.Module, function: ast.FunctionDef, file: str) -> tuple[ast.Call, Site] | None:
+    """Return the call of a function that is called in one place of its file."""
+    found = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and called(one) == function.name]
+    return (found[0], Site(file, found[0].lineno)) if len(found) == 1 else None
+
+
+def _attribute(source: SourceText, value: ast.Attribute, place: Place) -> Place | None:
     """Follow an attribute to where the class of the object sets it."""
     name = f"self.{value.attr}"
     file = place.site.file
@@ -207,7 +246,7 @@ def _attribute(source: SourceText, value: ast.Attribute, place: _Place) -> _Plac
         if owner is None or not isinstance(made, ast.Call):
             return None
         file = owner[0].file
-        place = _Place(value, owner[0], (*place.calls, (made, place.site)))
+        place = Place(value, owner[0], (*place.calls, (made, place.site)))
     tree = source.tree(file)
     set_at = [
         (node, target) for node in (ast.walk(tree) if tree is not None else ()) if isinstance(node, ast.Assign)
@@ -218,29 +257,34 @@ def _attribute(source: SourceText, value: ast.Attribute, place: _Place) -> _Plac
         return None
     node, target = min(set_at, key=lambda pair: pair[0].lineno)  # the others put other data in its place
     line = Site(file, node.lineno)
-    return _assigned(source, [target], node.value, name, _Place(node.value, line, place.calls))
+    return _assigned(source, [target], node.value, name, Place(node.value, line, place.calls))
 
 
 def _parts(target: ast.expr) -> Sequence[ast.expr]:
     return target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
 
 
-def _item(source: SourceText, value: ast.Subscript, place: _Place) -> _Place | None:
+def _item(source: SourceText, value: ast.Subscript, place: Place) -> Place | None:
     """Follow an element with a constant index or key to where its owner was made."""
     key = value.slice.value if isinstance(value.slice, ast.Constant) else None
-    owner = value.value
-    made, given = (
-        source.assigned(ast.unparse(owner), place.site) if isinstance(owner, ast.Name) else (None, None)
-    )
-    if made is None:
-        return _before(source, _Place(owner, place.site, place.calls))
-    if isinstance(given, ast.Dict):
-        for name, one in zip(given.keys, given.values, strict=True):
+    owner = first = Place(value.value, place.site, place.calls)
+    for before in (owner, *steps(source, owner)):
+        found = picked(source, before, key)
+        if found is not None:
+            return found
+        first = before if first is owner else first
+    return first if first is not owner else None
+
+
+def picked(source: SourceText, place: Place, key: object) -> Place | None:
+    """Return what a dict, or several values, as written at `place`, have under a key or index."""
+    if isinstance(place.value, ast.Dict):
+        for name, one in zip(place.value.keys, place.value.values, strict=True):
             if isinstance(name, ast.Constant) and name.value == key:
-                return _Place(one, Site(made.file, one.lineno), place.calls)
-    if isinstance(key, int) and key >= 0 and given is not None:
-        return _part(source, given, key, _Place(given, made, place.calls))
-    return _Place(given, made, place.calls) if given is not None else _named(source, ast.unparse(owner), place)
+                return Place(one, Site(place.site.file, one.lineno), place.calls)
+    if isinstance(place.value, ast.Tuple | ast.List) and isinstance(key, int) and key >= 0:
+        return _part(source, place.value, key, place)
+    return None
 
 
 def _holds(target: ast.expr, name: str) -> bool:

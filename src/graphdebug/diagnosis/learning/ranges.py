@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +10,7 @@ from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import made_by, told_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS
-from graphdebug.diagnosis.trails import trail
+from graphdebug.diagnosis.trails import Place, trail
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
@@ -166,7 +167,7 @@ def _made(evidence: Evidence, data: Declaration, fed: Operand | None, node: Node
     """Return the lines that made the data, the first one first."""
     source, provenance = evidence.source, evidence.provenance
     site: Site | None = data.site
-    value = None
+    value: ast.expr | Place | None = None
     if fed is not None and node.run_site is not None:
         made = provenance.site(fed)
         site, name = node.run_site, provenance.own_name(fed)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.source import SourceText
-from graphdebug.diagnosis.trails import base, trail
+from graphdebug.diagnosis.trails import Place, base, trail
 from graphdebug.model.event import Site
 from graphdebug.model.finding import Candidate
 
@@ -81,7 +81,7 @@ def _value_at(source: SourceText, site: Site) -> ast.expr | None:
     return None
 
 
-def followed(source: SourceText, value: ast.expr, site: Site) -> list[Candidate]:
+def followed(source: SourceText, value: ast.expr | Place, site: Site) -> list[Candidate]:
     """Return the lines that wrote NaN into what `value`, at `site`, is, then those that gave it on, the first
     one first.
     """

@@ -10,10 +10,10 @@ from graphdebug.diagnosis.account import call, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused.crossings import first_use, in_loop, second_use
+from graphdebug.diagnosis.shapers import shaper
 from graphdebug.diagnosis.shapes.shape import when
-from graphdebug.diagnosis.trails import trail
 from graphdebug.diagnosis.words import place, shape_words, telling
-from graphdebug.model.event import Declaration, Failure, Node, Operand, Site
+from graphdebug.model.event import Declaration, Failure, Node, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["declared_by", "explain", "explain_feed"]
@@ -50,32 +50,22 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
 def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
     """Return the finding for a feed whose shape its placeholder does not take."""
     name = str(failure.detail.get("placeholder", ""))
-    expected, found = failure.detail.get("expected"), failure.detail.get("found")
     declared = evidence.provenance.declared(name)
-    wanted, given = _shape(expected), _shape(found)
+    wanted, given = _shape(failure.detail.get("expected")), _shape(failure.detail.get("found"))
     declaration = (
         [Candidate(declared.site, "declaration", f"declares {name} {shape_words(wanted)}", name)]
         if declared is not None and declared.site is not None
         else []
     )
-    fed = _fed_value(evidence, failure, declared)
-    turned = _turned(wanted, given)
-    fewer = wanted is not None and given is not None and len(given) < len(wanted) and wanted[:1] == (None,)
-    made = _fed_trail(evidence, failure, declared) if turned or fewer else []
     body = [f"  {name} takes {shape_words(wanted)}; it was fed {shape_words(given)}"]
     tries = [f"feed {shape_words(wanted)}", f"declare it as {shape_words(given)}"]
-    fixed = wanted is not None and given is not None and len(wanted) == len(given) and wanted[:1] != given[:1]
-    batch_only = fixed and wanted is not None and given is not None and wanted[1:] == given[1:]
-    if batch_only and wanted is not None and given is not None and wanted[0] is not None:
+    turned, unflattened = _turned(wanted, given), _unflattened(wanted, given)
+    fewer = wanted is not None and given is not None and len(given) < len(wanted) and wanted[:1] == (None,)
+    batch = _batch_only(wanted, given)
+    if batch and wanted is not None and given is not None:
         body.append(f"  only the batch differs: it was declared for {wanted[0]} samples, {given[0]} came")
         tries = ["declare the batch as unknown (None)", f"feed {wanted[0]} samples"]
-    ran = call(failure, "the run that feeds it")
-    unflattened = (
-        None not in (*(wanted or (None,))[1:], *(given or (None,))[1:])
-        and (wanted or ())[1:] != (given or ())[1:]
-        and prod(size or 0 for size in (wanted or ())[1:]) == prod(size or 0 for size in (given or ())[1:])
-    )
-    if turned:
+    elif turned:
         body.append(
             "  the sizes are those that it takes, on other axes: reshaped, the values would be mixed up"
         )
@@ -83,16 +73,22 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
     elif unflattened:
         body.append("  each sample has as many elements as it takes, in another shape")
         tries = [f"reshape it to {shape_words(wanted)} before it is fed", *tries[1:]]
-    worked = evidence.good_call(failure) is not None and not batch_only
+    worked = evidence.good_call(failure) is not None and not batch
     lacks = unflattened or fewer
+    made, shaped = _made(evidence, failure, declared) if not (worked or batch) else ([], False)
+    votes = _votes(evidence, wanted, given)
+    made_clues = (
+        ["changed_size", "made_operand"] if shaped else ["lacks_step"] if turned or fewer else ["made_operand"]
+    )
+    made_clues += ["moved_axis"] if turned else ["odd_one"] if votes > 0 else []
+    agreed = ["worked"] if worked else ["agreed"] if lacks or votes > 0 else ["odd_one"] if votes < 0 else []
+    fed = _fed_value(evidence, failure, declared)
+    entered = "other_data" if worked else "lacks_step" if unflattened else "made_operand" if fewer else "began"
     first = [
-        *held([] if worked else made, "lacks_step", *(["moved_axis"] if turned else [])),
-        *held(declaration, "declares_size", *(["worked"] if worked else ["agreed"] if lacks else [])),
-        *held(
-            fed,
-            "other_data" if worked else "lacks_step" if unflattened else "made_operand" if fewer else "began",
-        ),
-        *held(ran, "refused", *(["made_operand"] if fewer and not worked else [])),
+        *held(made, *made_clues),
+        *held(declaration, "declares_size", *agreed),
+        *held(fed, entered),
+        *held(call(failure, "the run that feeds it"), "refused"),
     ]
     return evidence.finding(
         "feed_shape", what=f"{name or 'a placeholder'} was fed another shape than it was declared with",
@@ -101,21 +97,62 @@ def explain_feed(evidence: Evidence, failure: Failure) -> Finding:
     )  # fmt: skip
 
 
-def _turned(wanted: tuple[int | None, ...] | None, given: tuple[int | None, ...] | None) -> bool:
-    """Whether what was fed has the sizes of each sample on other axes."""
-    if wanted is None or given is None or None in wanted[1:] or len(wanted) != len(given) or len(wanted) < 4:
+def _batch_only(wanted: Shape | None, given: Shape | None) -> bool:
+    """Whether a placeholder was declared for another number of samples, and all else is as it takes it."""
+    if wanted is None or given is None or len(wanted) != len(given):
         return False
-    return wanted[1:] != given[1:] and sorted(map(str, wanted[1:])) == sorted(map(str, given[1:]))
+    return wanted[:1] not in (given[:1], (None,)) and wanted[1:] == given[1:]
 
 
-def _fed_trail(evidence: Evidence, failure: Failure, declared: Declaration | None) -> list[Candidate]:
-    """Return the line on which the program made what it fed."""
+def _unflattened(wanted: Shape | None, given: Shape | None) -> bool:
+    """Whether each sample has as many elements as the placeholder takes, in another shape."""
+    one, other = (wanted or ())[1:], (given or ())[1:]
+    if not wanted or not given or None in (*one, *other) or one == other:
+        return False
+    return prod(size or 0 for size in one) == prod(size or 0 for size in other)
+
+
+def _turned(wanted: Shape | None, given: Shape | None) -> bool:
+    """Whether what was fed has the sizes that are wanted on other axes."""
+    if wanted is None or given is None or len(wanted) != len(given):
+        return False
+    known = [size for size in wanted if size is not None]
+    rest = list(given)
+    for size in known:
+        if size not in rest:
+            return False
+        rest.remove(size)
+    held_fast = all(size in (None, given[axis]) for axis, size in enumerate(wanted))
+    return not held_fast and any(size != 1 for size in known)
+
+
+def _votes(evidence: Evidence, wanted: Shape | None, given: Shape | None) -> int:
+    """Return 1 where variables were declared with a size that the placeholder wants and the data do not have,
+    -1 where with one that the data have, 0 where neither or both.
+    """
+    if wanted is None or given is None or len(wanted) != len(given):
+        return 0
+    sizes = {
+        size for one in evidence.provenance.declarations() if one.type == "Variable"
+        for fact in one.tensors.values() for size in fact.shape or ()
+    }  # fmt: skip
+    unlike = [(one, other) for one, other in zip(wanted, given, strict=True) if one not in (None, other)]
+    taken, came = (any(pair[side] in sizes and pair[side] != 1 for pair in unlike) for side in (0, 1))
+    return int(taken) - int(came)
+
+
+def _made(evidence: Evidence, failure: Failure, declared: Declaration | None) -> tuple[list[Candidate], bool]:
+    """Return the line on which the program made what it fed, and whether it gave it its shape."""
     run, made = failure.run_site or failure.site, declared.site if declared is not None else None
-    if run is None or made is None or declared is None:
-        return []
+    wanted, given = _shape(failure.detail.get("expected")), _shape(failure.detail.get("found"))
+    if run is None or made is None or declared is None or wanted is None or given is None:
+        return [], False
     value = feeds.fed_value(evidence.source, run, made, evidence.provenance.given_name(declared))
-    lines = trail(evidence.source, value, run) if value is not None else []
-    return [Candidate(one, "input", "makes the data", "") for one, _ in lines[-1:]]
+    found = shaper(evidence.source, value, wanted, given) if value is not None else None
+    if found is None:
+        return [], False
+    why = "gives the data this shape" if found[1] else "makes the data"
+    return [Candidate(found[0], "input", why, "")], found[1]
 
 
 def _fed_value(evidence: Evidence, failure: Failure, declared: Declaration | None) -> list[Candidate]:
@@ -221,7 +258,7 @@ def _plain(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], list[
     return [], [f"  {line}" for line in telling(failure.message, 1)]
 
 
-def _shape(value: object) -> tuple[int | None, ...] | None:
+def _shape(value: object) -> Shape | None:
     return tuple(value) if isinstance(value, list | tuple) else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from math import prod
 
 from graphdebug.diagnosis import feeds
@@ -19,6 +18,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused import loading
 from graphdebug.diagnosis.shapes.shape import operand_lines, when
+from graphdebug.diagnosis.trails import steps
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate, Finding
 
@@ -116,13 +116,8 @@ def _fed(evidence: Evidence, failure: Failure, index: Operand | None) -> list[Ca
     if index is None or index.origin != "feed" or site is None or run is None:
         return []
     value = feeds.fed_value(evidence.source, run, site, evidence.provenance.own_name(index))
-    while isinstance(value, ast.Subscript):
-        value = value.value
-    if not isinstance(value, ast.Name):
-        return []
-    named = evidence.source.assignment(value.id, run)
-    lines = (evidence.provenance.arguments.inside(value, run), named)
-    return [Candidate(one, "input", "makes the labels", index.name) for one in lines if one is not None]
+    lines = [one.site for one in steps(evidence.source, value)] if value is not None else []
+    return [Candidate(one, "input", "makes the labels", index.name) for one in lines[::-1]]
 
 
 def _from_one(least: object, index: Operand | None, high: object) -> bool:

@@ -228,7 +228,8 @@ def _of_session(error: BaseException, sink: Sink, reading: Reading, frames: list
         (frame.f_locals["subfeed_t"] for frame in reversed(frames) if "subfeed_t" in frame.f_locals), None
     )
     if reading.category == "feed_shape" and tensor is not None:
-        Declarations(sink).tell([tensor.op])
+        others = (op for op in tensor.graph.get_operations() if op.type == tensor.op.type)
+        Declarations(sink).tell(list(others))  # those of one line are told apart by their order
         given = next(frame.f_locals["np_val"] for frame in reversed(frames) if "np_val" in frame.f_locals)
         operands = (
             Operand(array_fact(np.asarray(given), "shapes"), "feed", name=tensor.name, role="input"),
