@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.source import SourceText
@@ -11,6 +12,9 @@ from graphdebug.model.event import Shape, Site
 
 __all__ = ["shaper"]
 
+_FURTHEST = 12
+"""Lines that data are followed back through."""
+_ALIKE = ("log", "log1p", "sqrt", "abs", "clip", "exp", "round", "nan_to_num", "sigmoid", "tanh")
 _TURNING = ("transpose", "swapaxes", "moveaxis", "rollaxis", "permute", "rot90")
 _CUTTING = (
     "delete",
@@ -55,11 +59,27 @@ def shaper(source: SourceText, place: Place, wanted: Shape, given: Shape) -> tup
 
     """
     last: Site | None = None
-    for one in (place, *steps(source, place)):
-        if one.site.line and _does(one.value, wanted, given):
-            return one.site, True
-        last = one.site if one is not place else None
+    for _ in range(_FURTHEST):
+        if _does(place.value, wanted, given):
+            return place.site, True
+        before = next(steps(source, replace(place, value=_of_same_shape(place.value))), None)
+        if before is None:
+            break
+        place, last = before, before.site
     return (last, False) if last is not None else None
+
+
+def _of_same_shape(value: ast.expr) -> ast.expr:
+    """Return what an expression scales, shifts or maps number by number."""
+    while True:
+        if isinstance(value, ast.BinOp) and isinstance(value.right, ast.Constant):
+            value = value.left
+        elif isinstance(value, ast.BinOp) and isinstance(value.left, ast.Constant):
+            value = value.right
+        elif isinstance(value, ast.Call) and called(value) in _ALIKE and value.args:
+            value = value.args[0]
+        else:
+            return value
 
 
 def _does(value: ast.expr, wanted: Shape, given: Shape) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 
 from graphdebug.diagnosis import feeds
@@ -54,6 +55,7 @@ class DropoutWatch:
             self._steps += 1
             self._trained.add((self._dropped.outputs[0].shape or (None,))[:1])
         elif self._judged and self._dropped is not None and not self._trains:
+            rate = 0.0 if rate is None and self._drops_nothing(self._dropped) else rate
             self._spared |= rate == 0
             if rate != 0 and self._steps and self._judged[:1] not in self._trained:
                 self._found = self._found or self._dropped
@@ -74,6 +76,16 @@ class DropoutWatch:
         made = self._evidence.provenance.node(_scalar(mask).producer)
         stats = made.outputs[0].stats if made is not None and made.outputs else None
         return float(stats.max) if stats is not None and stats.max is not None else None
+
+    def _drops_nothing(self, mask: Node) -> bool:
+        """Whether the line that ran it feeds, as written, a share to keep of 1 or a rate of 0."""
+        root, _ = self._evidence.provenance.way(_scalar(mask))
+        declared = self._evidence.provenance.site(root) if root.origin == "feed" else None
+        if declared is None or mask.run_site is None:
+            return False
+        name = self._evidence.provenance.own_name(root)
+        given = feeds.fed_value(self._evidence.source, mask.run_site, declared, name)
+        return given is not None and isinstance(given.value, ast.Constant) and given.value.value in (0, 1)
 
     def findings(self) -> Sequence[Finding]:
         """Return the finding for a network that is judged while units are dropped."""

@@ -38,6 +38,10 @@ def _generated(evidence: Evidence, failure: Failure) -> Finding:
     stages = [one for one in stages_of(evidence) if one.site is not None]
     told = [Candidate(one.site, "declaration", "says what the generator yields", one.name)
             for one in stages[:1] if one.site is not None]  # fmt: skip
+    value = evidence.source.keyword_values(told[0].site, "output_signature") if told else None
+    said = evidence.provenance.arguments.settled(value, [told[0].site]) if value is not None else None
+    if said is not None:
+        told = [Candidate(said[0], "declaration", "says what the generator yields"), *told]
     shapes = [shape_words(tuple(found)) for key in ("expected", "found")
               if isinstance(found := failure.detail.get(key), list)]  # fmt: skip
     body = [f"the dataset was told {shapes[0]}; the generator yields {shapes[1]}"] if len(shapes) > 1 else [

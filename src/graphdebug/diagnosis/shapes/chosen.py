@@ -35,6 +35,9 @@ def chosen(evidence: Evidence, declared: Declaration, word: str, why: str) -> li
     given = None
     if isinstance(call, ast.Call):
         given = next((one for name in names if (one := argument(call, name, place)) is not None), None)
+    if isinstance(given, ast.Tuple | ast.List):  # one of several sizes, by its name
+        named = {ast.unparse(one): one for one in given.elts if isinstance(one, ast.Name | ast.Attribute)}
+        given = next(iter(named.values())) if len(named) == 1 else given
     if given is None:
         return own
     site = _set_at(evidence, given, frames, declared)

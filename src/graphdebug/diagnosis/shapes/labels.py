@@ -21,7 +21,7 @@ from graphdebug.diagnosis.account import (
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.shapes import kept, sequences, sides
+from graphdebug.diagnosis.shapes import kept, sequences, sides, stages
 from graphdebug.diagnosis.shapes.sequences import OF_CLASSES
 from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
@@ -51,18 +51,18 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
         axis = next(i - len(a) for i in range(1, len(a)) if a[i] != b[i])
         images = (
             _one_channel(evidence, failure, target, a)
-            or sides.explain(evidence, failure, guess, target, _TARGET)
+            or sides.explain(evidence, failure, guess, target)
             or two_ways(evidence, failure, guess, target, axis)
             or shrunk(evidence, failure, guess, target, axis)
         )
         if images is not None:
             return images
     if len(a) == len(b) + 1 > 3 and a[0] == b[0] and failure.function in OF_CLASSES and a[2:] != b[1:]:
-        images = sides.of_classes(evidence, failure, guess, target, _TARGET)
+        images = sides.of_classes(evidence, failure, guess, target)
         images = images or (shrunk(evidence, failure, guess, target, -1) if a[-1] != b[-1] else None)
         if images is not None:  # classes in front: the sides are last in both
             return images
-    for way in (sequences.every_step, sequences.each_step, kept.explain):
+    for way in (stages.remade, sequences.every_step, sequences.each_step, kept.explain):
         account = way(evidence, failure, guess, target)
         if account is not None:
             return account

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis.account import Account, call, data_entry
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.inputs import shaped
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.declared import declared_lines, layer_name, weight_of
 from graphdebug.diagnosis.shapes.geometry import Link
@@ -33,13 +34,16 @@ def moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accoun
     turned = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]
     entry, called = data_entry(evidence, root, failure, links), call(failure, "the call")
     came_in = not any(weight_of(node) is not None for node, _ in links)
+    due = tuple(None if axis == 0 else shape[i] for axis, i in enumerate(_order(found, len(shape))))
+    made = shaped(evidence, failure, root, due) if came_in and not turned else []
     candidates = [
+        *held(made, "moved_axis", "changed_size"),
         *held(turned, "moved_axis", "changed_size"),
         *held(entry, "moved_axis" if came_in or turned else "began"),
         *held(called, "refused" if came_in or turned else "lacks_step"),
         *held(declared_lines(evidence, met, failure), "began"),
     ]
-    order = (0, len(shape) - 1, *range(1, len(shape) - 1)) if found == "last" else (0, *range(2, len(shape)), 1)
+    order = _order(found, len(shape))
     moved = [shape[i] for i in order]
     return Account(
         candidates,
@@ -49,6 +53,11 @@ def moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accoun
         tuple(size for size in moved if size is not None) if not links and None not in moved else (),
         0.85,
     )  # fmt: skip
+
+
+def _order(found: str, rank: int) -> tuple[int, ...]:
+    """Return the order of axes that brings channels found first or last where they are looked for."""
+    return (0, rank - 1, *range(1, rank - 1)) if found == "last" else (0, *range(2, rank), 1)
 
 
 def _same_layout(node: Node, failure: Failure) -> bool:

@@ -20,7 +20,8 @@ def every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Ope
     """The prediction has a time axis and the target none: the last recurrent layer gives all its steps."""
     a, b = guess.fact.shape or (), target.fact.shape or ()
     recurrent = [one for one in evidence.provenance.declarations() if "return_sequences" in one.attributes]
-    last = recurrent[-1] if recurrent and len(a) == len(b) + 1 and len(a) > 2 else None
+    more = 2 if failure.function in OF_CLASSES and "float" not in target.fact.dtype and b[1:] != (1,) else 1
+    last = recurrent[-1] if recurrent and len(a) == len(b) + more and len(a) > 2 else None
     if last is None or last.site is None or last.attributes["return_sequences"] is not True:
         return None
     entry = trained_on(evidence, failure, "labels")

@@ -41,6 +41,11 @@ class _Stage:
     before: Sizes
     after: Sizes
 
+    def line(self) -> tuple[str, int] | None:
+        """The line of the declaration, of a node without one its own."""
+        site = self.declared.site if self.declared is not None else self.links[0][0].site
+        return (site.file, site.line) if site is not None else None
+
     @property
     def window(self) -> Node | None:
         """The convolution or pooling in it, a transposed one as such."""
@@ -49,6 +54,10 @@ class _Stage:
     def repeats(self) -> bool:
         """Whether it makes each row several times."""
         return any(node.family == "upsample" or node.function in _REPEATS for node, _ in self.links)
+
+    def _told(self) -> bool:
+        """Whether it was told the size that it makes."""
+        return any(node.attributes.get("output_size") is not None for node, _ in self.links)
 
     def cuts(self) -> bool:
         """Whether it adds or takes rows at the ends."""
@@ -65,7 +74,7 @@ class _Stage:
         for size, old, made in zip(shape, self.before, self.after, strict=True):
             if old == made:
                 new.append(size)
-            elif self.repeats() and made % old == 0:
+            elif self.repeats() and made % old == 0 and not self._told():
                 new.append(size * made // old)
             else:
                 new.append(size + made - old if self.cuts() else made)
@@ -85,9 +94,7 @@ class _Change:
     """1 where all others of its kind have the new value, -1 where they have the old one, else 0."""
 
 
-def explain(
-    evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, kind: str = ""
-) -> Account | None:
+def explain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -> Account | None:
     """Account for a tensor that went through layers and does not have the sides of the data it is to meet."""
     for one, other in ((odd, rest), (rest, odd)):
         wanted, given = concrete(other.fact.shape), concrete(one.fact.shape)
@@ -105,14 +112,11 @@ def explain(
             continue
         account = _solved(evidence, failure, stages, wanted, axes)
         if account is not None:
-            account.kind = kind
             return account
     return None
 
 
-def of_classes(
-    evidence: Evidence, failure: Failure, guess: Operand, target: Operand, kind: str = ""
-) -> Account | None:
+def of_classes(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
     """Account for a prediction with a score for each class whose sides are not those of its class numbers."""
     node = next((n for n, _ in reversed(evidence.provenance.way(guess)[1]) if n.family in _WINDOWS), None)
     wanted, given = target.fact.shape or (), guess.fact.shape or ()
@@ -121,7 +125,7 @@ def of_classes(
     axis = 1 if 1 not in spatial_axes(node, len(given)) else len(given) - 1
     shape = (*wanted[:axis], given[axis], *wanted[axis:])
     whole = msgspec.structs.replace(target, fact=msgspec.structs.replace(target.fact, shape=shape))
-    return explain(evidence, failure, guess, whole, kind)
+    return explain(evidence, failure, guess, whole)
 
 
 def _layers(evidence: Evidence, operand: Operand) -> bool:
@@ -137,7 +141,10 @@ def _stages(evidence: Evidence, operand: Operand) -> list[_Stage]:
     rank, found = len(operand.fact.shape or ()), list[_Stage]()
     groups: list[list[Link]] = []
     for link in evidence.provenance.way(operand)[1]:
-        joined = bool(groups) and bool(link[0].module) and groups[-1][-1][0].module == link[0].module
+        module = link[0].module
+        joined = bool(groups) and bool(module) and groups[-1][-1][0].module == module
+        joined = joined and evidence.provenance.declared(module) is not None
+        joined = joined and sum(node.family in _WINDOWS for node, _ in [*groups[-1], link]) < 2
         groups[-1].append(link) if joined else groups.append([link])
     for group in reversed(groups):
         node, through = group[0]
@@ -160,14 +167,15 @@ def _solved(
     def fits(shape: Sizes | None) -> bool:
         return shape is not None and all(shape[axis] == wanted[axis] for axis in axes)
 
-    found = [
-        change for place, stage in enumerate(stages) for change in _changes(stage, stages, wanted, axes)
-        if fits(_ended(evidence, stages, place, change))
-    ]  # fmt: skip
+    singly: list[tuple[_Change, ...]] = [
+        (change,) for stage in stages for change in _changes(stage, stages, wanted, axes)
+    ]
+    found = [many for many in singly if fits(_ended(evidence, stages, many))]
+    found = found or [many for many in _together(singly) if fits(_ended(evidence, stages, many))]
     given, last = stages[-1].after, stages[-1].links[-1][0]
     body = [f"it has the sides {shape_words(given[1:])}; {shape_words(wanted[1:])} is wanted"]
     short = _short(stages, wanted, axes)
-    certain = _certain(found, steps=short == 0)
+    certain = _certain([many[0] for many in found], steps=short == 0)
     if certain:
         change = certain[0]
         lines = _lines(evidence, change)
@@ -199,11 +207,26 @@ def _short(stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]) -> int:
     return times.pop() if len(times) == 1 and grown else 0
 
 
-def _ended(evidence: Evidence, stages: Sequence[_Stage], place: int, change: _Change) -> Sizes | None:
-    """Return the shape at the end with one stage changed; None where what it is joined with no longer fits."""
-    shape: Sizes | None = change.made(stages[place].before)
-    changed = {node.seq for node, _ in stages[place].links}
-    for stage in stages[place + 1 :]:
+def _together(singly: Sequence[tuple[_Change, ...]]) -> Iterator[tuple[_Change, ...]]:
+    """Yield one change of all the windows that one line made, where there are several of one."""
+    alike: dict[tuple[object, str, object], list[_Change]] = {}
+    for change, *_ in singly:
+        if change.stage.window is not None:
+            key = change.stage.line(), change.word, _fixed(change.value)
+            alike.setdefault(key, []).append(change)
+    yield from (tuple(many) for many in alike.values() if len(many) > 1)
+
+
+def _ended(evidence: Evidence, stages: Sequence[_Stage], changes: Sequence[_Change]) -> Sizes | None:
+    """Return the shape at the end with some stages changed; None where what it is joined with does not fit."""
+    first = next(place for place, stage in enumerate(stages) if stage is changes[0].stage)
+    shape: Sizes | None = stages[first].before
+    changed = {node.seq for change in changes for node, _ in change.stage.links}
+    made = {id(change.stage): change.made for change in changes}
+    for stage in stages[first:]:
+        if id(stage) in made:
+            shape = made[id(stage)](shape) if shape is not None else None
+            continue
         if shape is not None and shape != stage.before and _clashes(evidence, stage, shape, changed):
             return None
         shape = stage.made(shape) if shape is not None else None
@@ -245,8 +268,7 @@ def _changes(stage: _Stage, stages: Sequence[_Stage], wanted: Sizes, axes: Seque
     """Yield what one word of a stage's declaration can be changed to."""
     node = stage.window
     if len(stage.before) != len(stage.after):
-        sizes = tuple(wanted[i] if i in axes else size for i, size in enumerate(stage.after))
-        yield _Change(stage, "size", list(sizes[1:]), lambda _: sizes, votes=0)
+        yield from _of_sizes(stage, wanted, axes)
     elif node is not None:
         yield from _of_window(stage, node, stages)
     elif stage.repeats():
@@ -259,6 +281,16 @@ def _changes(stage: _Stage, stages: Sequence[_Stage], wanted: Sizes, axes: Seque
     elif stage.cuts() and stage.before != stage.after:
         for rows in range(-_FURTHEST_CUT, _FURTHEST_CUT + 1):
             yield _Change(stage, "rows", rows, _by(stage, rows), votes=0)
+
+
+def _of_sizes(stage: _Stage, wanted: Sizes, axes: Sequence[int]) -> Iterator[_Change]:
+    """Yield other sizes that a reshape could have asked for: those wanted, or any where all sides are alike."""
+    tried = [tuple(wanted[i] if i in axes else size for i, size in enumerate(stage.after))]
+    if len({wanted[i] for i in axes}) == len({stage.after[i] for i in axes}) == 1:
+        sides = range(1, wanted[axes[0]])
+        tried += [tuple(n if i in axes else size for i, size in enumerate(stage.after)) for n in sides]
+    for sizes in tried:
+        yield _Change(stage, "size", list(sizes[1:]), lambda _, sizes=sizes: sizes, votes=0)  # type: ignore[misc]
 
 
 def _of_window(stage: _Stage, node: Node, stages: Sequence[_Stage]) -> Iterator[_Change]:
@@ -343,7 +375,7 @@ def _lines(evidence: Evidence, change: _Change) -> list[Candidate]:
 
 def _name(evidence: Evidence, stage: _Stage) -> str:
     node = stage.links[0][0]
-    return named_layer(evidence, node.module) if node.module else node_name(node)
+    return named_layer(evidence, node.module) if stage.declared is not None else node_name(node)
 
 
 def _said(change: _Change) -> str:

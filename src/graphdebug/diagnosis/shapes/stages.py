@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+from itertools import pairwise
 
 from graphdebug.diagnosis.account import Account, call, trained_on
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Declaration, Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate
 
-__all__ = ["explain", "inputs_of", "stages_of", "validated_on"]
+__all__ = ["explain", "inputs_of", "remade", "stages_of", "validated_on"]
 
 
 def explain(evidence: Evidence, failure: Failure) -> Account | None:
@@ -40,6 +42,26 @@ def _exchanged(evidence: Evidence, failure: Failure, wanted: Shape) -> Account |
     return Account(
         [*made, *lines, *call(failure)], body, ["give (inputs, labels), in this order"], confidence=0.85
     )
+
+
+def remade(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
+    """A stage of the dataset gave the labels another shape; before it, they would have fitted."""
+    known = [one for one in stages_of(evidence) if one.site is not None and one.tensors]
+    scores, came = (guess.fact.shape or ())[1:], (target.fact.shape or ())[1:]
+    for before, stage in pairwise(known):
+        was, now = (list(one.tensors.values())[-1].shape for one in (before, stage))
+        if was is None or now is None or "Batch" in str(stage.attributes["stage"]) or now[-len(came) :] != came:
+            continue
+        if was == now or scores not in (was, (*was, *scores[len(was) :])) or stage.site is None:
+            continue
+        lines = [*_gives(evidence, stage), Candidate(stage.site, "declaration", "calls it for each element")]
+        body = [
+            f"the labels were {shape_words(was)} a sample, and are {shape_words(now)} after {place(stage.site)}"
+        ]
+        named = [*held(lines[:1], "changed_size", "made_operand"), *held(lines[1:], "passes_on"),
+                 *held(call(failure), "refused")]  # fmt: skip
+        return Account(named, body, ["leave them as they were"], kind="target_mismatch", confidence=0.8)
+    return None
 
 
 def _gives(evidence: Evidence, stage: Declaration) -> list[Candidate]:

@@ -6,6 +6,7 @@ from math import prod
 
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.inputs import shaped
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import repairs
 from graphdebug.diagnosis.shapes.geometry import Sizes, concrete, solve, spatial_axes
@@ -148,7 +149,11 @@ def _too_small(evidence: Evidence, failure: Failure, data: Operand) -> Account |
             changed = "other_data"
     if not changed and evidence.worked(failure):
         changed = "other_data"
-    lines = [*held(own, "declares_size", *(["worked"] if changed == "other_data" else [])),
+    came = root.fact.shape or ()
+    due = (None, *came[2:], came[1]) if axes == (1, 2) else (None, came[-1], *came[1:-1])
+    made = shaped(evidence, failure, root, due) if turned else []
+    lines = [*held(made, "moved_axis", "changed_size"),
+             *held(own, "declares_size", *(["worked"] if changed == "other_data" else [])),
              *held(call(failure), "refused"), *held(entry, changed or "began")]  # fmt: skip
     return Account(lines, body, tries, solved[0] if solved is not None and not turned else (), 0.75)
 

@@ -176,13 +176,12 @@ class Tape:
             return
         pairs = [(one, grad) for one, grad in zip(sources, found, strict=False) if hasattr(one, "handle")]
         followed = tape.watched_variables() if pairs and hasattr(tape, "watched_variables") else ()
-        if all(grad is not None for _, grad in pairs) and {id(one) for one, _ in pairs}.issuperset(
-            map(id, followed)
-        ):
+        asked = {id(one.handle) for one, _ in pairs}  # names differ: Keras has its own for the same variable
+        left = [one for one in followed if id(one.handle) not in asked]
+        if not left and all(grad is not None for _, grad in pairs):
             return  # as nearly always: no names are needed
         missing = [variable_name(one) for one, grad in pairs if grad is None]
-        asked = {variable_name(one) for one, _ in pairs}
-        unasked = [name for one in followed if (name := variable_name(one)) not in asked]
+        unasked = [variable_name(one) for one in left]
         key = (*missing, "", *unasked)
         if len(key) == 1 or key in self._noted or len(self._noted) > _MOST_NOTED:
             return
