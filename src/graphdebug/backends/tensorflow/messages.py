@@ -92,6 +92,11 @@ def _labels(groups: dict[str, str]) -> dict[str, Any]:
     return {**_index(groups), **({"least": min(values)} if values else {})}
 
 
+def _steps(groups: dict[str, str]) -> dict[str, Any]:
+    """Return how many steps the sequences have at most."""
+    return {"steps": int(groups["expected"])}
+
+
 def _axis(groups: dict[str, str]) -> dict[str, Any]:
     """Return the axis that was asked for, and the range of those that there are, up to `high` or `last`."""
     found = {key.removesuffix("_"): int(text) for key, text in groups.items() if text}
@@ -158,10 +163,12 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"assertion failed|Condition .+ did not hold", "assertion"),
     _rule(r"Input shape axis (?P<dimension>-?\d+) must equal (?P<expected>\d+), got shape \[(?P<found>[^\]]*)\]", "shape", _parts),
     _rule(r"dimension (?P<dimension>-?\d+) must have size (?P<expected>\d+)\.\s+Received size (?P<found>\d+)", "shape"),
+    _rule(r"sequence_length\(\d+\) <= (?P<expected>\d+)", "shape", _steps),
     _rule(r"Tensor had (?P<values>[\w, +-]*(?:NaN|Inf)[\w, +-]*) values", "nonfinite"),
     _rule(r"reduction dimension \(?(?P<axis>-?\d+) for input with (?P<high>\d+)", "index", _axis),
     _rule(r"in (?:the )?range \[-\d+, (?P<high>\d+)\).*(?:Received: dim=|but got )(?P<axis>-?\d+)", "index", _axis),
     _rule(r"(?:Dimension \(|Argument `axis` = )(?P<axis>-?\d+)\)? (?:must be|not) in (?:the )?range \[-\d+, (?P<high>\d+)\)", "index", _axis),
+    _rule(r"'axis'\[\d+\] = (?P<axis>-?\d+) is out of valid range \[-?\d+, (?P<last>\d+)", "index", _axis),
     _rule(r"dim index (?P<axis>-?\d+) for tensor with (?P<last>\d+)|dim (?P<axis_>-?\d+) not in the interval \[-\d+, (?P<last_>\d+)\]", "index", _axis),
     _rule(r"Received a label value of (?P<value>-?\d+) which is outside the valid range of \[(?P<low>\d+), (?P<high>\d+)\)(?:\.\s+Label values: (?P<all>[-\d ]+))?", "index", _labels),
     _rule(r"indices\[?(?P<index>[\d,]*)\]? = \[?(?P<value>-?\d+)\]? is not in \[(?P<low>\d+), (?P<high>\d+)\)", "index", _index),

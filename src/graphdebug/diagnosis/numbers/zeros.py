@@ -82,7 +82,15 @@ class ZeroWatch:
             self._loaded.add(node.inputs[0].name)
 
     def _report(self, node: Node, first: Declaration, second: Declaration) -> None:
-        sites = [(first.site, first.name), (second.site, second.name)]
+        own = {one.name: one.site for one in self._evidence.run.declarations}
+        made = own.get(first.name)
+        alike = made is not None and made == own.get(second.name)
+        shared = alike and "zeros" in self._evidence.source.line(made)  # one line made both of zeros
+        sites = [
+            *([(made, first.name)] if shared else []),
+            (first.site, first.name),
+            (second.site, second.name),
+        ]
         self._found.append(
             self._evidence.finding(
                 "zero_weights", what=f"{first.name} and {second.name} begin at 0 and can't learn",

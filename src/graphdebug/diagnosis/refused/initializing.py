@@ -114,6 +114,14 @@ def _variable(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], li
     named, body = declared_by(evidence, failure, name)
     session = session_line(evidence, failure.run_site or failure.site)
     begins = [Candidate(session, "declaration", "the session begins")] if session is not None else []
+    restorer = _restorer(evidence, failure, name)
+    if restorer is not None and restorer.site is not None:
+        ran = place(restorer.run_site)
+        body.append(f"  a checkpoint was restored ({ran}), but {name} is none of the variables that it sets")
+        return [
+            Candidate(restorer.site, "declaration", "makes a Saver without it", restorer.name),
+            *named,
+        ], body
     done = (one for one in _first_nodes(evidence) if one.step < failure.step and one.run_site is not None)
     before = next((one for one in done if one.name == f"{name}/Assign"), None)
     if before is not None and begins:
@@ -135,6 +143,17 @@ def _variable(evidence: Evidence, failure: Failure) -> tuple[list[Candidate], li
     if partial.run_site is not None:
         lines.append(Candidate(partial.run_site, "caller", "runs the initializer"))
     return [*lines, *named], body
+
+
+def _restorer(evidence: Evidence, failure: Failure, name: str) -> Node | None:
+    """Return the restore that ran last before the failure, where it set others and not this variable."""
+    sets: list[str] = []
+    for node in evidence.before(failure.seq, failure.step):
+        if node.mutates and node.inputs:
+            sets.append(node.inputs[0].name)
+        if node.function.startswith("restore"):
+            return node if sets and name not in sets else None
+    return None
 
 
 def _first_nodes(evidence: Evidence) -> Iterator[Node]:

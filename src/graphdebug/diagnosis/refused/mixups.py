@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -11,8 +12,9 @@ from graphdebug.diagnosis.loops import loader
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.trails import trail
 from graphdebug.diagnosis.words import label, shape_words
-from graphdebug.model.event import Failure, Node, Operand, Shape, TensorFact
+from graphdebug.model.event import Failure, Node, Operand, Shape, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["explain_device", "explain_dtype"]
@@ -172,7 +174,25 @@ def _turned(
         first = [Candidate(site, "origin", why, root.name)] if site is not None else []
         collated = links[-1][0].family == "cat"  # a loader's batch: it only passes on what the samples are
         return [*first, *nearest] if collated else [*nearest, *first]
-    return [*operand_origin(evidence, root, failure, why), *_array(evidence, root)]
+    origin = operand_origin(evidence, root, failure, why)
+    return [*_first_made(evidence, root, origin), *origin, *_array(evidence, root)]
+
+
+def _first_made(evidence: Evidence, root: Operand, origin: Sequence[Candidate]) -> list[Candidate]:
+    """Return the line that computed or read the data, where the known one passes them on in plain Python."""
+    site = origin[0].site if origin and root.producer is None and root.origin != "feed" else None
+    name = evidence.source.target(site) if site is not None else ""
+    tree = evidence.source.tree(site.file) if site is not None else None
+    for node in ast.walk(tree) if tree is not None else ():
+        if site is not None and isinstance(node, ast.Assign) and node.lineno == site.line and not name:
+            names = [ast.unparse(one) for one in ast.walk(node.targets[0]) if isinstance(one, ast.Name)]
+            name = next(
+                (one for one in names if one in (root.name, root.expression)), names[0] if names else ""
+            )
+    below = Site(site.file, site.line + 1) if site is not None else None
+    lines = trail(evidence.source, ast.Name(name), below) if name.isidentifier() and below is not None else []
+    made = lines[-1][0] if len(lines) > 1 else None
+    return [Candidate(made, "origin", "makes the data")] if made is not None else []
 
 
 def _helper(

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, last_layer, made_by, operand_origin
+from graphdebug.diagnosis.calls import call_at
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.inputs import given
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.words import shape_words, telling
 from graphdebug.model.event import Failure, Node, Operand
@@ -16,7 +18,7 @@ from graphdebug.model.finding import Candidate
 
 _RANK = re.compile("rank|ndim|dimensions")
 
-__all__ = ["carried", "loaded", "packed", "rank", "shape"]
+__all__ = ["arguments", "carried", "loaded", "packed", "rank", "shape", "steps"]
 
 
 def shape(evidence: Evidence, failure: Failure) -> Account | None:
@@ -162,6 +164,40 @@ def carried(evidence: Evidence, failure: Failure) -> Account | None:
         *held(call(failure, "the loop"), "refused"),
     ]
     return Account(lines, body, ["make the body give what it was given"], confidence=0.75)
+
+
+def arguments(evidence: Evidence, failure: Failure) -> Account | None:
+    """The error names two arguments that do not go together, and the failing call writes both of them."""
+    site = failure.site
+    tree = evidence.source.tree(site.file) if site is not None else None
+    found = call_at(tree, site, failure.function) if tree is not None and site is not None else None
+    words = {one.arg: one.value for one in found.keywords if one.arg} if isinstance(found, ast.Call) else {}
+    said = failure.message.partition("[")[0]
+    named = [word for word in words if re.search(rf"\b{word}\b", said)]
+    if len(named) < 2:
+        return None
+    written = ", ".join(f"{word}={ast.unparse(words[word])}" for word in named)
+    first = failure.operands[:1]
+    origins = [line for one in first for line in operand_origin(evidence, one, failure, "its input")]
+    lines = [*held(call(failure, f"says {written}"), "said"), *held(origins, "began")]
+    return Account(lines, [f"{failure.function} was told {written}", *telling(failure.message, 1)],
+                   [f"make {' and '.join(named)} go together"], confidence=0.8)  # fmt: skip
+
+
+def steps(evidence: Evidence, failure: Failure) -> Account | None:
+    """The lengths of sequences are larger than the number of steps that there are."""
+    most = failure.detail.get("steps")
+    lengths = [one for one in failure.operands if "int" in one.fact.dtype and len(one.fact.shape or ()) == 1]
+    if not isinstance(most, int) or not lengths:
+        return None
+    told = operand_origin(evidence, lengths[-1], failure, "says how long they are")
+    place = given(evidence, failure, lengths[-1])
+    fed = [Candidate(place.site, "input", "gives the lengths")] if place is not None else []
+    data = operand_origin(evidence, failure.operands[0], failure, f"has {most} steps")
+    lines = [*held(fed or told, "odd_one"), *held(data, "made_operand"), *held(call(failure), "refused")]
+    body = [f"the scores have {most} steps; a length that was given is larger"]
+    tries = [f"give lengths up to {most}, those behind pooling and strides", "keep more steps"]
+    return Account(lines, body, tries, confidence=0.75)
 
 
 def packed(evidence: Evidence, failure: Failure) -> Account | None:

@@ -73,10 +73,10 @@ def _element(evidence: Evidence, failure: Failure) -> Finding:
         body.append("  none of the labels is 0: they count from 1")
         entry = [*_fed(evidence, failure, index), *entry]
         blamed = entry
-    said = loading.promised(evidence, failure)
-    if said:
-        body.append("  a loader asks for each sample that the dataset says it has, and this one takes one more")
-        tries, blamed = ["let __len__ leave out what reaches beyond the data"], said
+    elsewhere = _elsewhere(evidence, failure, value)
+    if elsewhere is not None:
+        line, tries, blamed = elsewhere
+        body.append(line)
     kind, what = (
         ("target_range", "a target is out of range in")
         if labels
@@ -89,6 +89,36 @@ def _element(evidence: Evidence, failure: Failure) -> Finding:
         failed=failure.site, when=when(failure), body=body, tries=tries or _COMPARE,
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
+
+
+def _elsewhere(
+    evidence: Evidence, failure: Failure, value: object
+) -> tuple[str, list[str], list[Candidate]] | None:
+    """Return what to say, try and blame where neither the index nor the table is at fault."""
+    said = loading.promised(evidence, failure)
+    if said:
+        asks = "  a loader asks for each sample that the dataset says it has, and this one takes one more"
+        return asks, ["let __len__ leave out what reaches beyond the data"], said
+    along = _another_axis(evidence, failure, value)
+    if along is None:
+        return None
+    fits = f"  along axis {along}, every index that it says would fit"
+    return fits, [f"take them along axis {along}"], call(failure, "says along which axis")
+
+
+def _another_axis(evidence: Evidence, failure: Failure, value: object) -> int | None:
+    """Return the only axis of data, behind the first, that is long enough for an index, where the call says by
+    name that it means another one.
+    """
+    data = next((one for one in failure.operands if one.role == "input"), None)
+    if failure.family != "index" or data is None or evidence.provenance.stored(data) is not None:
+        return None
+    shape, axis = data.fact.shape or (), failure.attributes.get("axis")
+    written = failure.site is not None and evidence.source.keyword_values(failure.site, "axis") is not None
+    if not written or not isinstance(value, int) or not isinstance(axis, int) or not shape:
+        return None
+    large = [i for i, size in enumerate(shape) if i and i != axis % len(shape) and (size or 0) > value]
+    return large[0] if len(large) == 1 else None
 
 
 def _axis(evidence: Evidence, failure: Failure, axis: int) -> Finding:

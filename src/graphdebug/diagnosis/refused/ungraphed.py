@@ -171,6 +171,11 @@ def _left_at(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Cand
     made = [source.assignment(name, place) for name in names if place is not None]
     own = gone.site is not None and any(one is not None and one.line == gone.site.line for one in made)
     own = own and not (_LEAVES.search(source.line(place)) and not _LEAVES.search(source.line(gone.site)))
+    if place is not None and not _LEAVES.search(source.line(place)):  # it takes what another line computed
+        lines = (line for name in names for line, _ in trail(source, ast.Name(name), place))
+        python = next((line for line in lines if _LEAVES.search(source.line(line))), None)
+        if python is not None:
+            return [Candidate(python, "origin", "computes in plain Python"), *back, *left]
     return [*left, *back] if own else [*back, *left]
 
 

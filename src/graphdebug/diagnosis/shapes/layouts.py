@@ -29,6 +29,8 @@ def moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accoun
     found, wanted = ("last", "first") if other == len(shape) - 1 else ("first", "last")
     root, links = evidence.provenance.way(met.data)
     turns = [node for node, _ in links if node.family in ("permute", "reshape") and not _in_layer(node, links)]
+    here = failure.site.line if failure.site is not None else 0
+    turns = [node for node in turns if node.site is None or node.site.line != here] or turns
     if not turns and any(_same_layout(node, failure) for node, _ in links):
         return None
     turned = [Candidate(node.site, "origin", f"the {node.function}") for node in turns[-1:] if node.site]

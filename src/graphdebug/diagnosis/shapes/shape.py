@@ -48,9 +48,18 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     hidden = _broadcast_loss(evidence, failure) if failure.phase == "backward" else None
     if hidden is not None:
         return _told(evidence, failure, hidden)
-    own = (said.loaded, said.packed, said.carried, said.shape, _whole_input, _declared_size, said.rank)
+    own = (
+        said.arguments,
+        said.loaded,
+        said.packed,
+        said.carried,
+        said.shape,
+        _whole_input,
+        _declared_size,
+        said.rank,
+    )
     ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)
-    ways = (transposed.explain, derivatives.explain, stages.explain, *ways)
+    ways = (said.steps, transposed.explain, derivatives.explain, stages.explain, *ways)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin, sized_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.inputs import shaped
 from graphdebug.diagnosis.ranking import held
@@ -209,6 +209,19 @@ def _in_memory(evidence: Evidence, failure: Failure, data: Operand, asked: str) 
     return Account(lines, body, tries, confidence=0.85)
 
 
+def _read_off(evidence: Evidence, failure: Failure, size: int) -> list[Candidate]:
+    """Return the declaration of the only weight of which the failing line reads the size that it asks for."""
+    if "shape" not in evidence.source.line(failure.site).replace("reshape", ""):
+        return []
+    found = [
+        one for one in evidence.provenance.declarations() if one.attributes.get("trainable") and one.site is not None
+        and any(len(fact.shape or ()) > 1 and (fact.shape or ())[0] == size for fact in one.tensors.values())
+    ]  # fmt: skip
+    return (
+        sized_by(evidence, found[0], size, f"declares {found[0].name} with {size}") if len(found) == 1 else []
+    )
+
+
 def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | None:
     shape, target = concrete(data.fact.shape), failure.attributes.get("target")
     if shape is None or not isinstance(target, list | tuple) or not all(isinstance(n, int) for n in target):
@@ -239,6 +252,7 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
     if solved is not None:
         tries.insert(0, f"feed {shape_words(solved[0])}")
     entry = data_entry(evidence, root, failure, links)
+    read = _read_off(evidence, failure, fixed)
     good = evidence.good_call(failure)
     if good is not None and good.inputs and good.inputs[0].fact.shape:
         was = good.inputs[0].fact.shape
@@ -248,7 +262,8 @@ def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | N
     return Account(
         [
             *held(repaired, "repairs"),
-            *held(call(failure, f"asks for {asked}"), "declares_size"),
+            *held(read, "declares_size", "odd_one"),
+            *held(call(failure, f"asks for {asked}"), *(["refused"] if read else ["declares_size"])),
             *held(entry, "began"),
         ],
         body,
