@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.branches import BranchWatch
-from graphdebug.diagnosis.learning.divergence import runaway
+from graphdebug.diagnosis.learning.divergence import overshot, runaway
 from graphdebug.diagnosis.learning.dropouts import DropoutWatch
 from graphdebug.diagnosis.learning.gradients import GradientWatch
 from graphdebug.diagnosis.learning.handling import HandlingWatch
@@ -122,6 +122,7 @@ class Scan:
 
     def _of_steps(self) -> list[Finding]:
         away = runaway(self._evidence, self.losses)
+        away = away or overshot(self._evidence, self.losses, self.gradients.first_updates())
         found = [*self.handling.findings(), *self.modes.findings(), *self.gradients.findings()]
         found += sequences(self._evidence)
         return [away, *(one for one in found if one.kind not in _OF_GROWTH)] if away is not None else found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
@@ -12,7 +13,10 @@ from graphdebug.diagnosis.numbers.losses import LossWatch
 from graphdebug.model.event import Failure, Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["diverged", "divergence", "runaway"]
+__all__ = ["OVERSHOT", "diverged", "divergence", "overshot", "runaway"]
+
+OVERSHOT = 0.3
+"""Size of a first step relative to the weights it changes, of a loss that gets worse; healthy is about 1e-3."""
 
 
 def divergence(
@@ -57,6 +61,35 @@ def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
         candidates=[*step_size(evidence, line), Candidate(site, "expression", "the loss")],
         confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
         body=[f"  {losses.story()}"], tries=["a smaller learning rate (a tenth)", "scale inputs and targets"],
+    )  # fmt: skip
+
+
+def overshot(evidence: Evidence, losses: LossWatch, updates: Mapping[str, float]) -> Finding | None:
+    """Return the finding for a loss that leapt and stays above where it began, after first steps that were large
+    for the weights they changed.
+
+    Args:
+        evidence: what is known of the run.
+        losses: the losses over the steps.
+        updates: how large the first steps were, relative to the weights, by matrix.
+
+    """
+    large = [size for size in updates.values() if size >= OVERSHOT]
+    found = losses.worse() if large and 2 * len(large) >= len(updates) else None
+    line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
+    if found is None or line is None:
+        return None
+    site, series, most = found
+    last = median(value for _, value in series[-5:])
+    worst = max(updates, key=lambda name: updates[name])
+    return evidence.finding(
+        "divergence",
+        what=f"the loss went from {series[0][1]:.3g} up to {most:.3g} and never came back to where it began",
+        candidates=[*step_size(evidence, line), Candidate(site, "expression", "the loss")],
+        confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
+        body=[f"  it is {last:.3g} in the last steps",
+              f"  a first step as large as {updates[worst]:.2g} of {worst}, where about 1e-3 is healthy"],
+        tries=["a smaller learning rate (a tenth, or less)", "scale inputs and targets to about 1"],
     )  # fmt: skip
 
 

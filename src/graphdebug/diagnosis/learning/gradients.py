@@ -18,6 +18,7 @@ from graphdebug.diagnosis.learning.frozen import frozen
 from graphdebug.diagnosis.learning.idle import idle
 from graphdebug.diagnosis.learning.optimizer import optimizer_line, step_size
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
+from graphdebug.diagnosis.learning.unstepped import unstepped
 from graphdebug.model.event import Gradient, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -79,6 +80,8 @@ class GradientWatch:
 
     def see(self, node: Node) -> None:
         """Look at one node: an update or a read of a parameter, or a unit that may be dead."""
+        if node.mutates and node.phase != "backward":
+            self._note_changes(node)
         if node.family in ("assign", "copy"):
             self._variable(node)
             return
@@ -94,6 +97,14 @@ class GradientWatch:
             _, dead = self._dead.get(node.site, (node, 0))
             whole = stats.zero >= prod(size or 1 for size in node.outputs[0].shape or ())
             self._dead[node.site] = node, dead + 1 if whole else 0
+
+    def _note_changes(self, node: Node) -> None:
+        """Note the parameters that a node writes into, under their own name or through a view."""
+        for place in node.mutates:
+            written = self._evidence.provenance.stored(node.inputs[place]) if place < len(node.inputs) else None
+            track = self._tracks.get(written.name) if written is not None else None
+            if track is not None:
+                track.changed = True
 
     def _variable(self, node: Node) -> None:
         """Look at a read of a variable, or at an op that writes one."""
@@ -148,6 +159,7 @@ class GradientWatch:
         return [
             *untrained.findings(self._evidence, self._tracks, self._nameless),
             *idle(self._evidence),
+            *unstepped(self._evidence, self._tracks),
             *frozen(self._evidence),
             *found,
         ]
@@ -220,6 +232,28 @@ class GradientWatch:
             when="nothing failed", body=[f"  {worst}: update / weights = {ratios[worst]:.2g}, not about 1e-3"],
             tries=["a smaller learning rate"], evidence=(self._tracks[worst].first.seq,),
         )  # fmt: skip
+
+    def first_updates(self) -> dict[str, float]:
+        """Return how large the first steps are for the weights that they change, by matrix, where the weights'
+        size before the first step is known: the largest gradient of those measured is what counts.
+
+        The first step of Adam and its kin is about lr for each element, whatever the gradient is.
+        """
+        found: dict[str, float] = {}
+        for made in optimizers(self._evidence):
+            rate, rule = made.attributes.get("lr"), made.type.lower()
+            for name, size in made.attributes.get("sizes", {}).items():
+                track = self._tracks.get(name)
+                if track is None or track.rank < 2 or not size or not isinstance(rate, int | float):
+                    continue
+                if rule == "sgd" and track.norms:
+                    found[name] = rate * max(track.norms) / size
+                elif any(word in rule for word in ("adam", "lion", "adagrad")):
+                    found[name] = rate * sqrt(track.elements) / size
+                elif "rmsprop" in rule:
+                    alpha = made.attributes.get("alpha", 0.99)
+                    found[name] = rate * sqrt(track.elements / max(1 - alpha, 1e-6)) / size
+        return found
 
     def _lost(self) -> Finding | None:
         ratios = self._ratios()

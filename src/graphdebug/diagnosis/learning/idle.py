@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.learning.optimizer import optimizer_line
+from graphdebug.diagnosis.learning.optimizer import optimizer_line, step_size
 from graphdebug.model.event import Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -28,9 +28,8 @@ def idle(evidence: Evidence) -> Sequence[Finding]:
     frames = [Site(**one) for one in notice.detail.get("frames", ())]
     named = (evidence.source.assignment(schedule, one) for one in frames if schedule)
     scheduled = next((one for one in named if one is not None), None)
-    made = optimizer_line(evidence, last)
     lines = [Candidate(scheduled, "declaration", "sets the learning rate", schedule)] if scheduled else []
-    lines += [Candidate(made, "declaration", "makes the optimizer", name)] if made is not None else []
+    lines += step_size(evidence, optimizer_line(evidence, last))
     return [
         evidence.finding(
             "idle_optimizer", what=f"{name} makes its steps with a learning rate of {rate:.3g}",

@@ -43,12 +43,14 @@ def step_size(evidence: Evidence, line: Site | None) -> list[Candidate]:
 
 def _rate_line(evidence: Evidence, line: Site) -> Site | None:
     """Return the line that gives a number to the name which the optimizer takes as its learning rate."""
+    made = next((one for one in optimizers(evidence) if one.site == line), None)
+    frames = [*reversed(made.callers), line] if made is not None else [line]
     for call in _calls_on(evidence, line):
         given = [one.value for one in call.keywords if one.arg in _RATES] or call.args
         for value in given:
             word = ast.unparse(value).rpartition(".")[2].lower()
             if isinstance(value, ast.Name | ast.Attribute) and (word in _NAMES or given is not call.args):
-                found = evidence.provenance.arguments.settled(value, [line])
+                found = evidence.provenance.arguments.settled(value, frames)
                 number = found[1] if found is not None else None
                 if isinstance(number, ast.Constant) and isinstance(number.value, int | float):
                     return found[0] if found is not None else None
@@ -99,6 +101,9 @@ def _is_argument(evidence: Evidence, file: str, value: ast.expr) -> bool:
 def optimizer_line(evidence: Evidence, step: int) -> Site | None:
     """Return the line that made the optimizer: its assignment in the source, else where it steps."""
     for node in evidence.last_of_phase("optimizer", step):
+        made = _made(evidence, node)
+        if made is not None:
+            return made
         if node.site is None:
             continue
         called = _STEPPING.search(evidence.source.line(node.site))
@@ -107,12 +112,24 @@ def optimizer_line(evidence: Evidence, step: int) -> Site | None:
             return compiled
         if called is None:
             return node.site
-        made = evidence.source.assignment(called[1], node.site)
+        assigned = evidence.source.assignment(called[1], node.site)
         frames = [*reversed(node.callers), node.site]
-        passed = called[1].isidentifier() and made is None
+        passed = called[1].isidentifier() and assigned is None
         born = evidence.provenance.arguments.born(ast.Name(called[1]), frames) if passed else None
-        return made or born or node.site
+        return assigned or born or node.site
     return None
+
+
+def _made(evidence: Evidence, step: Node) -> Site | None:
+    """Return the line that made the optimizer which `step` is of, where it was seen: the only one, or the one
+    that has a parameter which `step` changes.
+    """
+    known = [one for one in optimizers(evidence) if one.site is not None]
+    changed = {step.inputs[i].name for i in step.mutates if i < len(step.inputs)} - {""}
+    having = [one for one in known if changed & set(one.attributes.get("parameters", ()))]
+    lines = {one.site for one in (having or known)}
+    alone = having or len(optimizers(evidence)) == len(known)
+    return next(iter(lines)) if alone and len(lines) == 1 else None
 
 
 def compile_line(evidence: Evidence, site: Site | None) -> Site | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.learning.tracks import Track, optimizers, some
+from graphdebug.diagnosis.learning.tracks import Track, declared_by, optimizers, some
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["finding"]
+__all__ = ["finding", "replaced"]
 
 
 def finding(evidence: Evidence, tracks: Mapping[str, Track]) -> Finding | None:
@@ -36,3 +36,23 @@ def finding(evidence: Evidence, tracks: Mapping[str, Track]) -> Finding | None:
         body=[f"  none of what {name} holds belongs to the model now, gets a gradient, or is changed"],
         tries=["make the optimizer after the last change of the model's layers"],
     )  # fmt: skip
+
+
+def replaced(evidence: Evidence, tracks: Mapping[str, Track], left: Sequence[str]) -> Finding | None:
+    """Return the finding for layers that were replaced after the optimizer was made: it holds, beside
+    parameters that it trains, tensors of the very shapes of theirs that belong to no model which ran.
+    """
+    shapes = sorted(list(tracks[name].first.fact.shape or ()) for name in left)
+    for one in optimizers(evidence):
+        strange = sorted(one.attributes.get("nameless", ()))
+        if one.site is None or not strange or strange != shapes:
+            continue
+        lines = [Candidate(one.site, "declaration", "holds those that were replaced", one.name)]
+        return evidence.finding(
+            "untrained_parameter", what=f"{some(left)} got gradients, but no optimizer has them",
+            candidates=[*lines, *declared_by(evidence, left[0])], confidence=0.8, when="nothing failed",
+            evidence=(tracks[left[0]].first.seq,),
+            body=[f"  {one.name} holds {len(strange)} tensors of their shapes that are in no model that ran"],
+            tries=["make the optimizer after the last change of the model's layers"],
+        )  # fmt: skip
+    return None

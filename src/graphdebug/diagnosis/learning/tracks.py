@@ -27,6 +27,8 @@ class Track:
     dtype: str
     first: Gradient
     steps: int = 0
+    changed: bool = False
+    """Whether any op wrote into the parameter."""
     norms: list[float] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     """L2 norms of the parameter after its updates."""

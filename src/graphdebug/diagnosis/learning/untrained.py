@@ -49,7 +49,10 @@ def findings(evidence: Evidence, tracks: Tracks, nameless: Sequence[Gradient] = 
             return (cut,)
     doubled = _doubled(evidence, tracks, left)
     head = None if doubled is not None else _head(evidence, tracks, left, given)
-    ways = (_loose(evidence, tracks, left), doubled, head, _missing(evidence, tracks, given))
+    replaced = strangers.replaced(evidence, tracks, left) if left else None
+    if replaced is not None:
+        head = None
+    ways = (_loose(evidence, tracks, left), doubled, replaced, head, _missing(evidence, tracks, given))
     return [found for found in ways if found is not None]
 
 

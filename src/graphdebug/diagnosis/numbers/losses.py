@@ -13,6 +13,7 @@ _KEPT = 64
 """Last values kept of each line."""
 
 
+_REMEMBERED = 4096
 _STORED = ("variable", "buffer", "parameter")
 _STUCK = 5
 """Steps without any change after which a loss is said to be stuck."""
@@ -24,17 +25,26 @@ class LossWatch:
     Many nodes may stand on one line: a whole graph on that of ``model.fit``.
     """
 
-    families = ("loss", "reduce", "elementwise")
+    families = ("loss", "reduce", "elementwise", "fill")
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, int, str], list[tuple[int, float]]] = {}
         self._sites: dict[tuple[str, int, str], Site] = {}
+        self._peaks: dict[tuple[str, int, str], float] = {}
+        self._made: dict[int, tuple[str, int, str]] = {}
+        """The values of the running step, by their nodes."""
+        self._began: set[tuple[str, int, str]] = set()
+        """Lines at whose values backward began."""
 
     def see(self, node: Node) -> None:
         """Look at one forward node."""
         if node.phase != "forward" or node.site is None or not node.outputs:
             return
         fact = node.outputs[0]
+        if node.family == "fill":
+            if node.function == "ones_like" and node.inputs and node.inputs[0].producer in self._made:
+                self._began.add(self._made[node.inputs[0].producer])
+            return
         if fact.shape != () or fact.stats is None or fact.stats.mean is None or fact.finite is False:
             return
         if node.function == "add" and (node.mutates or any(one.origin in _STORED for one in node.inputs)):
@@ -45,6 +55,10 @@ class LossWatch:
         if series and series[-1][0] == node.step:
             series.pop()
         series.append((node.step, float(fact.stats.mean)))
+        if len(self._made) > _REMEMBERED:
+            self._made.clear()
+        self._made[node.seq] = key
+        self._peaks[key] = max(self._peaks.get(key, 0.0), abs(float(fact.stats.mean)))
         if len(series) > 2 * _KEPT:
             del series[1:-_KEPT]
 
@@ -77,6 +91,20 @@ class LossWatch:
                 continue
             if min(values[-_STUCK:]) >= 1000 * values[0]:
                 return self._sites[key], series
+        return None
+
+    def worse(self) -> tuple[Site, list[tuple[int, float]], float] | None:
+        """Return the line of the loss that backward began at in each step, if it leapt to twice its first value
+        or more and is above that in the last steps too, nearly always; and the most that it was.
+        """
+        for key in self._began:
+            series = self._series[key]
+            first, tail = series[0][1], [value for _, value in series[-max(_STUCK, len(series) // 4) :]]
+            if len(series) < 2 * _STUCK or first <= 0 or self._peaks[key] < 2 * first:
+                continue
+            above = sum(value >= first for value in tail)
+            if sorted(tail)[len(tail) // 2] >= 1.1 * first and above >= 0.8 * len(tail):
+                return self._sites[key], series, self._peaks[key]
         return None
 
     def growing(self) -> bool:
