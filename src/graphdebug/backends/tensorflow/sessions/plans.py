@@ -80,7 +80,9 @@ class Plans:
 
     def feed(self, call: RunCall) -> None:
         """Note what a recorded run was fed."""
-        self._cache(call.session.graph).usage.feed(call.feeds)
+        cache: _GraphCache | None = getattr(call.session.graph, _CACHE, None)
+        if cache is not None and not cache.usage.fed_enough:
+            cache.usage.feed(call.feeds)
 
     def tell_usage(self) -> None:
         """Say what of each graph was never run."""

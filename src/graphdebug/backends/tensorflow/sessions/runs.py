@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from tensorflow.python.framework import errors_impl
 
 from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.facts import array_fact
@@ -184,6 +185,8 @@ class Runs:
 
 def _finite(value: np.ndarray) -> bool | None:
     """Whether a fed array is finite; None where it can't be otherwise."""
+    if value.dtype.kind in "iub":
+        return None
     code = _FLOAT_CODES.get(value.dtype.char)
     if code is None or kernel is None or not value.flags.c_contiguous:
         return array_fact(value, "health").finite
@@ -192,8 +195,6 @@ def _finite(value: np.ndarray) -> bool | None:
 
 def _read_before(run: Callable[..., Any], call: RunCall, tensors: Sequence[Any]) -> Sequence[Any] | None:
     """Read variables before an update in the same run can change them; None if they can't be read."""
-    from tensorflow.python.framework import errors_impl
-
     if not tensors:
         return ()
     try:

@@ -51,9 +51,14 @@ class Usage:
         if key not in self._asked:
             self._asked[key] = [*(tensor.op for tensor in fetches), *targets]
 
+    @property
+    def fed_enough(self) -> bool:
+        """Whether no more runs are looked at."""
+        return self._fed_runs >= _LOOKED_AT
+
     def feed(self, feeds: Mapping[Any, Any]) -> None:
         """Note what the values of the first runs are: their range, or that all are one number."""
-        if self._fed_runs >= _LOOKED_AT or not feeds:
+        if self.fed_enough or not feeds:
             return
         self._fed_runs += 1
         for ref, value in feeds.items():
