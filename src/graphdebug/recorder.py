@@ -170,6 +170,13 @@ class Recorder:
                     raise
                 print(text, file=sys.stderr)
 
+    def flush(self) -> None:
+        """Write what the log holds back, if it does."""
+        flush = getattr(self._log, "flush", None)
+        if flush is not None and not self._muted:
+            with self._lock:
+                self._try(flush)
+
     def dump(self) -> None:
         """Write out what a flight recorder holds; without one all is written already."""
         hold = getattr(self._log, "dump", None)

@@ -236,6 +236,8 @@ class Recording(Run):
                     leave()
                 except Exception as error:
                     self._tool_error(f"detaching from {name}", error)
+        if self._recorder is not None:
+            self._recorder.flush()
 
     def _drain(self) -> None:
         for name, attachment in list(self._attachments.items()):
@@ -243,6 +245,8 @@ class Recording(Run):
                 attachment.drain()
             except Exception as error:
                 self._tool_error(f"reading what {name} ran", error)
+        if self._recorder is not None:
+            self._recorder.flush()
 
     def _tool_error(self, where: str, error: BaseException) -> None:
         if self._recorder is not None:

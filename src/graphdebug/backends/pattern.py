@@ -8,7 +8,6 @@ may cost.
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,12 +16,7 @@ import msgspec
 
 from graphdebug.model.batch import Batch
 from graphdebug.model.event import Event, Gradient, Node, Operand, Stats, TensorFact
-
-_kernel: Any
-try:
-    from graphdebug.backends import _kernel
-except ImportError:  # not compiled on this machine: lines are put together here
-    _kernel = None
+from graphdebug.model.form import GAP, STEP, Filled, Form
 
 __all__ = ["Pattern"]
 
@@ -32,12 +26,9 @@ _MIDDLE = _FIELDS[_FIELDS.index("forward") + 1 : _FIELDS.index("time")]
 _TAIL = _FIELDS[_FIELDS.index("time") + 1 :]
 _node: Callable[..., Node] = Node
 
-_NUMBER, _STEP, _TEXT = 0, 1, 2
-"""What goes into a gap of the lines: a sequence number, the step, a text (the time, a tensor's statistics)."""
 _SEQ_MARK, _STEP_MARK, _STATS_MARK, _OUTER_MARK = (mark * 10**15 for mark in (71, 72, 74, 75))
 _TIME_MARK = 73e12
 _MARKS = re.compile(rb'71(\d{15})|(72)0{15}|"time":(73)0{12}\.0|\{"nan":74(\d{15})\}|75(\d{15})')
-_TIME_KEY = len('"time":')
 _encoder = msgspec.json.Encoder()
 _stats = msgspec.json.Decoder(Stats)
 
@@ -79,8 +70,8 @@ class Pattern:
         self._outer = {seq: position for position, seq in enumerate(outer)}
         self._kept = list(events)  # ids in `measured` hold as long as the facts live
         self._rows = [self._row(one) if isinstance(one, Node) else one for one in events]
-        self._fixed, self._slots = b"", b""
-        self._render(events, places)
+        self._form = self._cut(events, places)
+        """None where a text of the user's looks like a mark of ours."""
 
     @property
     def size(self) -> int:
@@ -106,21 +97,20 @@ class Pattern:
             outer: what stands for the pattern's `outer` numbers.
 
         """
-        given = (first, step, tuple(texts), time, outer)
-        return Batch(len(self._rows), partial(self._events, *given), partial(self._lines, *given))
+        given = (first, step, texts, time, outer)
+        if self._form is None:
+            return Batch(len(self._rows), partial(self._events, *given), partial(self._encoded, *given))
+        into = (b"%r" % time, *texts, *[b"%d" % seq for seq in outer])
+        filled = Filled(self._form, first, step, into)
+        return Batch(len(self._rows), partial(self._events, *given), filled.lines, filled)
 
-    def _lines(
-        self, first: int, step: int, texts: tuple[bytes, ...], time: float, outer: Sequence[int]
+    def _encoded(
+        self, first: int, step: int, texts: Sequence[bytes], time: float, outer: Sequence[int]
     ) -> bytes:
-        if not self._fixed:
-            return _encoder.encode_lines(self._events(first, step, texts, time, outer))[:-1]
-        texts = (repr(time).encode(), *texts, *[b"%d" % seq for seq in outer])
-        if _kernel is not None:
-            return bytes(_kernel.fill(self._fixed, self._slots, first, step, texts))
-        return _fill(self._fixed, self._slots, first, step, texts)
+        return _encoder.encode_lines(self._events(first, step, texts, time, outer))[:-1]
 
     def _events(
-        self, first: int, step: int, texts: tuple[bytes, ...], time: float, outer: Sequence[int]
+        self, first: int, step: int, texts: Sequence[bytes], time: float, outer: Sequence[int]
     ) -> list[Event]:
         return self._built(first, step, [_stats.decode(text) for text in texts], time, outer)
 
@@ -190,48 +180,31 @@ class Pattern:
             tuple(getattr(event, name) for name in _TAIL),
         )
 
-    def _render(self, events: Sequence[Node | Gradient], count: int) -> None:
+    def _cut(self, events: Sequence[Node | Gradient], count: int) -> Form | None:
         """Encode the events with marks where they differ from run to run, and cut them out again."""
         marks = [Stats(nan=_STATS_MARK + position) for position in range(count)]
         outside = [_OUTER_MARK + count + position for position in range(len(self._outer))]
         marked = _encoder.encode_lines(self._built(_SEQ_MARK, _STEP_MARK, marks, _TIME_MARK, outside))[:-1]
-        parts: list[bytes] = []
-        slots = array("q")
-        end = length = 0
-        for found, kind, what, size in _gaps(marked):
-            parts.append(marked[end:found])
-            length += found - end
-            slots.extend((length, kind, what))
-            end = found + size
-        parts.append(marked[end:])
-        self._fixed, self._slots = b"".join(parts), slots.tobytes()
-        step = events[0].step
+        gaps: list[int] = []
+
+        def gap(found: re.Match[bytes]) -> bytes:
+            seq, step, time, stats, outer = found.groups()
+            if seq is not None:
+                gaps.append(int(seq))
+            elif step is not None:
+                gaps.append(STEP)
+            else:
+                gaps.append(STEP - 1 - (0 if time is not None else int(stats or outer) + 1))
+            return b'"time":' + GAP if time is not None else GAP
+
+        form = Form(_MARKS.sub(gap, marked), gaps)
         texts = [b"{}"] * count
         for one in _facts(events):
             if id(one) in self._measured:
                 texts[self._measured[id(one)]] = _encoder.encode(one.stats)
-        if (
-            self._lines(self._first, step, tuple(texts), self._time, tuple(self._outer))
-            != _encoder.encode_lines(events)[:-1]
-        ):
-            self._fixed = b""  # a text of the user's looks like a mark of ours
-
-
-def _gaps(marked: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield position, kind, number and length of each mark."""
-    for found in _MARKS.finditer(marked):
-        seq, step, time, stats, outer = found.groups()
-        start, end = found.span()
-        if seq is not None:
-            yield start, _NUMBER, int(seq), end - start
-        elif step is not None:
-            yield start, _STEP, 0, end - start
-        elif time is not None:
-            yield start + _TIME_KEY, _TEXT, 0, end - start - _TIME_KEY
-        elif stats is not None:
-            yield start, _TEXT, int(stats) + 1, end - start
-        elif outer is not None:
-            yield start, _TEXT, int(outer) + 1, end - start
+        into = (b"%r" % self._time, *texts, *[b"%d" % seq for seq in self._outer])
+        same = form.fill(self._first, events[0].step, into) == _encoder.encode_lines(events)[:-1]
+        return form if same else None
 
 
 def _facts(events: Sequence[Node | Gradient]) -> Iterator[TensorFact]:
@@ -241,16 +214,3 @@ def _facts(events: Sequence[Node | Gradient]) -> Iterator[TensorFact]:
             yield from (one.fact for one in event.inputs)
         else:
             yield event.fact
-
-
-def _fill(fixed: bytes, slots: bytes, first: int, step: int, texts: Sequence[bytes]) -> bytes:
-    """Do what the kernel's `fill` does."""
-    places = array("q")
-    places.frombytes(slots)
-    parts: list[bytes] = []
-    before = 0
-    for at, kind, what in zip(*[iter(places)] * 3, strict=True):
-        parts.append(fixed[before:at])
-        parts.append(texts[what] if kind == _TEXT else b"%d" % (first + what if kind == _NUMBER else step))
-        before = at
-    return b"".join([*parts, fixed[before:]])

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, BinaryIO, cast
 
 import structlog
@@ -16,10 +17,14 @@ except ImportError:  # Windows: two processes that write one log are not told ap
     fcntl = None  # type: ignore[assignment]
 
 from graphdebug.errors import LogError
-from graphdebug.log.codec import encode
+from graphdebug.log.folding import Folding
+from graphdebug.model.batch import Batch
 from graphdebug.model.event import Event
 
 __all__ = ["LogWriter"]
+
+_OFTEN = 0.05
+"""Seconds that runs wait for others at most, while more come."""
 
 
 class LogWriter:
@@ -36,32 +41,56 @@ class LogWriter:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = _open(self.path)
+        self._folding = Folding()
+        self._waiting: list[Sequence[Event]] = []
+        self._process = os.getpid()
+        self._written = monotonic()
         self._log: Any = structlog.wrap_logger(
             structlog.BytesLogger(cast("BinaryIO", self._file)),
-            processors=[_render],
+            processors=[self._render],
             wrapper_class=structlog.BoundLogger,
             context_class=dict,
             cache_logger_on_first_use=True,
         ).bind()
 
     def write(self, events: Sequence[Event]) -> None:
-        """Append `events` and flush. Raises OSError (disk full, ...), leaving whole lines behind."""
-        if not events:
+        """Append `events`. Raises OSError (disk full, ...), leaving whole lines behind.
+
+        Runs that fill in a form the log has are short and many: they wait for others, 50 ms at most while
+        more come, and for `flush`.
+        """
+        if isinstance(events, Batch) and events.filled is not None:
+            self._waiting.append(events)
+            if monotonic() - self._written < _OFTEN:
+                return
+        elif events:
+            self._waiting.append(events)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises as `write` does."""
+        if not self._waiting:
             return
+        batches, self._waiting = self._waiting, []
+        if os.getpid() != self._process:
+            return  # a forked child's copy of what its parent writes
         start = self._file.tell()
         try:
-            self._log.info("events", batch=events)
+            self._log.info("events", batches=batches)
         except OSError:
             _cut(self._file, start)
             raise
+        self._written = monotonic()
+
+    def _render(self, _logger: object, _method: str, fields: structlog.typing.EventDict) -> bytes:
+        return b"\n".join(map(self._folding.encode, fields["batches"]))
 
     def close(self) -> None:
-        """Flush and close the file."""
-        self._file.close()
-
-
-def _render(_logger: object, _method: str, fields: structlog.typing.EventDict) -> bytes:
-    return encode(fields["batch"])
+        """Write what waits and close the file."""
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
 
 class _WholeFile(io.FileIO):

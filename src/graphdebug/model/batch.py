@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 from graphdebug.model.event import Event
+from graphdebug.model.form import Filled
 
 __all__ = ["Batch"]
 
@@ -17,12 +18,20 @@ class Batch(Sequence[Event]):
         count: how many events.
         build: makes the events; called once, if at all.
         render: makes their lines, exactly as the log's encoder would, without a last newline.
+        filled: the form that `render` fills, if it is one that other batches fill, too.
 
     """
 
-    __slots__ = ("_build", "_count", "_events", "_render")
+    __slots__ = ("_build", "_count", "_events", "_render", "filled")
 
-    def __init__(self, count: int, build: Callable[[], Sequence[Event]], render: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        count: int,
+        build: Callable[[], Sequence[Event]],
+        render: Callable[[], bytes],
+        filled: Filled | None = None,
+    ) -> None:
+        self.filled = filled
         self._count = count
         self._build = build
         self._render = render

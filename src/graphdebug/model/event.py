@@ -38,7 +38,7 @@ __all__ = [
     "number",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the log format; a reader refuses to guess at the events of a newer one."""
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]

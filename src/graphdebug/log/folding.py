@@ -1,0 +1,81 @@
+"""Folding: runs that fill in one form are written as what they filled in, once the log holds the form.
+
+A log of a static graph would else say the same nodes of every step in the same words: 54 kB for 71 nodes, where
+200 bytes say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from graphdebug.log.codec import encode
+from graphdebug.model.batch import Batch
+from graphdebug.model.event import Event
+from graphdebug.model.form import Filled, Form
+
+__all__ = ["FOLDED", "FormLine", "Folding", "RunLine", "form_of"]
+
+FOLDED = (b'{"event":"form"', b'{"event":"filled"')
+"""How the lines begin that are no events: a form, and a run that filled it in."""
+_IN_FULL = 2
+"""Runs that are written in full before their form is: a short log reads as it always did."""
+
+
+class FormLine(msgspec.Struct, tag_field="event", tag="form"):
+    """The line of a form; `lines` has U+0000 for gaps."""
+
+    form: int
+    lines: str
+    gaps: list[int]
+
+
+class RunLine(msgspec.Struct, tag_field="event", tag="filled"):
+    """The line of a run that filled in a form: `form` has its number."""
+
+    seq: int
+    step: int
+    form: int
+    texts: list[msgspec.Raw]
+
+
+_encoder = msgspec.json.Encoder()
+
+
+class Folding:
+    """The forms that one log holds."""
+
+    def __init__(self) -> None:
+        self._uses: WeakKeyDictionary[Form, int] = WeakKeyDictionary()
+        self._numbers: WeakKeyDictionary[Form, int] = WeakKeyDictionary()
+        self._forms = 0
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """Return `events` as lines of the log, without a last newline."""
+        filled = events.filled if isinstance(events, Batch) else None
+        if filled is None:
+            return encode(events)
+        number = self._numbers.get(filled.form)
+        if number is not None:
+            return _folded(filled, number)
+        uses = self._uses[filled.form] = self._uses.get(filled.form, 0) + 1
+        if uses <= _IN_FULL:
+            return encode(events)
+        number = self._numbers[filled.form] = self._forms
+        self._forms += 1
+        text = filled.form.lines.decode()
+        return _encoder.encode(FormLine(number, text, list(filled.form.gaps))) + b"\n" + _folded(filled, number)
+
+
+def form_of(line: FormLine) -> Form:
+    """Return the form that a line holds; ValueError where it is none."""
+    return Form(line.lines.encode(), line.gaps)
+
+
+def _folded(filled: Filled, number: int) -> bytes:
+    _, first, step, texts = filled
+    return b'{"event":"filled","seq":%d,"step":%d,"form":%d,"texts":[%b]}' % (
+        first, step, number, b",".join(texts),
+    )  # fmt: skip
