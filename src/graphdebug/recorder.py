@@ -170,6 +170,12 @@ class Recorder:
                     raise
                 print(text, file=sys.stderr)
 
+    @property
+    def forms(self) -> Sequence[int]:
+        """Where in its file the log's forms are, by their numbers."""
+        found: Sequence[int] = getattr(self._log, "forms", ())
+        return found
+
     def flush(self) -> None:
         """Write what the log holds back, if it does."""
         flush = getattr(self._log, "flush", None)

@@ -286,7 +286,7 @@ class Recording(Run):
             return self
         from graphdebug.log.seeking import SeekingLog
 
-        return Run(SeekingLog(self.path, self._recorder.others))
+        return Run(SeekingLog(self.path, self._recorder.others, self._recorder.forms))
 
     def _explain(self, error: BaseException) -> None:
         """Add the first finding to the exception as a note, once however many recordings it leaves."""

@@ -119,12 +119,12 @@ def test_a_missing_log_and_a_folder_say_so(tmp_path):
 
 def test_a_log_of_a_newer_version_is_read_as_far_as_possible(tmp_path):
     path = tmp_path / "new.jsonl"
-    newer = GOLDEN.read_bytes().replace(b'"schema":1', b'"schema":2')
+    newer = GOLDEN.read_bytes().replace(b'"schema":1', b'"schema":3')
     path.write_bytes(newer + b'{"event":"hologram","seq":10}\n')
     run = graphdebug.load(path)
     assert len(run.nodes) == 1
     assert any(
-        line == f"{path} has format 2, this graphdebug reads up to {SCHEMA_VERSION}: "
+        line == f"{path} has format 3, this graphdebug reads up to {SCHEMA_VERSION}: "
         "upgrade with `pip install -U graphdebug`; what could be read is shown"
         for line in run.damage
     )

@@ -42,7 +42,7 @@ def test_every_question_has_the_same_answer_as_from_the_whole_log(tmp_path):
     with graphdebug.record(tmp_path / "run.jsonl") as run:
         train(200)
     whole = LogFile(tmp_path / "run.jsonl")
-    sought = seeking.SeekingLog(tmp_path / "run.jsonl", run._recorder.others)
+    sought = seeking.SeekingLog(tmp_path / "run.jsonl", run._recorder.others, run._recorder.forms)
     assert list(sought.tail(100)) == list(whole.tail(100))
     assert list(sought.tail(100)[7:]) == list(whole.tail(93))
     assert sought.tail(100)[-1] == whole.tail(1)[0]

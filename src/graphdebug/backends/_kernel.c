@@ -1,4 +1,4 @@
-/* Looking at the elements of a tensor in one pass over its memory, and writing what was found into lines of the log.
+/* Looking at the elements of a tensor in one pass over its memory, and writing what was found as the log has it.
  *
  * Plain C against Python's stable ABI, linked against no framework: an element type is a number, memory is
  * an address and a length. A block of elements that fits the first cache is tested for NaN and Inf by its bits;
@@ -443,68 +443,6 @@ static PyObject *kernel_all_finite(PyObject *self, PyObject *args) {
     return PyBool_FromLong(answer);
 }
 
-enum { NUMBER, STEP, TEXT };
-
-/* Copy `fixed`, putting a number or a text in at each slot: (position in fixed, kind, what). */
-static PyObject *fill(const char *fixed, int64_t length, const int64_t *slots, int64_t several, long long first,
-                      long long step, PyObject *texts) {
-    int64_t room = length + 24 * several, before = 0;
-    for (int64_t i = 0; i < several; i++) {
-        const int64_t *slot = slots + 3 * i;
-        if (slot[0] < before || slot[0] > length) {
-            PyErr_SetString(PyExc_ValueError, "the slots are not in order");
-            return NULL;
-        }
-        before = slot[0];
-        if (slot[1] == TEXT) {
-            PyObject *text = PyTuple_GetItem(texts, slot[2]);
-            if (text == NULL || !PyBytes_Check(text)) {
-                if (text != NULL) PyErr_SetString(PyExc_TypeError, "a text is not bytes");
-                return NULL;
-            }
-            room += PyBytes_Size(text);
-        } else if (slot[1] != NUMBER && slot[1] != STEP) {
-            PyErr_SetString(PyExc_ValueError, "a slot is of no known sort");
-            return NULL;
-        }
-    }
-    char *made = PyMem_Malloc(room ? room : 1), *at = made;
-    if (made == NULL) return PyErr_NoMemory();
-    before = 0;
-    for (int64_t i = 0; i < several; i++) {
-        const int64_t *slot = slots + 3 * i;
-        at = put(at, fixed + before, slot[0] - before);
-        before = slot[0];
-        if (slot[1] == NUMBER) {
-            at = put_integer(at, first + slot[2]);
-        } else if (slot[1] == STEP) {
-            at = put_integer(at, step);
-        } else {
-            PyObject *text = PyTuple_GetItem(texts, slot[2]);
-            at = put(at, PyBytes_AsString(text), PyBytes_Size(text));
-        }
-    }
-    at = put(at, fixed + before, length - before);
-    PyObject *result = PyBytes_FromStringAndSize(made, at - made);
-    PyMem_Free(made);
-    return result;
-}
-
-static PyObject *kernel_fill(PyObject *self, PyObject *args) {
-    Py_buffer fixed, slots;
-    long long first, step;
-    PyObject *texts, *result = NULL;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*LLO", &fixed, &slots, &first, &step, &texts)) return NULL;
-    if (!PyTuple_Check(texts) || slots.len % 24)
-        PyErr_SetString(PyExc_TypeError, "expected slots of three int64 and a tuple of texts");
-    else
-        result = fill(fixed.buf, fixed.len, slots.buf, slots.len / 24, first, step, texts);
-    PyBuffer_Release(&fixed);
-    PyBuffer_Release(&slots);
-    return result;
-}
-
 static int64_t number_of(PyObject *object, const char *name) {
     PyObject *value = PyObject_GetAttrString(object, name);
     int64_t number = value ? PyLong_AsLongLong(value) : -1;
@@ -579,8 +517,6 @@ static PyMethodDef METHODS[] = {
      "all_finite(buffer, type) -> bool: whether no element is NaN or infinite."},
     {"stats_texts", kernel_stats_texts, METH_VARARGS,
      "stats_texts(buffer, counts, type) -> a JSON text for each tensor in the buffer, None if one is not finite."},
-    {"fill", kernel_fill, METH_VARARGS,
-     "fill(fixed, slots, first, step, texts) -> fixed with numbers and texts put in."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, METHODS, NULL, NULL, NULL, NULL};

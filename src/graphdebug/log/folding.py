@@ -16,10 +16,8 @@ from graphdebug.model.batch import Batch
 from graphdebug.model.event import Event
 from graphdebug.model.form import Filled, Form
 
-__all__ = ["FOLDED", "FormLine", "Folding", "RunLine", "form_of"]
+__all__ = ["FormLine", "Folding", "RunLine"]
 
-FOLDED = (b'{"event":"form"', b'{"event":"filled"')
-"""How the lines begin that are no events: a form, and a run that filled it in."""
 _IN_FULL = 2
 """Runs that are written in full before their form is: a short log reads as it always did."""
 
@@ -50,10 +48,11 @@ class Folding:
     def __init__(self) -> None:
         self._uses: WeakKeyDictionary[Form, int] = WeakKeyDictionary()
         self._numbers: WeakKeyDictionary[Form, int] = WeakKeyDictionary()
-        self._forms = 0
+        self.places: list[int] = []
+        """Where in the log each form is, by its number."""
 
-    def encode(self, events: Sequence[Event]) -> bytes:
-        """Return `events` as lines of the log, without a last newline."""
+    def encode(self, events: Sequence[Event], place: int) -> bytes:
+        """Return `events` as lines of the log, without a last newline; the first will be at `place`."""
         filled = events.filled if isinstance(events, Batch) else None
         if filled is None:
             return encode(events)
@@ -63,15 +62,10 @@ class Folding:
         uses = self._uses[filled.form] = self._uses.get(filled.form, 0) + 1
         if uses <= _IN_FULL:
             return encode(events)
-        number = self._numbers[filled.form] = self._forms
-        self._forms += 1
+        number = self._numbers[filled.form] = len(self.places)
+        self.places.append(place)
         text = filled.form.lines.decode()
         return _encoder.encode(FormLine(number, text, list(filled.form.gaps))) + b"\n" + _folded(filled, number)
-
-
-def form_of(line: FormLine) -> Form:
-    """Return the form that a line holds; ValueError where it is none."""
-    return Form(line.lines.encode(), line.gaps)
 
 
 def _folded(filled: Filled, number: int) -> bytes:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from graphdebug.log.codec import KINDS, decode
+from graphdebug.log.unfolding import Unfolded, is_folded
 
 __all__ = ["CORRUPT", "HEAD", "UNREADABLE", "LineIndex"]
 
@@ -47,14 +48,29 @@ class LineIndex:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
+        self._text = Unfolded(self._fd)
         self.end = 0
-        """Where the last whole line ends."""
+        """Where the text of the last whole line ends."""
         self.offsets = array("Q")
         self.kinds = bytearray()
         self._blocks: list[_Block] = []
         self._firsts: list[int] = []
         self._rising = True
         self._compared = 0, True
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether the file ends with a line that is not whole, or not looked at yet."""
+        return self._text.taken < self.size
+
+    @property
+    def file_lines(self) -> int:
+        """How many lines of the file were read."""
+        return self._text.file_lines
+
+    def file_line(self, number: int) -> int:
+        """Return which line of the file a line is in: several are in one where they were folded."""
+        return self._text.file_line(number)
 
     @property
     def size(self) -> int:
@@ -67,21 +83,22 @@ class LineIndex:
     def extend(self) -> None:
         """Index the whole lines that the file has grown by."""
         size = self.size
-        while self.end < size:
-            block = self._read(self.end, min(_BLOCK, size - self.end))
+        while self._text.taken < size:
+            block = self._text.raw(self._text.taken, min(_BLOCK, size - self._text.taken))
             cut = block.rfind(b"\n")
             if cut >= 0:
-                self._add(block[:cut].split(b"\n"))
+                self._take(block[:cut])
             elif not self._add_giant(size):
                 return
 
     def add_last(self) -> bool:
         """Index a last line without its newline, if it is a whole event; False where it is torn."""
-        length = self.size - self.end
-        tail = self._read(self.end, length) if length <= _LONGEST else b""
-        if not _is_event(tail):
+        length = self.size - self._text.taken
+        tail = self._text.raw(self._text.taken, length) if length <= _LONGEST else b""
+        if not _is_event(tail) and not self._text.can_unfold(tail):
             return False
-        self._add([tail])
+        self._take(tail)
+        self._text.lacks_newline()
         self.end -= 1
         return True
 
@@ -177,6 +194,10 @@ class LineIndex:
             return self._blocks
         return self._blocks[max(0, bisect_left(firsts, step) - 2) : bisect_right(firsts, step) + 1]
 
+    def _take(self, block: bytes) -> None:
+        for lines in self._text.take(block):
+            self._add(lines)
+
     def _add(self, lines: list[bytes]) -> None:
         code_of = _CODES.get
         codes = [code_of(line[:_PREFIX], UNREADABLE) for line in lines]
@@ -191,17 +212,22 @@ class LineIndex:
 
     def _add_giant(self, size: int) -> bool:
         """Pass over one line that is longer than a block; False where its end is not written yet."""
-        at = self.end
+        start = at = self._text.taken
         while at < size:
-            found = self._read(at, _BLOCK).find(b"\n")
-            if found >= 0:
-                known = _CODES.get(self._read(self.end, _PREFIX), UNREADABLE)
-                self.kinds.append(known if at + found - self.end <= _LONGEST else UNREADABLE)
-                self.offsets.append(self.end)
-                self._add_block(_Block(len(self.kinds) - 1, [self._read(self.end, 256)]))
-                self.end = at + found + 1
+            found = self._text.raw(at, _BLOCK).find(b"\n")
+            if found < 0:
+                at += _BLOCK
+                continue
+            length, head = at + found - start, self._text.raw(start, 256)
+            if is_folded(head) and length <= _LONGEST:
+                self._take(self._text.raw(start, length))
                 return True
-            at += _BLOCK
+            self.kinds.append(_CODES.get(head[:_PREFIX], UNREADABLE) if length <= _LONGEST else UNREADABLE)
+            self.offsets.append(self.end)
+            self._add_block(_Block(len(self.kinds) - 1, [head]))
+            self._text.pass_over(length + 1)
+            self.end += length + 1
+            return True
         return False
 
     def _add_block(self, block: _Block) -> None:
@@ -215,7 +241,7 @@ class LineIndex:
         return self.offsets[number + 1] if number + 1 < len(self.offsets) else self.end
 
     def _read(self, start: int, length: int) -> bytes:
-        return os.pread(self._fd, length, start)
+        return self._text.read(start, length)
 
 
 _NONE = -(1 << 62)

@@ -36,7 +36,7 @@ class LogFile:
         self._index = _open(self.path)
         self._index.extend()
         self._damage: list[str] = []
-        self._torn = self._index.end < self._index.size and not self._index.add_last()
+        self._torn = self._index.is_torn and not self._index.add_last()
         self._newer = _newer_format(self.path, self._index)
         self._check()
         self._rank = next((start.rank for start in self.of_kind(RunStart)), None)
@@ -47,13 +47,13 @@ class LogFile:
         unreadable = self._index.kinds.count(UNREADABLE)
         lines = [self._newer] if self._newer else []
         if unreadable:
-            first = self._index.kinds.index(UNREADABLE) + 1
+            first = self._index.file_line(self._index.kinds.index(UNREADABLE)) + 1
             lines.append(
                 f"{self.path}: {_counted(unreadable)} not {'an event' if unreadable == 1 else 'events'} "
                 f"(the first is line {first}); the rest was read"
             )
         if self._torn:
-            number = len(self._index.kinds) + 1
+            number = self._index.file_lines + 1
             lines.append(
                 f"{self.path}: line {number} is cut off (the writer was stopped); all before it was read"
             )
@@ -72,7 +72,7 @@ class LogFile:
         """Read what a running program has appended; return whether there was anything."""
         before = len(self._index.kinds)
         self._index.extend()
-        self._torn = self._index.end < self._index.size
+        self._torn = self._index.is_torn
         return len(self._index.kinds) > before
 
     def events(self) -> Sequence[Event]:
@@ -144,7 +144,8 @@ class LogFile:
         self._index.kinds[number] = CORRUPT
         corrupt = self._index.kinds.count(CORRUPT)
         if corrupt <= _MOST_REPORTED:
-            self._damage.append(f"{self.path}, line {number + 1}: an event could not be read: {why}")
+            line = self._index.file_line(number) + 1
+            self._damage.append(f"{self.path}, line {line}: an event could not be read: {why}")
         elif corrupt == _MOST_REPORTED + 1:
             self._damage.append(f"{self.path}: more events could not be read")
 

@@ -15,7 +15,9 @@ import msgspec
 from graphdebug.log.codec import decode
 from graphdebug.log.index import HEAD
 from graphdebug.log.reader import LogFile
+from graphdebug.log.unfolding import is_folded, unfold
 from graphdebug.model.event import Event, Gradient, Node
+from graphdebug.model.form import Form
 from graphdebug.model.store import MemoryStore
 
 __all__ = ["SeekingLog"]
@@ -25,7 +27,8 @@ E = TypeVar("E", bound=Event)
 _BLOCK = 1 << 20
 _NEAR = 1 << 16
 """Bytes down to which an offset is bisected."""
-_ONE_OF_MANY = (b'{"event":"node"', b'{"event":"gradient"')
+_FILLED = b'{"event":"filled"'
+_ONE_OF_MANY = (b'{"event":"node"', b'{"event":"gradient"', _FILLED)
 _MANY = (Node, Gradient)
 
 
@@ -55,16 +58,18 @@ class SeekingLog:
     Args:
         path: the log.
         others: its events that are neither nodes nor gradients, which the recorder remembers.
+        forms: where in the file its forms are, by their numbers.
 
     """
 
-    def __init__(self, path: Path, others: Sequence[Event]) -> None:
+    def __init__(self, path: Path, others: Sequence[Event], forms: Sequence[int] = ()) -> None:
         self.path = path
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._file)
         self.damage: Sequence[str] = ()
         self._others = MemoryStore(others)
         self._size = path.stat().st_size
+        self._places = forms
         self._last: dict[int, bytes] = {}
         """The lines of the last events by number, once they were asked for: what looks at them asks for their
         inputs."""
@@ -73,6 +78,13 @@ class SeekingLog:
     def _whole(self) -> LogFile:
         """The log as read in whole, for questions that can't be answered otherwise."""
         return LogFile(self.path)
+
+    @cached_property
+    def _forms(self) -> dict[int, Form]:
+        forms: dict[int, Form] = {}
+        for place in self._places:
+            unfold(next(self._lines_from(place)), forms)
+        return forms
 
     def events(self) -> Sequence[Event]:
         """All events, in the order they were written."""
@@ -84,7 +96,12 @@ class SeekingLog:
         while start > 0 and lines <= count:
             start, stop = max(0, start - _BLOCK), start
             lines += self._read(start, stop - start).count(b"\n")
-        last = self._read(start, self._size - start).split(b"\n")[:-1][-count:]
+        last: list[bytes] = []
+        for line in reversed(self._read(start, self._size - start).split(b"\n")[:-1]):
+            last[:0] = self._unfolded(line)
+            if len(last) >= count:
+                break
+        last = last[-count:]
         self._last = {int(head[1]): line for line in last if (head := HEAD.match(line))}
         return _Decoded(last)
 
@@ -99,7 +116,7 @@ class SeekingLog:
         found: list[Event] = []
         for first, lines in self._blocks(max(0, self._bisect(2, step) - _BLOCK)):
             at = [line for line in lines if (head := HEAD.match(line)) and head[2] and int(head[2]) == step]
-            found += [decode(line) for line in at]
+            found += [decode(one) for line in at for one in self._unfolded(line)]
             if not at and first is not None and first > step:
                 break
         return cast("list[E]", [one for one in found if type(one) is kind])
@@ -112,12 +129,15 @@ class SeekingLog:
         start = max(0, self._bisect(1, seq) - _BLOCK)  # a batch is written later than it was numbered
         for line in self._read(start, 3 * _BLOCK).split(b"\n"):
             head = HEAD.match(line)
-            if head and int(head[1]) == seq:
-                try:
-                    return decode(line)
-                except msgspec.DecodeError:  # longer than what was read
-                    return self._whole.by_seq(seq)
-        return None
+            if not head or int(head[1]) > seq or (int(head[1]) < seq and not line.startswith(_FILLED)):
+                continue
+            try:
+                lines = self._unfolded(line)
+                if seq - int(head[1]) < len(lines):
+                    return decode(lines[seq - int(head[1])])
+            except msgspec.DecodeError:  # longer than what was read
+                return self._whole.by_seq(seq)
+        return self._whole.by_seq(seq) if self._places else None
 
     def steps(self) -> Sequence[int]:
         """The steps that have nodes, rising."""
@@ -126,6 +146,19 @@ class SeekingLog:
     def rank_of(self, seq: int) -> int | None:
         """The rank that recorded this log, or None where there are no ranks."""
         return self._others.rank_of(seq)
+
+    def _unfolded(self, line: bytes) -> Sequence[bytes]:
+        """Return the lines that a line of the file stands for."""
+        if not is_folded(line):
+            return [line]
+        full = unfold(line, self._forms)
+        if full is None:  # longer than what was read
+            raise msgspec.DecodeError(f"a run of form {line[:80]!r} can't be read")
+        return full.split(b"\n") if full else []
+
+    def _lines_from(self, start: int) -> Iterator[bytes]:
+        for _, lines in self._blocks(start):
+            yield from lines
 
     def _bisect(self, group: int, wanted: int) -> int:
         """Return an offset close before the first line whose number (1: seq, 2: step) is `wanted` or more."""

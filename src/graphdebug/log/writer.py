@@ -53,6 +53,11 @@ class LogWriter:
             cache_logger_on_first_use=True,
         ).bind()
 
+    @property
+    def forms(self) -> Sequence[int]:
+        """Where in the file the forms are, by their numbers."""
+        return self._folding.places
+
     def write(self, events: Sequence[Event]) -> None:
         """Append `events`. Raises OSError (disk full, ...), leaving whole lines behind.
 
@@ -83,7 +88,11 @@ class LogWriter:
         self._written = monotonic()
 
     def _render(self, _logger: object, _method: str, fields: structlog.typing.EventDict) -> bytes:
-        return b"\n".join(map(self._folding.encode, fields["batches"]))
+        place, texts = self._file.tell(), []
+        for batch in fields["batches"]:
+            texts.append(self._folding.encode(batch, place))
+            place += len(texts[-1]) + 1
+        return b"\n".join(texts)
 
     def close(self) -> None:
         """Write what waits and close the file."""
