@@ -112,9 +112,12 @@ class Recorder:
             return
         with self._lock:
             self.written += len(events)
-            if type(events) is not Batch:
+            if not isinstance(events, Batch):
                 self.others += [one for one in events if type(one) is not Node and type(one) is not Gradient]
-            self._try(lambda: self._log.write(events))
+            try:
+                self._log.write(events)
+            except OSError as error:
+                self._give_up(error)
 
     def save(
         self, seq: int, operands: Sequence[Operand], elements: Sequence[Elements | None]
@@ -212,11 +215,14 @@ class Recorder:
         try:
             write()
         except OSError as error:
-            self.mute()
-            reason = error.strerror or str(error)
-            self.warn(
-                f"graphdebug can't write {self._target} any more ({reason}); your program goes on, unrecorded"
-            )
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self.mute()
+        reason = error.strerror or str(error)
+        self.warn(
+            f"graphdebug can't write {self._target} any more ({reason}); your program goes on, unrecorded"
+        )
 
     def _end_step(self) -> None:
         if self.whole_steps or self.now() - self._drained > _OFTEN:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import graphdebug
 from graphdebug.backends.pattern import Pattern
 from graphdebug.log import folding
 from graphdebug.log.reader import LogFile

@@ -1,4 +1,4 @@
-"""A session's log says of steps alike only what differs, and loses next to nothing where the process is killed."""
+"""A session's log says of steps alike only what differs, and loses next to nothing where it is killed."""
 
 from __future__ import annotations
 

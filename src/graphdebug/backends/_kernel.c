@@ -294,7 +294,7 @@ static PyObject *kernel_summary(PyObject *self, PyObject *args) {
                          sqrt(all.squares / count), l2);
 }
 
-/* The elements of one buffer that holds several tensors, end to end; counts are int64, one a tensor. */
+/* Whether a buffer holds several tensors, end to end, and maybe more elements; counts are int64, one a tensor. */
 static int fits(const Py_buffer *data, const Py_buffer *counts, int type) {
     int64_t total = 0;
     if (type < F32 || type > U64 || counts->len % 8) {
@@ -306,8 +306,8 @@ static int fits(const Py_buffer *data, const Py_buffer *counts, int type) {
         total = count < 0 || count > data->len / SIZES[type] ? -1 : total + count;
         if (total < 0) break;
     }
-    if (total < 0 || total * SIZES[type] != data->len) {
-        PyErr_SetString(PyExc_ValueError, "the counts do not add up to the buffer");
+    if (total < 0 || total * SIZES[type] > data->len || data->len % SIZES[type]) {
+        PyErr_SetString(PyExc_ValueError, "the counts do not fit the buffer");
         return 0;
     }
     return 1;
@@ -411,6 +411,11 @@ static PyObject *texts_of(const Py_buffer *data, const Py_buffer *counts, int ty
             if (PyErr_Occurred()) return NULL;
             Py_RETURN_NONE;
         }
+    }
+    int64_t rest = ((const char *)data->buf + data->len - here) / SIZES[type];
+    if (texts != NULL && rest && !all_finite_aside(here, rest, type)) {
+        Py_DECREF(texts);
+        Py_RETURN_NONE;
     }
     return texts;
 }
@@ -516,7 +521,8 @@ static PyMethodDef METHODS[] = {
     {"all_finite", kernel_all_finite, METH_VARARGS,
      "all_finite(buffer, type) -> bool: whether no element is NaN or infinite."},
     {"stats_texts", kernel_stats_texts, METH_VARARGS,
-     "stats_texts(buffer, counts, type) -> a JSON text for each tensor in the buffer, None if one is not finite."},
+     "stats_texts(buffer, counts, type) -> a JSON text for each of the first tensors in the buffer; None if an "
+     "element of the buffer is not finite."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_kernel", NULL, -1, METHODS, NULL, NULL, NULL, NULL};

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from graphdebug.model.batch import Batch
+from graphdebug.model.batch import Batch, Filled
 from graphdebug.model.event import Event, Gradient, Node, Operand, Stats, TensorFact
-from graphdebug.model.form import GAP, STEP, Filled, Form
+from graphdebug.model.form import GAP, STEP, Form
 
 __all__ = ["Pattern"]
 
@@ -101,8 +101,7 @@ class Pattern:
         if self._form is None:
             return Batch(len(self._rows), partial(self._events, *given), partial(self._encoded, *given))
         into = (b"%r" % time, *texts, *[b"%d" % seq for seq in outer])
-        filled = Filled(self._form, first, step, into)
-        return Batch(len(self._rows), partial(self._events, *given), filled.lines, filled)
+        return Filled(self._form, first, step, into, partial(self._events, *given))
 
     def _encoded(
         self, first: int, step: int, texts: Sequence[bytes], time: float, outer: Sequence[int]

@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from graphdebug.log.codec import encode
-from graphdebug.model.batch import Batch
+from graphdebug.model.batch import Filled
 from graphdebug.model.event import Event
-from graphdebug.model.form import Filled, Form
+from graphdebug.model.form import Form
 
-__all__ = ["FormLine", "Folding", "RunLine"]
+__all__ = ["Folding", "FormLine", "RunLine"]
 
 _IN_FULL = 2
 """Runs that are written in full before their form is: a short log reads as it always did."""
@@ -53,23 +53,22 @@ class Folding:
 
     def encode(self, events: Sequence[Event], place: int) -> bytes:
         """Return `events` as lines of the log, without a last newline; the first will be at `place`."""
-        filled = events.filled if isinstance(events, Batch) else None
-        if filled is None:
+        if not isinstance(events, Filled):
             return encode(events)
-        number = self._numbers.get(filled.form)
+        form = events.form
+        number = self._numbers.get(form)
         if number is not None:
-            return _folded(filled, number)
-        uses = self._uses[filled.form] = self._uses.get(filled.form, 0) + 1
+            return _folded(events, number)
+        uses = self._uses[form] = self._uses.get(form, 0) + 1
         if uses <= _IN_FULL:
             return encode(events)
-        number = self._numbers[filled.form] = len(self.places)
+        number = self._numbers[form] = len(self.places)
         self.places.append(place)
-        text = filled.form.lines.decode()
-        return _encoder.encode(FormLine(number, text, list(filled.form.gaps))) + b"\n" + _folded(filled, number)
+        line = FormLine(number, form.lines.decode(), list(form.gaps))
+        return _encoder.encode(line) + b"\n" + _folded(events, number)
 
 
 def _folded(filled: Filled, number: int) -> bytes:
-    _, first, step, texts = filled
     return b'{"event":"filled","seq":%d,"step":%d,"form":%d,"texts":[%b]}' % (
-        first, step, number, b",".join(texts),
+        filled.first, filled.step, number, b",".join(filled.texts),
     )  # fmt: skip

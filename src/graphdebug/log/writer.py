@@ -18,7 +18,7 @@ except ImportError:  # Windows: two processes that write one log are not told ap
 
 from graphdebug.errors import LogError
 from graphdebug.log.folding import Folding
-from graphdebug.model.batch import Batch
+from graphdebug.model.batch import Filled
 from graphdebug.model.event import Event
 
 __all__ = ["LogWriter"]
@@ -64,7 +64,7 @@ class LogWriter:
         Runs that fill in a form the log has are short and many: they wait for others, 50 ms at most while
         more come, and for `flush`.
         """
-        if isinstance(events, Batch) and events.filled is not None:
+        if isinstance(events, Filled):
             self._waiting.append(events)
             if monotonic() - self._written < _OFTEN:
                 return

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 from graphdebug.model.event import Event
-from graphdebug.model.form import Filled
+from graphdebug.model.form import Form
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "Filled"]
 
 
 class Batch(Sequence[Event]):
@@ -18,20 +18,12 @@ class Batch(Sequence[Event]):
         count: how many events.
         build: makes the events; called once, if at all.
         render: makes their lines, exactly as the log's encoder would, without a last newline.
-        filled: the form that `render` fills, if it is one that other batches fill, too.
 
     """
 
-    __slots__ = ("_build", "_count", "_events", "_render", "filled")
+    __slots__ = ("_build", "_count", "_events", "_render")
 
-    def __init__(
-        self,
-        count: int,
-        build: Callable[[], Sequence[Event]],
-        render: Callable[[], bytes],
-        filled: Filled | None = None,
-    ) -> None:
-        self.filled = filled
+    def __init__(self, count: int, build: Callable[[], Sequence[Event]], render: Callable[[], bytes]) -> None:
         self._count = count
         self._build = build
         self._render = render
@@ -58,3 +50,33 @@ class Batch(Sequence[Event]):
         if self._events is None:
             self._events = self._build()
         return self._events
+
+
+class Filled(Batch):
+    """Events whose lines are a form, filled in; a log that holds the form takes what is filled in alone.
+
+    Args:
+        form: others fill it in, too.
+        first: the first sequence number.
+        step: the step of all of them.
+        texts: what goes into the form's gaps for texts.
+        build: makes the events; called once, if at all.
+
+    """
+
+    __slots__ = ("first", "form", "step", "texts")
+
+    def __init__(
+        self, form: Form, first: int, step: int, texts: Sequence[bytes], build: Callable[[], Sequence[Event]]
+    ) -> None:
+        self._count = form.count
+        self._build = build
+        self._events = None
+        self.form = form
+        self.first = first
+        self.step = step
+        self.texts = texts
+
+    def lines(self) -> bytes:
+        """Return the events as lines of the log, without a last newline."""
+        return self.form.fill(self.first, self.step, self.texts)

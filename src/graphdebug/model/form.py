@@ -7,9 +7,8 @@ numbers, the step, and texts (times, statistics). A log that holds the form need
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-__all__ = ["GAP", "STEP", "Filled", "Form"]
+__all__ = ["GAP", "STEP", "Form"]
 
 GAP = b"\0"
 """Stands in the lines where something goes in; JSON text has no such byte."""
@@ -55,16 +54,3 @@ class Form:
             b"%d" % (first + what) if what >= 0 else b"%d" % step if what == STEP else texts[-2 - what]
             for what in self.gaps
         ])  # fmt: skip
-
-
-class Filled(NamedTuple):
-    """A form with what goes into it."""
-
-    form: Form
-    first: int
-    step: int
-    texts: Sequence[bytes]
-
-    def lines(self) -> bytes:
-        """Return the lines, without a last newline."""
-        return self.form.fill(self.first, self.step, self.texts)

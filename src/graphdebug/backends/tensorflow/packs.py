@@ -53,15 +53,14 @@ class Pack:
     position: int
     """In the probes' fetches."""
     places: list[Place]
-    valued: bool = False
-    """Whether statistics are taken at level health, too: of losses and of small gradients."""
-
-    def all_finite(self, fetched: Any) -> bool:
-        """Whether no element is NaN or infinite."""
-        return CODES[self.dtype] > _LAST_FLOAT or all_finite(fetched, self.dtype)
+    valued: int = 0
+    """Of how many, the first ones, statistics are taken at level health, too: losses and small gradients."""
 
     def texts(self, fetched: Any, counts: bytes) -> list[bytes] | None:
-        """Return the JSON of each tensor's statistics; None where one is not finite."""
+        """Return the JSON of the statistics of its first tensors, which have `counts` elements.
+
+        None where one of all its tensors is not finite.
+        """
         found: list[bytes] | None = kernel.stats_texts(_plain(fetched), counts, CODES[self.dtype])
         return found
 
@@ -77,12 +76,13 @@ class Pack:
             devices: of the nodes.
 
         """
-        seen: Level = "stats" if self.valued and level == "health" else level
+        first: Level = "stats" if level == "health" else level
+        seen = [first] * self.valued + [level] * (len(self.places) - self.valued)
         sizes = np.cumsum([0, *(int(np.prod(shapes[place])) for place in self.places)])
         flat = np.asarray(fetched).reshape(-1)
         return {
-            place: self._fact(flat[start:end].reshape(shapes[place]), seen, devices[place[0]])
-            for place, (start, end) in zip(self.places, pairwise(sizes.tolist()), strict=True)
+            place: self._fact(flat[start:end].reshape(shapes[place]), seen[at], devices[place[0]])
+            for at, (place, (start, end)) in enumerate(zip(self.places, pairwise(sizes.tolist()), strict=True))
         }
 
     def _fact(self, elements: np.ndarray, level: Level, device: str) -> TensorFact:

@@ -83,21 +83,22 @@ def _add_packs(probed: Probed, places: Places, shapes: Mapping[str, Sequence[Sha
     """Fetch small tensors joined by dtype, the others as they are."""
     import tensorflow as tf
 
-    alike: dict[tuple[str, bool], list[tuple[PlanNode, int, Any]]] = {}
+    alike: dict[str, tuple[list[tuple[PlanNode, int, Any]], list[tuple[PlanNode, int, Any]]]] = {}
     for node, output, tensor in places:
         dtype, elements = dtype_word(tensor.dtype), _elements(shapes, node, output) or 0
         whole = (node.index, output) in probed.whole.places
         few = SMALL if whole else VALUED if node.phase == "backward" else 1
         valued = probed.level == "health" and 0 < elements <= few
         if elements <= SMALL:
-            alike.setdefault((dtype, valued), []).append((node, output, tensor))
+            alike.setdefault(dtype, ([], []))[not valued].append((node, output, tensor))
         else:
             probed.packs.append(Pack(dtype, len(probed.fetches), [(node.index, output)]))
             probed.fetches.append(tensor)
-    for (dtype, valued), several in alike.items():
+    for dtype, (first, rest) in alike.items():
+        several = [*first, *rest]
         flat = [once(tensor, "flat", lambda tensor: tf.reshape(tensor, [-1])) for _, _, tensor in several]
-        pack = Pack(dtype, len(probed.fetches), [(node.index, output) for node, output, _ in several], valued)
-        probed.packs.append(pack)
+        joint = [(node.index, output) for node, output, _ in several]
+        probed.packs.append(Pack(dtype, len(probed.fetches), joint, len(first)))
         probed.fetches.append(joined(flat))
 
 

@@ -159,8 +159,9 @@ class Probed:
                 self.distrusted.add(place)
 
     def counts(self, pack: Pack, shapes: Mapping[str, Sequence[Shape | None]]) -> bytes:
-        """Return the numbers of elements of a pack's tensors, as the kernel takes them."""
-        return array("q", [prod(self._sizes(shapes, place)) for place in pack.places]).tobytes()
+        """Return the numbers of elements of a pack's tensors with statistics, as the kernel takes them."""
+        places = pack.places if self.level == "stats" else pack.places[: pack.valued]
+        return array("q", [prod(self._sizes(shapes, place)) for place in places]).tobytes()
 
     def _sizes(self, shapes: Mapping[str, Sequence[Shape | None]], place: Place) -> tuple[int, ...]:
         return tuple([size or 0 for size in inferred(shapes, self.plan.nodes[place[0]], place[1]) or ()])

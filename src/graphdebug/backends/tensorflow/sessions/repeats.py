@@ -43,11 +43,15 @@ class Repeat:
         self._probed = probed
         self._shapes = shapes
         self._sums = probed.level == "stats"
-        self._counts = [probed.counts(p, shapes) if self._sums or p.valued else b"" for p in probed.packs]
+        self._counts = [probed.counts(pack, shapes) for pack in probed.packs]
         self._numbers = b"" if self._sums else _bytes(probed, fetched, before)
         self._lean = {place: _lean(fact) for place, fact in facts.items()}
         order = [(one.node, one.output) for one in (*probed.measured, *probed.before)] if self._sums else []
-        order += [place for pack in probed.packs if self._sums or pack.valued for place in pack.places]
+        order += [
+            place
+            for pack in probed.packs
+            for place in (pack.places if self._sums else pack.places[: pack.valued])
+        ]
         texts = [(position, facts[place]) for position, place in enumerate(order)]
         measured = {id(fact): position for position, fact in texts if fact.stats is not None}
         self.pattern = Pattern(events, measured, places=len(texts))
@@ -62,10 +66,6 @@ class Repeat:
             if self._sums and measured and not self._decoded(measured, numbers[0], found):
                 return None
         for pack, counts in zip(packs, self._counts, strict=True):
-            if not counts:
-                if not pack.all_finite(fetched[pack.position]):
-                    return None
-                continue
             some = pack.texts(fetched[pack.position], counts)
             if some is None:
                 return None
