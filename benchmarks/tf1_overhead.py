@@ -2,7 +2,7 @@
 
     python benchmarks/tf1_overhead.py [--steps N] [--out FOLDER]
 
-Each way of recording trains its own copy of each network in this process. A round takes one step in each, one
+Each way of recording trains its own copy of each network in this process. A round times a block of steps in each, one
 after the other; the figure is the median over rounds of (step with it) / (step plain in the same round).
 Writes tf1_overhead.json and tf1_overhead.svg into the folder and prints the table.
 """
@@ -31,6 +31,9 @@ from rich.table import Table  # noqa: E402
 import graphdebug  # noqa: E402
 
 tf1 = tf.compat.v1
+WARM = 30
+"""Steps before those that are timed: a recording's first ones make plans, and Python's interpreter takes some
+dozens to adapt to what was replaced, and to what was put back. A loop of thousands sees neither."""
 TARGETS = {  # issue: ratios on one core
     "failure only": (1.01, 1.01, 1.02),
     "shapes": (1.10, 1.10, 1.15),
@@ -115,8 +118,8 @@ class Ours:
     def rounds(self, count):
         seconds = []
         with graphdebug.record(self.path, **self.options):
-            self.training.step()
-            self.training.step()
+            for _ in range(WARM):
+                self.training.step()
             for _ in range(count):
                 began = time.perf_counter()
                 self.training.step()
@@ -224,11 +227,11 @@ def measure(network, rounds, folder):
     base = []
     for _ in range(rounds):
         for name, way in ways.items():
-            block = 3 if "tfdbg" in name else 12
+            block, warm = (3, 1) if "tfdbg" in name else (12, WARM)
             run = (
                 (lambda way=way, block=block: way.rounds(block))
                 if isinstance(way, Ours)
-                else (lambda way=way, block=block: timed(way, block))
+                else (lambda way=way, block=block, warm=warm: timed(way, block, warm))
             )
             ratio, plainly = against(plain, run)
             ratios[name].append(ratio)
@@ -248,8 +251,9 @@ def against(plain, run):
     return float(np.median(mine)) / plainly, plainly
 
 
-def timed(training, count):
-    training.step()
+def timed(training, count, warm=WARM):
+    for _ in range(warm):
+        training.step()
     seconds = []
     for _ in range(count):
         began = time.perf_counter()

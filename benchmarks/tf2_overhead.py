@@ -33,6 +33,9 @@ from tensorflow.python.framework import op_callbacks  # noqa: E402
 import graphdebug  # noqa: E402
 
 BLOCK = 12
+WARM = 30
+"""Steps before those that are timed: a recording's first ones trace and make plans, and Python's interpreter takes
+some dozens to adapt to what was replaced, and to what was put back. A loop of thousands sees neither."""
 TARGETS = {  # ratios on one core: of a function, of eager ops
     "shapes": (1.4, 1.02),
     "health": (1.5, 1.1),
@@ -118,9 +121,9 @@ def empty_callback():
 
 
 def timed(step, count=BLOCK):
-    """Return the seconds of each of `count` steps, after two that are not counted."""
-    step()
-    step()
+    """Return the seconds of each of `count` steps, after some that are not counted."""
+    for _ in range(WARM):
+        step()
     seconds = []
     for _ in range(count):
         began = time.perf_counter()
