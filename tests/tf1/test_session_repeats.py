@@ -131,3 +131,21 @@ def test_values_of_each_step_are_its_own_also_where_the_first_tensor_repeats():
     found = [node.outputs[0].values for node in run.nodes if node.name == "other"]
     assert [one[0] for one in found] == pytest.approx([np.exp(1), np.exp(1), np.exp(-1)], rel=1e-6)
     assert not run.tool_errors
+
+
+@pytest.mark.parametrize("level", ["health", "stats"])
+def test_runs_that_stay_non_finite_are_rendered_from_each_other_with_counts_of_their_own(level, tmp_path):
+    graph, x, (product, *_), init = network()
+    spoilt = [0, 1, 2, 2, 1, 3, 0, 0, 5, 4, 3, 8, 7, 6]
+    path = tmp_path / "run.jsonl"
+    with tf1.Session(graph=graph) as session:
+        session.run(init)
+        with graphdebug.record(path, level=level) as run:
+            for rows, batch in zip(spoilt, batches(*[8] * len(spoilt)), strict=True):
+                batch[:rows, 1] = np.nan
+                assert np.isnan(session.run(product, {x: batch})).sum() == 3 * rows
+    facts = [node.outputs[0] for node in run.nodes if node.name == "product"]
+    assert [fact.finite for fact in facts] == [rows == 0 for rows in spoilt]
+    assert [fact.stats.nan if fact.stats else 0 for fact in facts] == [3 * rows for rows in spoilt]
+    assert b'"event":"filled"' in path.read_bytes()
+    assert not run.tool_errors

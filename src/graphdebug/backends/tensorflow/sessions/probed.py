@@ -142,11 +142,16 @@ class Probed:
         }
         if self.measured:
             found |= self.decode(self.measured, fetched[0], shapes)
-        devices = [node.device for node in nodes]
         for pack in self.packs:
-            sizes = {place: self._sizes(shapes, place) for place in pack.places}
-            found |= pack.facts(fetched[pack.position], sizes, level, devices)
+            found |= self.unpacked(pack, fetched[pack.position], shapes)
         return found
+
+    def unpacked(
+        self, pack: Pack, numbers: np.ndarray, shapes: Mapping[str, Sequence[Shape | None]]
+    ) -> dict[Place, TensorFact]:
+        """Return the facts of a pack's tensors, given its elements."""
+        sizes = {place: self._sizes(shapes, place) for place in pack.places}
+        return pack.facts(numbers, sizes, self.level, [node.device for node in self.plan.nodes])
 
     def wants_check(self, feeds: Mapping[Any, Shape]) -> bool:
         """Whether the shapes inferred from feeds of these shapes have not been held against a run's yet."""
