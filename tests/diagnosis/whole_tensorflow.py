@@ -138,3 +138,20 @@ def many_numbers_scaled(ids):
 def labels_kept_in_bytes(labels):
     kept = tf.cast(labels, tf.uint8)  # <- fault: 300 is another class then
     return tf.one_hot(tf.cast(kept, tf.int32), 301)
+
+
+@given(([1, 0, 1, 2], np.int64), ([1, 1, 1, 2], np.int64))
+def accuracy_in_whole_numbers(guess, labels):
+    correct = tf.reduce_sum(tf.cast(tf.equal(guess, labels), tf.int32))
+    return correct // tf.size(labels)  # <- fault: 3 of 4 are 0
+
+
+@given(([1, 0, 1, 1, 0], np.int32))
+def mean_of_flags_in_whole_numbers(flags):
+    return tf.reduce_mean(flags)  # <- fault: 0
+
+
+@given(([1, 2, 4], np.int32))
+def mean_of_scores_in_whole_numbers(scores):
+    mean = tf.reduce_mean(scores)  # <- fault: 2.33 becomes 2
+    return tf.cast(scores, tf.float32) - tf.cast(mean, tf.float32)

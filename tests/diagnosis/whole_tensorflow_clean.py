@@ -108,3 +108,14 @@ def loop_over_a_range(numbers):
     for i in tf.unstack(numbers):
         total = total + i * i
     return tf.cast(total, tf.float32)
+
+
+@given(([4, 8, 9], np.int32))
+def pages_and_halves(counts):
+    total = tf.reduce_sum(counts)
+    return (counts + 7) // 8, total // 7, 0.1 ** tf.cast(counts // 30, tf.float32), tf.reduce_mean(counts)
+
+
+@given((np.ones(6), np.int32))
+def all_of_them(flags):
+    return tf.cast(tf.reduce_mean(flags), tf.float32), tf.reduce_sum(flags) // tf.size(flags)

@@ -122,3 +122,20 @@ def counter_in_place(counter, rounds):
 def labels_kept_in_bytes(labels):
     kept = labels.to(torch.uint8)  # <- fault: 300 is another class then
     return torch.nn.functional.one_hot(kept.long(), 301).float().sum(0)
+
+
+@given(([1, 0, 1, 2], np.int64), ([1, 1, 1, 2], np.int64))
+def accuracy_in_whole_numbers(guess, labels):
+    correct = (guess == labels).sum()
+    return correct // labels.size(0)  # <- fault: 3 of 4 are 0
+
+
+@given(([1, 0, 1, 1, 0], np.int64))
+def mean_of_flags_in_whole_numbers(flags):
+    return flags.sum() // len(flags)  # <- fault
+
+
+@given(([10, 20, 70], np.int64), (np.eye(3), np.float32))
+def weights_of_nothing(counts, logits):
+    weights = (counts // counts.sum()).float()  # <- fault: all 0, and the loss is NaN
+    return torch.nn.functional.cross_entropy(logits, torch.arange(3), weight=weights)

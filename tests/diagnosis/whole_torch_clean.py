@@ -125,3 +125,13 @@ def asks_whether_it_did(one, other):
 @given((np.linspace(0, 1, 48), np.float32))
 def pixels_rounded(image):
     return (image * 255 + 0.5).to(torch.uint8), (image * 2 - 1).to(torch.int8), image.round().long()
+
+
+@given(([4, 8, 9], np.int64))
+def pages_and_halves(counts):
+    return (counts + 7) // 8, counts.sum() // 7, 0.1 ** (counts // 30).float(), counts.sum() // len(counts)
+
+
+@given((np.ones(6), np.int64))
+def all_of_them(flags):
+    return (flags.sum() // len(flags)).float(), (flags == 1).sum() // flags.numel()

@@ -9,7 +9,7 @@ __all__ = ["COUNTS", "is_whole"]
 
 COUNTS = frozenset({
     "abs", "add", "assign_add", "assign_sub", "bincount", "bmm", "cast", "cumprod", "cumsum", "div",
-    "floor_divide", "index_add", "left_shift", "matmul", "mul", "neg", "pow", "prod", "scatter_add",
+    "floor_divide", "index_add", "left_shift", "matmul", "mean", "mul", "neg", "pow", "prod", "scatter_add",
     "segment_sum", "square", "squared_difference", "sub", "sum",
 })  # fmt: skip
 """Functions (docs/format.md) whose result may be beyond the range of whole numbers, or without its fraction."""

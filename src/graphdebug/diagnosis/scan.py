@@ -45,6 +45,9 @@ _OF_GROWING = ("clipped_too_early", "uncleared_gradient")
 _OF_NAN = ("inverted_mask",)
 """Findings that a NaN which they made says already."""
 
+_BEHIND = 6
+"""Ops between whole numbers that went wrong and a NaN that they made."""
+
 _OF_EFFECT = ("dead_units", "vanishing_gradient")
 """Findings that may be the effect of another fault of the same line."""
 
@@ -127,6 +130,19 @@ class Scan:
         found += sequences(self._evidence)
         return [away, *(one for one in found if one.kind not in _OF_GROWTH)] if away is not None else found
 
+    def _is_effect(self) -> bool:
+        """Whether the first NaN or Inf was made of whole numbers that went wrong before."""
+        verdict, provenance = self.nonfinite.verdict, self._evidence.provenance
+        causes = {one.evidence[0] for watch in (self.integers, self.overflows) for one in watch.findings()}
+        near = {verdict.node.seq} if causes and verdict is not None and verdict.node is not None else set()
+        for _ in range(_BEHIND):
+            if near & causes:
+                return True
+            nodes = [provenance.node(seq) for seq in near]
+            near = {one.producer for node in nodes if node is not None for one in node.inputs
+                    if one.producer is not None and one.producer < node.seq}  # fmt: skip
+        return False
+
     def value(self, failure: Failure | None = None) -> Finding | None:
         """Return the finding for the NaN or Inf that did harm first."""
         verdict = self.nonfinite.verdict
@@ -135,9 +151,7 @@ class Scan:
     def findings(self, failure: Failure | None = None) -> list[Finding]:
         """Return what the watches found, the most certain first."""
         value = self.value(failure)
-        verdict = self.nonfinite.verdict
-        effect = verdict is not None and verdict.node is not None and self.overflows.behind(verdict.node)
-        found = [value] if value is not None and not effect else []
+        found = [value] if value is not None and not self._is_effect() else []
         for watch in self._silent:
             found += [
                 one for one in watch.findings()

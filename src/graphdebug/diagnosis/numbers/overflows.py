@@ -100,10 +100,6 @@ class OverflowWatch:
         first = [one for one in self._suspects if not one.of and not one.meant]
         return [self._report(first[0])] if first else []
 
-    def behind(self, node: Node) -> bool:
-        """Whether what a node was given comes of numbers that have left their range."""
-        return any(not one.meant and not any(of.meant for of in one.of) for one, _, _ in self._before(node))
-
     def _before(self, node: Node) -> list[tuple[_Suspect, int, bool]]:
         return [self._followed[one.producer] for one in node.inputs if one.producer in self._followed]
 
