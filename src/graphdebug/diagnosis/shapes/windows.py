@@ -214,7 +214,8 @@ def _read_off(evidence: Evidence, failure: Failure, size: int) -> list[Candidate
     if "shape" not in evidence.source.line(failure.site).replace("reshape", ""):
         return []
     found = [
-        one for one in evidence.provenance.declarations() if one.attributes.get("trainable") and one.site is not None
+        one for one in evidence.provenance.declarations()
+        if one.attributes.get("trainable") and one.site is not None
         and any(len(fact.shape or ()) > 1 and (fact.shape or ())[0] == size for fact in one.tensors.values())
     ]  # fmt: skip
     return (
