@@ -159,3 +159,25 @@ def constant_of_another_dtype_in_a_function():
         return convolve(adjacency, convolve(adjacency, features))
 
     both()
+
+
+def numpy_between_weights_and_loss():
+    w, rows = tf.Variable(tf.ones([3, 1])), np.ones([4, 3], "float32")
+
+    def loss_of(guess):
+        left = guess.numpy() - rows[:, :1]  # <- fault: NumPy keeps no history
+        return tf.reduce_mean(tf.constant(left) ** 2)
+
+    with tf.GradientTape() as tape:
+        loss = loss_of(rows @ w)
+    w.assign_sub(0.1 * tape.gradient(loss, w))
+
+
+def roll_over_one_axis_by_two():
+    rows = tf.ones([3, 4])
+    tf.roll(rows, shift=[1, 2], axis=1)  # <- fault: one axis, two shifts
+
+
+def reverse_of_an_axis_that_is_not_there():
+    rows = tf.ones([8, 20])
+    tf.reverse(rows, axis=[2])  # <- fault: there are two axes
