@@ -15,6 +15,7 @@ from graphdebug.diagnosis.calls import (
     is_number,
     iterated,
     names_used,
+    number_in,
     place_of,
 )
 from graphdebug.diagnosis.configured import configured
@@ -179,18 +180,49 @@ class Arguments:
                     break
                 passed = position < len(frames) - 1 or listed is not None
                 made, given = self._source.assigned(value.id, frames[position])
-                if made is not None and fits(given, size):
+                if made is not None and (fits(given, size) or self._comes_to(given, made, size)):
                     return made, passed
                 if made is not None:
                     break
                 outer = self.passed(value.id, frames[position], frames[position - 1]) if position else None
                 if outer is None:
                     break
-                if fits(outer, size):
+                if fits(outer, size) or (
+                    not isinstance(outer, ast.Name) and self._comes_to(outer, frames[position - 1], size)
+                ):
                     return Site(file=frames[position - 1].file, line=outer.lineno), True
                 value = outer
         set_in = configured(self._source, frames, size)
         return (set_in, True) if set_in is not None else None
+
+    def _comes_to(self, value: ast.expr | None, site: Site, size: int) -> bool:
+        """Whether an expression that computes with names, or counts what a list has as written, is `size`."""
+        return value is not None and self._number(value, site, 6) == size
+
+    def _number(self, value: ast.expr, site: Site, depth: int) -> int | None:
+        written = number_in(value)
+        if written is not None or not depth:
+            return written
+        if isinstance(value, ast.Name):
+            made, given = self._source.assigned(value.id, site)
+            return self._number(given, made, depth - 1) if made is not None and given is not None else None
+        if isinstance(value, ast.Call) and called(value) == "len" and len(value.args) == 1:
+            return self._length(value.args[0], site)
+        if isinstance(value, ast.BinOp):
+            parts = [self._number(one, site, depth - 1) for one in (value.left, value.right)]
+            known = [ast.Constant(one) for one in parts if one is not None]
+            return number_in(ast.BinOp(known[0], value.op, known[1])) if len(known) == 2 else None
+        return None
+
+    def _length(self, value: ast.expr, site: Site) -> int | None:
+        """Return how many elements a list, text or dict has, where it is written down."""
+        if isinstance(value, ast.Name):
+            value = self._source.assigned(value.id, site)[1] or value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return len(value.value)
+        if isinstance(value, ast.List | ast.Tuple | ast.Set):
+            return len(value.elts)
+        return len(value.keys) if isinstance(value, ast.Dict) else None
 
     def decided(self, frames: Sequence[Site], size: int) -> Site | None:
         """Return the call that decided on a size which the innermost line has from a parameter alone.

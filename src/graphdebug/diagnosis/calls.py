@@ -18,6 +18,7 @@ __all__ = [
     "is_number",
     "iterated",
     "names_used",
+    "number_in",
     "place_of",
 ]
 
@@ -135,16 +136,16 @@ def iterated(tree: ast.Module, name: str, line: int) -> ast.expr | None:
 
 def is_number(value: ast.expr | None, size: int) -> bool:
     """Whether an expression is the whole number `size`: one as it is written, or several, computed with."""
-    return _written(value) == size
+    return number_in(value) == size
 
 
-def _written(value: ast.expr | None) -> int | None:
+def number_in(value: ast.expr | None) -> int | None:
     """Return the whole number that an expression of nothing but numbers is; None where it is none."""
     if isinstance(value, ast.Constant):
         return value.value if type(value.value) is int else None
     if not isinstance(value, ast.BinOp) or type(value.op) not in _ARITHMETIC:
         return None
-    left, right = _written(value.left), _written(value.right)
+    left, right = number_in(value.left), number_in(value.right)
     if left is None or right is None or (right == 0 and isinstance(value.op, ast.FloorDiv)):
         return None
     return _ARITHMETIC[type(value.op)](left, right)

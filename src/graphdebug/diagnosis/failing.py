@@ -77,7 +77,7 @@ _RULES: dict[str, Rule] = {
 def explain(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding for `failure`; None where no framework raised it, or only a scan can tell."""
     if not failure.framework:
-        return nothing.explain(evidence, failure)
+        return nothing.explain(evidence, failure) or inplace.explain_assigned(evidence, failure)
     rule = _RULES.get(failure.category)
     return rule(evidence, failure) if rule is not None else None
 

@@ -10,7 +10,10 @@ from graphdebug.diagnosis.source import SourceText
 from graphdebug.diagnosis.trails import Place, steps, trail
 from graphdebug.model.event import Site
 
-__all__ = ["fed", "fed_value"]
+__all__ = ["fed", "fed_later", "fed_value"]
+
+_RUNS = ("run", "eval")
+"""Methods that are given feeds."""
 
 
 def fed(source: SourceText, run: Site, placeholder: Site, name: str = "") -> Site | None:
@@ -41,6 +44,17 @@ def fed_value(source: SourceText, run: Site, placeholder: Site, name: str = "") 
         for key, place in found:  # it goes by another name there: a parameter's
             if any(site == placeholder for site, _ in trail(source, key, place.site)):
                 return place
+    return None
+
+
+def fed_later(source: SourceText, placeholder: Site, name: str) -> Place | None:
+    """Return what some run of the file will feed to a placeholder, which no run has reached."""
+    tree = source.tree(placeholder.file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _RUNS:
+            found = fed_value(source, Site(placeholder.file, node.lineno), placeholder, name)
+            if found is not None:
+                return found
     return None
 
 

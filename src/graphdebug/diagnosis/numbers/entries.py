@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from graphdebug.diagnosis.source import SourceText
-from graphdebug.diagnosis.trails import Place, base, trail
+from graphdebug.diagnosis.trails import Place, base, steps, trail
 from graphdebug.model.event import Site
 from graphdebug.model.finding import Candidate
 
@@ -15,6 +17,8 @@ __all__ = ["entered", "followed", "piped"]
 _FITTING = ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch")
 _SLICING = ("from_tensor_slices", "from_tensors")
 """Calls that make a pipeline of arrays."""
+_FEW = 12
+_WRITTEN = re.compile(r"\b(?:np|numpy|math)\.(?:nan|NaN|inf)\b")
 _MISSING = ("nan", "inf", "NaN", "Inf")
 
 
@@ -86,11 +90,25 @@ def followed(source: SourceText, value: ast.expr | Place, site: Site) -> list[Ca
     one first.
     """
     lines = trail(source, value, site)
+    lines += _computed_of(source, value, site, len(lines))
     written = [one for made, name in lines if name for one in _writes(source, name, made)]
+    written += [one for one, _ in lines if _WRITTEN.search(source.line(one))]
     return [
         *(Candidate(one, "mutation", "writes it into the data") for one in dict.fromkeys(written)),
         *(Candidate(one, "input", "where the data come from") for one, _ in lines[::-1]),
     ]
+
+
+def _computed_of(source: SourceText, value: ast.expr | Place, site: Site, known: int) -> list[tuple[Site, str]]:
+    """Return the lines behind the one that computed the data with arithmetic, which passes NaN on."""
+    place = value if isinstance(value, Place) else Place(value, site)
+    last = [place, *steps(source, place)][-1]
+    left = last.value
+    while isinstance(left, ast.BinOp):
+        left = left.left
+    if left is last.value or not base(left) or known > _FEW:
+        return []
+    return trail(source, replace(last, value=left), last.site)
 
 
 def _writes(source: SourceText, name: str, made: Site) -> list[Site]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.account import call, made_by
@@ -12,7 +13,9 @@ from graphdebug.diagnosis.words import place, shape_words
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["explain", "explain_leaf"]
+__all__ = ["explain", "explain_assigned", "explain_leaf"]
+
+_UNWRITABLE = re.compile(r"'[\w.]*Tensor' object does not support item assignment")
 
 _KEEP_OUTPUT = frozenset(
     {"exp", "sqrt", "rsqrt", "sigmoid", "tanh", "softmax", "log_softmax", "relu", "reciprocal", "expm1", "norm",
@@ -81,6 +84,19 @@ def explain_leaf(evidence: Evidence, failure: Failure) -> Finding:
         candidates=call(failure, "the in-place change"), confidence=0.9, when=when(failure),
         body=["  a leaf that requires grad can only be written where no graph is recorded"],
         tries=["write it under `with torch.no_grad():`", "make a new tensor instead"],
+        operands=failure.operands, evidence=(failure.seq,),
+    )  # fmt: skip
+
+
+def explain_assigned(evidence: Evidence, failure: Failure) -> Finding | None:
+    """Return the finding for an assignment to elements of a tensor that can't be written."""
+    if _UNWRITABLE.search(failure.message) is None or failure.site is None:
+        return None
+    return evidence.finding(
+        "inplace_leaf", what="elements of a tensor that can't be written were assigned to",
+        candidates=call(failure, "assigns to elements"), confidence=0.9, when=when(failure),
+        body=["  such a tensor keeps the values that it was made with; an array or a variable can be written"],
+        tries=["compute it: where(mask, new, x), or x * mask", "a scatter or tensor_scatter_nd_update"],
         operands=failure.operands, evidence=(failure.seq,),
     )  # fmt: skip
 

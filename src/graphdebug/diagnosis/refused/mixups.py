@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from graphdebug.diagnosis.account import call, made_by, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.loops import loader
+from graphdebug.diagnosis.numbers.entries import piped
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
+from graphdebug.diagnosis.shapes.stages import stages_of
 from graphdebug.diagnosis.trails import trail
 from graphdebug.diagnosis.words import label, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Shape, Site, TensorFact
@@ -175,6 +177,11 @@ def _turned(
         collated = links[-1][0].family == "cat"  # a loader's batch: it only passes on what the samples are
         return [*first, *nearest] if collated else [*nearest, *first]
     origin = operand_origin(evidence, root, failure, why)
+    maker = evidence.provenance.node(root.producer)
+    if maker is not None and maker.function.startswith("iterator_get_next"):
+        sliced = [one.site for one in stages_of(evidence)[:1] if one.site is not None]
+        made = piped(evidence.source, sliced, root.output)
+        return [*made[:1], *origin, *made[1:]]
     return [*_first_made(evidence, root, origin), *origin, *_array(evidence, root)]
 
 

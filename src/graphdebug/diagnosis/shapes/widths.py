@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from math import prod
 
 import msgspec
 
+from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
@@ -17,8 +19,9 @@ from graphdebug.diagnosis.shapes.images import other_size
 from graphdebug.diagnosis.shapes.layouts import moved_channels, no_channel
 from graphdebug.diagnosis.shapes.makers import joined_widths
 from graphdebug.diagnosis.shapes.meetings import Meeting, meeting_of
+from graphdebug.diagnosis.trails import steps
 from graphdebug.diagnosis.words import arithmetic, shape_words
-from graphdebug.model.event import Failure
+from graphdebug.model.event import Failure, Operand
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
@@ -195,8 +198,12 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         fits = (*shape[: met.axis], met.takes, *shape[met.axis + 1 :])
         tries.append(f"feed {shape_words(fits)}")
     good = bool(other) or evidence.good_call(failure) is not None or evidence.worked(failure)
-    lines = [*held(own, "declares_size", *(["worked"] if good else [])),
-             *held(given, "other_data" if good else "made_operand")]  # fmt: skip
+    votes = _written_data(evidence, root, met) if failure.phase == "build" and not links else 0
+    for_own, for_data = ("agreed", "odd_one") if votes > 0 else ("odd_one", "agreed")
+    lines = [*held(own, "declares_size", *(["worked"] if good else [for_own] if votes else [])),
+             *held(given, "other_data" if good else "made_operand", *([for_data] if votes else []))]  # fmt: skip
+    if votes:
+        body.append(f"what a run will feed is made with {met.takes if votes > 0 else met.given}")
     if good:  # the advice begins with what is named first
         tries = tries[::-1] if len(tries) > 1 else [f"give it {met.takes} {unit(failure)}", *tries]
     first = ".fit(" in evidence.source.line(failure.run_site or failure.site)  # nothing was learnt before
@@ -206,6 +213,19 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         lines = [*held(entry, "odd_one"), *held(given, "made_operand"), *held(own, "began")]
     lines += held(call(failure, "the call"), "refused", "passes_on")
     return Account(lines, body, tries, fits, 0.75)
+
+
+def _written_data(evidence: Evidence, root: Operand, met: Meeting) -> int:
+    """Return 1 where the array that a run of the program will feed is made, as written, with the width that the
+    weight takes, -1 where with the one that the placeholder has, else 0.
+    """
+    declared = evidence.provenance.declared(root.name) if root.origin == "feed" else None
+    if declared is None or declared.site is None:
+        return 0
+    place = feeds.fed_later(evidence.source, declared.site, evidence.provenance.given_name(declared))
+    last = [place, *steps(evidence.source, place)][-1] if place is not None else None
+    found = {one.value for one in ast.walk(last.value) if isinstance(one, ast.Constant)} if last else set()
+    return int(met.takes in found) - int(met.given in found)
 
 
 def _declared_input(evidence: Evidence, met: Meeting) -> list[Candidate]:
