@@ -11,6 +11,7 @@ import pytest
 
 from graphdebug.backends.pattern import Pattern
 from graphdebug.log import folding
+from graphdebug.log.codec import decode
 from graphdebug.log.reader import LogFile
 from graphdebug.log.seeking import SeekingLog
 from graphdebug.log.writer import LogWriter
@@ -208,3 +209,20 @@ def test_the_golden_log_of_format_2_reads_as_it_always_did(tmp_path):
     assert list(log.events()) == write(tmp_path / "anew.jsonl", 9)
     assert b'"event":"form"' in GOLDEN.read_bytes()
     assert b'"event":"filled"' in GOLDEN.read_bytes()
+
+
+def test_the_documented_way_to_unfold_gives_the_events(tmp_path):
+    events = write(tmp_path / "run.jsonl", 9)
+    documented = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+    program = documented.split("```python\n")[1].split("```")[0]
+    scope: dict = {"json": json}
+    exec(program, scope)
+    forms, found = {}, []
+    for line in (tmp_path / "run.jsonl").read_text().splitlines():
+        one = json.loads(line)
+        if one["event"] == "form":
+            forms[one["form"]] = one
+        else:
+            filled = one["event"] == "filled"
+            found += scope["unfold"](forms[one["form"]], one).split("\n") if filled else [line]
+    assert [decode(line.encode()) for line in found] == events
