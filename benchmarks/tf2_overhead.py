@@ -34,8 +34,8 @@ import graphdebug  # noqa: E402
 
 BLOCK = 12
 WARM = 30
-"""Steps before those that are timed: a recording's first ones trace and make plans, and Python's interpreter takes
-some dozens to adapt to what was replaced, and to what was put back. A loop of thousands sees neither."""
+"""Steps before those that are timed: a recording's first ones trace and make plans, and Python's interpreter
+takes some dozens to adapt to what was replaced, and to what was put back. A loop of thousands sees neither."""
 TARGETS = {  # ratios on one core: of a function, of eager ops
     "shapes": (1.4, 1.02),
     "health": (1.5, 1.1),
