@@ -38,7 +38,6 @@ VALUED = 256
 ROOM = 128_000_000
 """Bytes of large tensors that are kept until the end of a run at most."""
 
-_LAST_FLOAT = 3
 _stats = msgspec.json.Decoder(Stats)
 
 Place = tuple[int, int]

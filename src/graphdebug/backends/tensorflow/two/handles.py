@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FrameType
 from typing import Any
 
-from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
+from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable, ResourceVariable
 
 from graphdebug.backends.tensorflow.facts import device_word, dtype_word
 from graphdebug.model.event import TensorFact
@@ -52,6 +52,8 @@ def variable_above(frame: FrameType | None) -> Any:
 
 def variable_name(variable: Any) -> str:
     """Return the path of a Keras variable, a variable's name without its output number: ``dense/kernel``."""
+    if type(variable) is ResourceVariable:  # to ask it for what it lacks takes long
+        return str(variable.name).partition(":")[0]
     return str(getattr(variable, "path", None) or getattr(variable, "name", "")).partition(":")[0]
 
 

@@ -174,12 +174,14 @@ class Tape:
         """Some variables got a gradient: say once which did not, and which the tape followed for nothing."""
         if self._observer.options.gradients == "none" or not found or all(one is None for one in found):
             return
+        followed = tape.watched_variables() if hasattr(tape, "watched_variables") else ()
+        if all(one is not None for one in found) and {*map(id, followed)} <= {*map(id, sources)}:
+            return  # as nearly always: no names and no handles are needed
         pairs = [(one, grad) for one, grad in zip(sources, found, strict=False) if hasattr(one, "handle")]
-        followed = tape.watched_variables() if pairs and hasattr(tape, "watched_variables") else ()
         asked = {id(one.handle) for one, _ in pairs}  # names differ: Keras has its own for the same variable
-        left = [one for one in followed if id(one.handle) not in asked]
+        left = [one for one in followed if id(one.handle) not in asked] if pairs else []
         if not left and all(grad is not None for _, grad in pairs):
-            return  # as nearly always: no names are needed
+            return
         missing = [variable_name(one) for one, grad in pairs if grad is None]
         unasked = [variable_name(one) for one in left]
         key = (*missing, "", *unasked)
@@ -288,4 +290,6 @@ class Tape:
 
 def _dense(grad: Any) -> Any:
     """Return a gradient's tensor; IndexedSlices hold the rows that were touched."""
-    return grad.values if isinstance(grad, IndexedSlices) else grad  # to ask a tensor what it lacks takes long
+    if isinstance(grad, EagerTensor):  # as nearly always: the other question takes long
+        return grad
+    return grad.values if isinstance(grad, IndexedSlices) else grad
