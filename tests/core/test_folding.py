@@ -226,3 +226,22 @@ def test_the_documented_way_to_unfold_gives_the_events(tmp_path):
             filled = one["event"] == "filled"
             found += scope["unfold"](forms[one["form"]], one).split("\n") if filled else [line]
     assert [decode(line.encode()) for line in found] == events
+
+
+def test_a_folded_log_damaged_anywhere_is_read_around_the_damage(tmp_path):
+    events = write(tmp_path / "run.jsonl", 30)
+    data = (tmp_path / "run.jsonl").read_bytes()
+    start, chance = data.index(b"\n") + 1, random.Random(1)
+    for _ in range(300):
+        at, cut = chance.randint(start, len(data)), chance.randint(0, 200)
+        junk = chance.choice(
+            [b"", b"\n", b"[" * 5000, b"\xff\xfe\0", b'{"event":"form"}\n', b"[-9]", b"9" * 40]
+        )
+        path = tmp_path / "damaged.jsonl"
+        path.write_bytes(data[:at] + junk + data[at + cut :])
+        log = LogFile(path)
+        got = list(log.events())
+        assert len(got) <= len(events)
+        assert all("\n" not in line and str(path) in line for line in log.damage)
+        for seq in (10, 33, 90):
+            log.by_seq(seq)

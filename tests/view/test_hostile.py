@@ -273,7 +273,7 @@ def test_a_log_of_a_newer_format_says_so_and_shows_what_it_can(tmp_path):
     assert done.exit_code == 0
     assert "15 nodes" in done.output
     assert (
-        "has format 99, this graphdebug reads up to 1: upgrade with `pip install -U graphdebug`" in done.output
+        "has format 99, this graphdebug reads up to 2: upgrade with `pip install -U graphdebug`" in done.output
     )
     assert f"{path}: 1 line is not an event (the first is line 23); the rest was read" in done.output
 

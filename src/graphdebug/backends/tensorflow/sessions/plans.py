@@ -93,13 +93,14 @@ class Plans:
 
     def passes(self, session: Any, fetches: Sequence[Any], targets: Sequence[Any]) -> bool:
         """Whether a call holds no node that the user wants to see, as is known at once."""
-        cache = getattr(session.graph, _CACHE, None)
+        cache: _GraphCache | None = getattr(session.graph, _CACHE, None)
         return cache is not None and bool(cache.idle) and roots(fetches, targets) in cache.idle
 
     def of(self, call: RunCall) -> Probed:
         """Return the plan of a call with its probes, made when it is first asked for."""
         cache: _GraphCache | None = getattr(call.session.graph, _CACHE, None)
-        route = (call.roots, tuple([id(ref.deref()) for ref in call.feeds]))
+        feeds = [id(ref.deref()) for ref in call.feeds]
+        route = *map(id, call.fetches), None, *map(id, call.targets), None, *feeds
         probed = None if cache is None else cache.routes.get(route)
         if probed is None:
             with self._lock:

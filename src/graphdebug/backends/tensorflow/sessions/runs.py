@@ -74,10 +74,10 @@ class Runs:
     ) -> list[Any]:
         """Run `call` with the probes' fetches after the user's own."""
         if probed is not None:
-            call.reads = _read_before(run, call, probed.reads)
+            call.reads = _read_before(run, call, probed.reads) if probed.reads else ()
             if probed.before_fetch is not None:
                 (call.before,) = _read_before(run, call, [probed.before_fetch]) or (None,)
-        if probed is None:
+        else:
             found = run(call.session, None, call.targets, call.fetches, call.feeds, options, metadata)
             return list(found)
         fetches, targets = [*call.fetches, *probed.fetches], [*call.targets, *probed.targets]
@@ -195,8 +195,6 @@ def _finite(value: np.ndarray) -> bool | None:
 
 def _read_before(run: Callable[..., Any], call: RunCall, tensors: Sequence[Any]) -> Sequence[Any] | None:
     """Read variables before an update in the same run can change them; None if they can't be read."""
-    if not tensors:
-        return ()
     try:
         return list(run(call.session, None, [], tensors, call.feeds, None, None))
     except errors_impl.OpError:

@@ -92,7 +92,7 @@ class _Sessions:
         def _call_tf_sessionrun(
             self: Any, options: Any, feed_dict: Any, fetch_list: Any, target_list: Any, run_metadata: Any
         ) -> Any:
-            if not watch._attached or watch._thread.inside or feed_dict:
+            if feed_dict or watch._thread.inside or not watch._attached:
                 return call_run(self, options, feed_dict, fetch_list, target_list, run_metadata)
             tensors = [self.graph._get_tensor_by_tf_output(output) for output in fetch_list]
             ops = [self.graph._get_operation_by_tf_operation(op) for op in target_list]
