@@ -161,14 +161,18 @@ class _Functions:
                 self._runs[made.seq] = run
         if plan.repeats:
             with suppress(ValueError):
-                plan.alike.append(Again(plan, self._observer.level, run, call, results))
-                del plan.alike[:-_KINDS]
+                plan.alike.insert(0, Again(plan, self._observer.level, run, call, results))
+                del plan.alike[_KINDS:]
 
     def _plays_again(self, plan: Plan, call: Call, outputs: Sequence[Any]) -> bool:
         """Render the nodes of a call from those of a call like it, if there was one."""
-        for again in plan.alike:
+        for at, again in enumerate(plan.alike):
             texts = again.texts(call)
             if texts is not None:
+                if at:  # the next call is most often like the last one
+                    with suppress(ValueError):  # another thread did so meanwhile
+                        plan.alike.remove(again)
+                        plan.alike.insert(0, again)
                 first = self._sink.next_seqs(again.pattern.size)
                 self._observer.emit_all(again.batch(self._sink, first, texts, call))
                 results = again.results(first, texts, call)
