@@ -3,8 +3,8 @@
     python benchmarks/tf1_overhead.py [--steps N] [--out FOLDER]
 
 Each way of recording trains its own copy of each network in this process. A round times a block of steps in
-each, one after the other; the figure is the median over rounds of (step with it) / (step plain in the same round).
-Writes tf1_overhead.json and tf1_overhead.svg into the folder and prints the table.
+each, one after the other; the figure is the median over rounds of (step with it) / (step plain in the same
+round). Writes tf1_overhead.json and tf1_overhead.svg into the folder and prints the table.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class LineIndex:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
-        self._text = Unfolded(self._fd)
+        self.text = Unfolded(self._fd)
         self.end = 0
         """Where the text of the last whole line ends."""
         self.offsets = array("Q")
@@ -61,16 +61,7 @@ class LineIndex:
     @property
     def is_torn(self) -> bool:
         """Whether the file ends with a line that is not whole, or not looked at yet."""
-        return self._text.taken < self.size
-
-    @property
-    def file_lines(self) -> int:
-        """How many lines of the file were read."""
-        return self._text.file_lines
-
-    def file_line(self, number: int) -> int:
-        """Return which line of the file a line is in: several are in one where they were folded."""
-        return self._text.file_line(number)
+        return self.text.taken < self.size
 
     @property
     def size(self) -> int:
@@ -83,8 +74,8 @@ class LineIndex:
     def extend(self) -> None:
         """Index the whole lines that the file has grown by."""
         size = self.size
-        while self._text.taken < size:
-            block = self._text.raw(self._text.taken, min(_BLOCK, size - self._text.taken))
+        while self.text.taken < size:
+            block = self.text.raw(self.text.taken, min(_BLOCK, size - self.text.taken))
             cut = block.rfind(b"\n")
             if cut >= 0:
                 self._take(block[:cut])
@@ -93,12 +84,12 @@ class LineIndex:
 
     def add_last(self) -> bool:
         """Index a last line without its newline, if it is a whole event; False where it is torn."""
-        length = self.size - self._text.taken
-        tail = self._text.raw(self._text.taken, length) if length <= _LONGEST else b""
-        if not _is_event(tail) and not self._text.can_unfold(tail):
+        length = self.size - self.text.taken
+        tail = self.text.raw(self.text.taken, length) if length <= _LONGEST else b""
+        if not _is_event(tail) and not self.text.can_unfold(tail):
             return False
         self._take(tail)
-        self._text.lacks_newline()
+        self.text.lacks_newline()
         self.end -= 1
         return True
 
@@ -195,7 +186,7 @@ class LineIndex:
         return self._blocks[max(0, bisect_left(firsts, step) - 2) : bisect_right(firsts, step) + 1]
 
     def _take(self, block: bytes) -> None:
-        for lines in self._text.take(block):
+        for lines in self.text.take(block):
             self._add(lines)
 
     def _add(self, lines: list[bytes]) -> None:
@@ -212,20 +203,20 @@ class LineIndex:
 
     def _add_giant(self, size: int) -> bool:
         """Pass over one line that is longer than a block; False where its end is not written yet."""
-        start = at = self._text.taken
+        start = at = self.text.taken
         while at < size:
-            found = self._text.raw(at, _BLOCK).find(b"\n")
+            found = self.text.raw(at, _BLOCK).find(b"\n")
             if found < 0:
                 at += _BLOCK
                 continue
-            length, head = at + found - start, self._text.raw(start, 256)
+            length, head = at + found - start, self.text.raw(start, 256)
             if is_folded(head) and length <= _LONGEST:
-                self._take(self._text.raw(start, length))
+                self._take(self.text.raw(start, length))
                 return True
             self.kinds.append(_CODES.get(head[:_PREFIX], UNREADABLE) if length <= _LONGEST else UNREADABLE)
             self.offsets.append(self.end)
             self._add_block(_Block(len(self.kinds) - 1, [head]))
-            self._text.pass_over(length + 1)
+            self.text.pass_over(length + 1)
             self.end += length + 1
             return True
         return False
@@ -241,7 +232,7 @@ class LineIndex:
         return self.offsets[number + 1] if number + 1 < len(self.offsets) else self.end
 
     def _read(self, start: int, length: int) -> bytes:
-        return self._text.read(start, length)
+        return self.text.read(start, length)
 
 
 _NONE = -(1 << 62)

@@ -47,13 +47,13 @@ class LogFile:
         unreadable = self._index.kinds.count(UNREADABLE)
         lines = [self._newer] if self._newer else []
         if unreadable:
-            first = self._index.file_line(self._index.kinds.index(UNREADABLE)) + 1
+            first = self._index.text.file_line(self._index.kinds.index(UNREADABLE)) + 1
             lines.append(
                 f"{self.path}: {_counted(unreadable)} not {'an event' if unreadable == 1 else 'events'} "
                 f"(the first is line {first}); the rest was read"
             )
         if self._torn:
-            number = self._index.file_lines + 1
+            number = self._index.text.file_lines + 1
             lines.append(
                 f"{self.path}: line {number} is cut off (the writer was stopped); all before it was read"
             )
@@ -144,7 +144,7 @@ class LogFile:
         self._index.kinds[number] = CORRUPT
         corrupt = self._index.kinds.count(CORRUPT)
         if corrupt <= _MOST_REPORTED:
-            line = self._index.file_line(number) + 1
+            line = self._index.text.file_line(number) + 1
             self._damage.append(f"{self.path}, line {line}: an event could not be read: {why}")
         elif corrupt == _MOST_REPORTED + 1:
             self._damage.append(f"{self.path}: more events could not be read")
