@@ -183,3 +183,18 @@ def test_a_program_gives_the_same_bits_with_a_recording(program, version):
     assert run.nodes
     assert not run.tool_errors
     assert not run.failures
+
+
+@pytest.mark.parametrize("level", ["shapes", "health", "stats", "values"])
+def test_a_sum_of_many_adds_in_the_order_in_which_it_adds_without_recording(level):
+    draw = np.random.default_rng(0)
+    parts = [draw.normal(size=100).astype("float32") for _ in range(3)]
+    with tf.Graph().as_default(), tf1.Session() as session:
+        x, y, z = feeds = [tf1.placeholder(tf.float32, [100]) for _ in range(3)]
+        _, last = tf1.while_loop(lambda i, z: i < 2, lambda i, z: (i + 1, tf.sin(z)), [0, z])  # not probed
+        total, given = tf.add_n([tf.sin(x), tf.sin(y), last]), dict(zip(feeds, parts, strict=True))
+        plain = session.run([total], given)[0]
+        with graphdebug.record(level=level) as run:
+            assert session.run([total], given)[0].tobytes() == plain.tobytes()
+    seen = [node.outputs[0] for node in run.nodes if node.op == "Sin" and not node.attributes.get("loop")]
+    assert level == "shapes" or "another order" in " ".join(fact.unchecked for fact in seen)

@@ -85,6 +85,25 @@ def test_a_compiled_fit_with_a_smaller_last_batch_is_bit_identical(tmp_path):
     )
 
 
+def test_a_sum_of_many_adds_in_the_order_in_which_it_adds_without_recording():
+    draw = np.random.default_rng(0)
+    x, y, z = (tf.constant(draw.normal(size=100).astype("float32")) for _ in range(3))
+
+    @tf.function
+    def summed(x, y, z):
+        for _ in tf.range(2):  # what comes out of a loop is not looked at behind it
+            z = tf.sin(z)
+        return tf.add_n([tf.sin(x), tf.sin(y), z])
+
+    plain = summed(x, y, z).numpy()
+    parts = np.sin(x), np.sin(y), np.sin(np.sin(z))
+    assert (parts[0] + parts[1] + parts[2] != parts[2] + parts[1] + parts[0]).any()  # else the order is nothing
+    for level in ("shapes", "health", "stats", "values"):
+        with graphdebug.record(level=level) as run:
+            assert summed(x, y, z).numpy().tobytes() == plain.tobytes(), level
+        assert len([one for one in run.nodes if one.op == "Sin" and one.outputs[0].finite]) in (0, 4)
+
+
 FITS = """
 import sys
 

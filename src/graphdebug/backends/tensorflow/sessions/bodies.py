@@ -17,15 +17,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow.python.framework.errors_impl import OpError
 
-from graphdebug.backends.tensorflow.facts import array_fact, dtype_word, static_fact
+from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.sessions.calls import (
     CALLS,
+    function_graph,
     function_ops,
     functions_of,
     is_call,
     is_pure,
 )
 from graphdebug.backends.tensorflow.sessions.gradients import differentiated, name_after
+from graphdebug.backends.tensorflow.sessions.listing import add_unseen
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode
 from graphdebug.backends.tensorflow.sessions.planning import make_plan, plan_input
@@ -144,15 +146,15 @@ class Bodies:
         """
         function = op.graph
         plan = make_plan(function, (), [op], function.inputs, self._finder)
-        count = len(plan.nodes)
-        probed = Probed(plan, self._level, ["inferred"] * count, [True] * count, {})
-        arguments = {id(one): Operand(static_fact(one), name=one.op.name) for one in function.inputs}
-        facts = RunFacts(probed, {}, {}, {}, {**arguments, **outer})
-        inner = writer.for_facts(facts)
-        for node in plan.nodes[:-1]:
-            if not node.fed:
-                inner.add(node, "inferred", prefix=prefix)
+        facts = add_unseen(plan, plan.nodes[:-1], prefix, writer, outer)
         return BodyError(plan.nodes[-1], facts, str(op.name))
+
+    def list_ops(self, call: PlanNode, operands: Sequence[Operand], writer: NodeWriter) -> None:
+        """Add the nodes of the function of `call` as they were built: it can't be run once more."""
+        function = function_graph(self._graph, functions_of(call.op)[0])
+        plan = make_plan(function, function.outputs, function.control_outputs, function.inputs, self._finder)
+        outer = {id(one): operand for one, operand in zip(function.inputs, operands, strict=True)}
+        add_unseen(plan, plan.nodes, call.op.name, writer, outer)
 
     def make(self, tensor: Any, values: Mapping[int, Any]) -> Any:
         """Return the handle of a list of tensors of the user's graph, made anew of `values` (by tensor id)."""

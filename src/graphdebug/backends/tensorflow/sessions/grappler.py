@@ -9,7 +9,7 @@ from graphdebug.backends.tensorflow.sessions.calls import CALLS
 from graphdebug.backends.tensorflow.sessions.plan import Execution, Plan, selected_ops
 from graphdebug.backends.tensorflow.sessions.pruned import optimised_nodes, pruned_graph
 
-__all__ = ["changed_nodes", "executions", "optimised"]
+__all__ = ["Optimised", "changed_nodes", "executions", "optimised"]
 
 _TRIVIAL = ("Const", "Identity", "IdentityN", "NoOp")
 _CONSTANT = "a constant"

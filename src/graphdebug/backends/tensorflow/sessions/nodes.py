@@ -15,7 +15,7 @@ from graphdebug.backends.tensorflow.sessions.plan import Execution, PlanInput, P
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.backends.tensorflow.sessions.staging import Record
 from graphdebug.backends.whole import is_whole
-from graphdebug.model.event import Gradient, Node, Operand, Shape, Site, TensorFact
+from graphdebug.model.event import Gradient, Level, Node, Operand, Shape, Site, TensorFact
 
 __all__ = ["NodeWriter", "RunFacts", "add_nodes"]
 
@@ -66,7 +66,7 @@ class RunFacts:
             self._facts[node, 0] = fact
 
     def _inferred(self, node: PlanNode, output: int) -> TensorFact:
-        execution = self.probed.execution[node.index]
+        execution, key = self.probed.execution[node.index], (node.index, output)
         if node.op.type in _SAME and node.inputs and execution != "executed":
             return self.of_input(node.inputs[min(output, len(node.inputs) - 1)])
         static = node.static[output]
@@ -74,7 +74,7 @@ class RunFacts:
         shape = row[output] if output < len(row) else static.shape
         why = ""
         if self.probed.level != "shapes" and static.dtype not in ("resource", "variant", "string"):
-            why = _UNSEEN.get(execution, "not probed")
+            why = _SPARED if key in self.probed.spared else _UNSEEN.get(execution, "not probed")
         return TensorFact(shape, static.dtype, node.device, unchecked=why)
 
     def of_input(self, one: PlanInput) -> TensorFact:
@@ -128,6 +128,7 @@ class RunFacts:
         return -1 if one.node is None else self.seqs.get(one.node, -1)
 
 
+_SPARED = "a sum that reads it would add in another order if it were looked at"
 _UNSEEN = {
     "fused": "computed inside a fused op",
     "removed": "taken out by TensorFlow's graph optimizer",
@@ -151,6 +152,11 @@ class NodeWriter:
         self._run_site = run_site
         self._thread = thread
         self.events: list[Node | Gradient] = []
+
+    @property
+    def level(self) -> Level:
+        """How much is recorded of each tensor."""
+        return self._facts.probed.level
 
     def for_facts(self, facts: RunFacts) -> NodeWriter:
         """Return a writer of the same events for the body of a function, which has its own facts."""

@@ -9,6 +9,7 @@ from typing import Any
 from tensorflow.python.framework.errors_impl import OpError
 
 from graphdebug.backends.tensorflow.sessions.bodies import Bodies, BodyError, Round
+from graphdebug.backends.tensorflow.sessions.calls import is_control
 from graphdebug.backends.tensorflow.sessions.nodes import NodeWriter, RunFacts
 from graphdebug.backends.tensorflow.sessions.plan import PlanNode
 from graphdebug.backends.tensorflow.sessions.probed import CallInput, Probed
@@ -45,10 +46,13 @@ class Opening:
         """What calls gave when they were run again, by tensor id."""
 
     def open(self, node: PlanNode) -> None:
-        """Add the nodes inside a call, if its inputs are known."""
+        """Add the nodes inside a call, with what ran if its inputs are known."""
         probed = self._facts.probed
         inputs = probed.calls.get(node.index)
         if inputs is None:
+            if node.op.name in probed.closed and not is_control(node.op):
+                operands = [self._facts.operand(one) for one in node.inputs]
+                self._bodies.list_ops(node, operands, self._writer)
             return
         values = [self._value(one, probed) for one in inputs]
         if any(value is None for value in values):

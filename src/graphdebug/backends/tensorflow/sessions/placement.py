@@ -10,8 +10,8 @@ import numpy as np
 
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.packs import Place
-from graphdebug.backends.tensorflow.sessions.calls import CALLS, is_pure
-from graphdebug.backends.tensorflow.sessions.grappler import changed_nodes, executions, optimised
+from graphdebug.backends.tensorflow.sessions.calls import CALLS, writes
+from graphdebug.backends.tensorflow.sessions.grappler import Optimised, changed_nodes, executions, optimised
 from graphdebug.backends.tensorflow.sessions.packing import Places, add_fetched, pack
 from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode
 from graphdebug.backends.tensorflow.sessions.probed import CallInput, Probed, in_frame
@@ -20,6 +20,7 @@ from graphdebug.backends.tensorflow.sessions.scaffold import building, read_of
 from graphdebug.backends.tensorflow.sessions.scratch import is_variant, sources_of
 from graphdebug.backends.tensorflow.sessions.staging import add_staged
 from graphdebug.backends.tensorflow.sessions.whole import Whole, whole_numbers
+from graphdebug.backends.tensorflow.sums import spared
 from graphdebug.model.event import Level, Shape, TensorFact
 
 __all__ = ["probe_plan"]
@@ -53,6 +54,7 @@ def probe_plan(
     left, whole = optimised(plan, config), Whole() if level == "shapes" else whole_numbers(plan)
     probed = Probed(plan, level, executions(plan, left), recorded, _constants(plan, level, whole), whole=whole)
     probed.distrusted, probed.local = distrusted, local
+    probed.spared = _spared(plan, left)
     shapes = probed.inferred_shapes(feeds)
     refused: set[str] = set()
     with _build_lock, building(plan.graph):
@@ -72,6 +74,15 @@ def probe_plan(
             refused |= changed if changed - refused else _neighbours(plan, changed)
         _put_probes(probed, [], shapes)
     return probed
+
+
+def _spared(plan: Plan, left: Optimised | None) -> set[Place]:
+    """Return the tensors that a probe must leave alone, since a sum needs their memory."""
+    nodes = [node.op.node_def for node in plan.nodes] if left is None else list(left.values())
+    held = [(tensor.op.name, tensor.value_index) for tensor in plan.fetches]
+    return {
+        (plan.index[name], output) for name, output in spared(nodes, held) if name in plan.index
+    }  # fmt: skip
 
 
 def _neighbours(plan: Plan, names: set[str]) -> set[str]:
@@ -127,6 +138,8 @@ def _places(probed: Probed) -> Iterator[tuple[PlanNode, int, Any]]:
             wrong_rank = node.op.type.startswith("FusedBatchNorm") and output > 2
             if tensor.dtype._is_ref_dtype or wrong_rank or id(tensor) in fed or id(tensor) not in used:
                 continue
+            if (node.index, output) in probed.spared:
+                continue
             if dtype_word(tensor.dtype) in MEASURED and not (output and in_frame(node)):
                 yield node, output, tensor
 
@@ -157,17 +170,20 @@ def _add_calls(probed: Probed) -> None:
     plan = probed.plan
     fed = {id(tensor) for tensor in plan.feeds}
     assigned = {node.inputs[0].name for node in plan.nodes if node.op.type == "AssignVariableOp"}
+    writing = {node.index: _written(plan, node) for node in plan.nodes if node.op.type in CALLS}
     for node in plan.nodes:
         if node.op.type not in CALLS or not probed.recorded[node.index] or in_frame(node):
             continue
-        if not is_pure(plan.graph, node.op):
-            probed.closed[node.op.name] = "what it calls changes state or is random"
+        written = writing[node.index]
+        if written is None:
+            probed.closed[node.op.name] = "what it calls is random or changes more than its own variables"
             continue
+        others = assigned.union(*(names for index, names in writing.items() if names and index != node.index))
         found: list[CallInput] = []
         for tensor in node.op.inputs:
             if id(tensor) in fed:
                 found.append(CallInput("feed", 0, tensor))
-            elif tensor.op.type == "VarHandleOp" and tensor.op.name not in assigned:
+            elif tensor.op.type == "VarHandleOp" and tensor.op.name not in others:
                 found.append(CallInput("read", len(probed.reads), tensor))
                 probed.reads.append(read_of(tensor))
             elif not tensor.dtype._is_ref_dtype and tensor.dtype not in (tf.resource, tf.variant):
@@ -179,6 +195,12 @@ def _add_calls(probed: Probed) -> None:
             probed.calls[node.index] = found
         else:
             probed.closed[node.op.name] = "it is given something that can't be fetched"
+
+
+def _written(plan: Plan, node: PlanNode) -> set[str] | None:
+    """Return the names of the variables that a call writes, None where it does more than that."""
+    found = writes(plan.graph, node.op)
+    return None if found is None else {node.op.inputs[position].op.name for position in found}
 
 
 def _add_sources(probed: Probed, tensor: Any, fed: set[int]) -> bool:

@@ -13,6 +13,7 @@ from graphdebug.backends.protocol import Sink
 from graphdebug.backends.tensorflow.packs import Place
 from graphdebug.backends.tensorflow.sessions.asked import RunCall, roots
 from graphdebug.backends.tensorflow.sessions.bodies import Bodies
+from graphdebug.backends.tensorflow.sessions.calls import is_call, restarts
 from graphdebug.backends.tensorflow.sessions.declarations import Declarations
 from graphdebug.backends.tensorflow.sessions.pipelines import tell_pipeline
 from graphdebug.backends.tensorflow.sessions.placement import probe_plan
@@ -25,6 +26,10 @@ from graphdebug.options import Options
 
 __all__ = ["Plans"]
 
+_ANEW = (
+    "calls a function that is not inlined and draws random numbers by a seed, which would begin anew in a run "
+    "that fetches more: nothing of its runs is measured"
+)
 _CACHE = "_graphdebug"
 """Attribute of a `tf.Graph` that holds its plans while it is recorded: they live and die with the graph."""
 
@@ -43,7 +48,8 @@ class _GraphCache:
     pipelines: dict[str, Operand | None] = field(default_factory=dict)
     """Datasets whose functions were listed, by the names of their iterators."""
     bodies: Bodies | None = None
-    told_of_watches: bool = False
+    told: set[str] = field(default_factory=set)
+    """Why some of its runs are not measured, as far as it has been said."""
     usage: Usage = field(default_factory=Usage)
 
 
@@ -121,10 +127,14 @@ class Plans:
         """Return the plan of a run that tfdbg watches: what it dumps and counts is to be the user's alone."""
         plan = self.plan(call)
         self._declarations.tell([node.op for node in plan.nodes], plan.feeds)
-        cache = self._cache(call.session.graph)
-        if not cache.told_of_watches:
-            cache.told_of_watches = True
-            text = "tfdbg watches runs of this graph: in these nothing is measured, and shapes are inferred"
+        return self._blind(plan, "tfdbg watches runs of this graph: in these nothing is measured")
+
+    def _blind(self, plan: Plan, why: str) -> Probed:
+        """Return a plan of which nothing is measured, and say so once."""
+        told = self._cache(plan.graph).told
+        if why not in told:
+            told.add(why)
+            text = f"{why}, and shapes are inferred"
             self._sink.emit([Notice(self._sink.next_seq(), "blind", text)])
         return Probed(plan, self._level, ["inferred"] * len(plan.nodes), self.selected(plan), {})
 
@@ -134,6 +144,13 @@ class Plans:
         if cache.bodies is None:
             cache.bodies = Bodies(graph, self._sink.sites, self._level)
         return cache.bodies
+
+    def _anew(self, plan: Plan) -> Probed | None:
+        """Return a plan without probes where probes would have random numbers begin anew, else None."""
+        for node in plan.nodes:
+            if is_call(node.op) and restarts(plan.graph, node.op):
+                return self._blind(plan, f"{node.op.name} {_ANEW}")
+        return None
 
     def plain(self, call: RunCall) -> Probed:
         """Return the plan of `call` without a probe, all nodes selected: what a failed run is read with."""
@@ -176,13 +193,13 @@ class Plans:
             distrusted = self._cache(call.session.graph).distrusted.get(key, set())
             if self._is_idle(call, plan):
                 self._cache(call.session.graph).idle.add(call.roots)
-            found = plans[key] = probe_plan(
+            found = plans[key] = self._anew(plan) or probe_plan(
                 plan, self._level, self.selected(plan), call.feed_shapes, config, distrusted, call.is_local
             )
             found.outer = self._pipelines(call.session.graph, plan)
             usage.settle(call.session.graph)
             self._sink.emit([
-                Notice(self._sink.next_seq(), "blind", f"the inside of {name} was not recorded: {why}")
+                Notice(self._sink.next_seq(), "blind", f"what {name} does inside was not seen: {why}")
                 for name, why in found.closed.items()
             ])  # fmt: skip
         return found

@@ -69,6 +69,8 @@ class Probed:
     shape_fetch: Any = None
     distrusted: set[Place] = field(default_factory=set)
     """Tensors whose shapes were not the inferred ones."""
+    spared: set[Place] = field(default_factory=set)
+    """Tensors that nothing may look at, since a sum would add in another order then."""
     local: bool = True
     """Whether all runs in main memory: then large tensors may be fetched."""
     outer: dict[int, Operand] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class Probed:
     @property
     def repeats(self) -> bool:
         """Whether runs can say the same: no loop, branch or function in them, and no elements to keep."""
-        if self.level == "values" or self.staged or self.calls:
+        if self.level == "values" or self.staged or self.calls or self.closed:
             return False
         return not any(in_frame(node) for node in self.plan.nodes)
 

@@ -154,7 +154,7 @@ class Runs:
         """Add all nodes of a finished run, those inside the functions that it called included."""
         probed = facts.probed
         staged = staged_records(run, call.session, probed, self._level)
-        if not probed.calls:
+        if not probed.calls and not probed.closed:
             add_nodes(writer, facts, staged)
             return
         bodies = self.plans.bodies(call.session.graph)

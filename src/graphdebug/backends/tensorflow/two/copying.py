@@ -10,6 +10,9 @@ from tensorflow.core.framework import attr_value_pb2, function_pb2
 from tensorflow.python.eager.polymorphic_function.atomic_function import AtomicFunction
 from tensorflow.python.framework import op_def_registry
 
+from graphdebug.backends.tensorflow.sums import spared
+from graphdebug.backends.tensorflow.two.optimized import Optimized, unoptimized
+
 __all__ = ["PREFIX", "Copy"]
 
 PREFIX = "graphdebug"
@@ -21,25 +24,32 @@ class Copy:
 
     Args:
         definition: the user's function; it is not changed.
-        graph: what the runtime has made of it, with calls inlined, loops and branches lowered, and optimized;
-            it runs as it is.
+        optimized: what the runtime has made of it, with calls inlined, loops and branches lowered, and
+            optimized; it runs as it is.
 
     """
 
-    def __init__(self, definition: function_pb2.FunctionDef, graph: Any) -> None:
+    def __init__(self, definition: function_pb2.FunctionDef, optimized: Optimized) -> None:
         self.definition = function_pb2.FunctionDef()
         self.definition.CopyFrom(definition)
         self.last = ""
         """The node that was added last."""
+        self.keeps = False
+        """Whether something is put aside in it."""
         self._count = 0
         self._outputs: dict[str, list[str]] = {}
-        self._fill(graph)
+        self._spared = spared(optimized.graph.node)
+        self._read: dict[tuple[str, int], str] = {}
+        self._fill(optimized.graph, optimized.functions)
 
-    def _fill(self, graph: Any) -> None:
+    def _fill(self, graph: Any, functions: Mapping[str, Any]) -> None:
         own, signature = self.definition, self.definition.signature
         del own.node_def[:]
         for node in graph.node:
-            if node.op == "_Arg":
+            if node.op in functions:
+                results = range(len(functions[node.op].signature.output_arg))
+                self._outputs[node.name] = [f"{node.name}:output:{index}" for index in results]
+            elif node.op == "_Arg":
                 signature.input_arg[node.attr["index"].i].name = node.name
                 self._outputs[node.name] = [node.name]
             else:
@@ -52,6 +62,8 @@ class Copy:
                 added.CopyFrom(node)
                 added.input[:] = [self.named(one) for one in node.input]
                 added.attr.pop("_class", None)  # all is placed: with what does not matter any more
+                if node.op in functions:
+                    _make_call(added, functions[node.op].signature)
         for key, name in list(own.control_ret.items()):
             if name not in self._outputs:
                 del own.control_ret[key]
@@ -66,11 +78,25 @@ class Copy:
         """Return the names of the outputs of a node."""
         return self._outputs[node.name]
 
+    def readable(self, node: Any, output: int, dtype: tf.DType) -> str:
+        """Return the name of an output of a node that may be read at any time: itself, or a copy of it where
+        a sum needs its memory; the sum waits for the copying, which is done with it then.
+        """
+        place, name = (node.name, output), self._outputs[node.name][output]
+        if place not in self._spared:
+            return name
+        if place not in self._read:
+            self._read[place] = self.add("DeepCopy", [name], {"T": dtype}, "y", node.device)
+            for one in self.definition.node_def:
+                if one.name in self._spared[place]:
+                    one.input.append(f"^{self.last}")
+        return self._read[place]
+
     def put_aside(self, key: str, tensors: Sequence[str], dtypes: Sequence[tf.DType]) -> str:
         """Keep tensors under `key` until they are taken from there, each time they are computed."""
         name = f"{PREFIX}/{key}"
         self.add("Stage", tensors, {"dtypes": list(dtypes), "shared_name": key}, "", name=name)
-        self.definition.signature.is_stateful = True
+        self.definition.signature.is_stateful = self.keeps = True
         return name
 
     def next_round_waits(self, frame: str, name: str) -> None:
@@ -99,6 +125,25 @@ class Copy:
                 self.definition.ret[argument.name] = tensor
         return bool(floats), bool(ints)
 
+    def call_instead(self, node: Any, name: str, dtypes: Sequence[tf.DType], config: bytes) -> list[str]:
+        """Let a node call another function, which gives more; return what it gives more.
+
+        Args:
+            node: of the graph; it calls a function.
+            name: of the function to call, in the runtime.
+            dtypes: of what it gives more.
+            config: how it is called (a ConfigProto).
+
+        """
+        own = next(one for one in self.definition.node_def if one.name == node.name)
+        own.op = "StatefulPartitionedCall"
+        own.attr["f"].func.name = name
+        own.attr["config_proto"].s = config
+        given = own.attr["Tout"].list.type
+        first = len(given)
+        given.extend(dtype.as_datatype_enum for dtype in dtypes)
+        return [f"{node.name}:output:{first + position}" for position in range(len(dtypes))]
+
     def register(self, context: Any, name: str) -> None:
         """Make the copy known to the runtime under `name`."""
         self.definition.signature.name = name
@@ -119,6 +164,15 @@ class Copy:
         for key, value in attrs.items():
             node.attr[key].CopyFrom(_attribute(value))
         return f"{node.name}:{output}:0"
+
+
+def _make_call(node: Any, signature: Any) -> None:
+    """Have a function that Defun made called as others are; it is not optimized either way."""
+    node.attr.clear()
+    for key, arguments in (("Tin", signature.input_arg), ("Tout", signature.output_arg)):
+        node.attr[key].CopyFrom(_attribute([tf.as_dtype(one.type) for one in arguments]))
+    node.attr["f"].func.name, node.op = node.op, "StatefulPartitionedCall"
+    node.attr["config_proto"].s = unoptimized(b"")
 
 
 def _output_names(node: Any) -> list[str]:

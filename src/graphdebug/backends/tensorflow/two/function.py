@@ -291,7 +291,8 @@ class _Functions:
             state.busy = False
         self._plans[name] = plan
         whole = name.startswith(b"__inference")  # no tape will ask for its nodes
-        fixed = not plan.unseen and not any(plan.controls())
+        ranked = all(rank >= 0 for _, _, rank in plan.slots.shapes)
+        fixed = ranked and not plan.unseen and not plan.calls and not any(plan.controls())
         plan.repeats = whole and fixed and self._observer.level != "values"
         if plan.unseen:
             self._tell_unseen(plan)
@@ -331,7 +332,7 @@ class _Functions:
 
 def _run(original: Callable[..., Any], runtime: Any, plan: Plan, inputs: Sequence[Any], count: int) -> Any:
     """Run the copy of a function as it is: it is made of what the optimizer has left."""
-    if not plan.added:
+    if plan.name not in plan.added:
         return original(runtime, plan.name.encode(), inputs, count)
     options = runtime.function_call_options
     runtime.function_call_options = as_it_is(runtime)

@@ -15,7 +15,7 @@ from graphdebug.backends.tensorflow.two.plan import Entry, Plan, numbers
 from graphdebug.backends.tensorflow.two.summaries import LOOKED_INTO, SINGLE, SMALL, Summaries
 from graphdebug.model.event import Level, Phase
 
-__all__ = ["Looking"]
+__all__ = ["Looking", "looking_at_nothing"]
 
 _ONCE = frozenset({
     "IteratorGetNext", "RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal",
@@ -34,17 +34,21 @@ class Looking:
         optimized: what runs for the whole function.
         summaries: where the numbers of this part are handed out; None where nothing is looked at.
         level: how much is recorded.
+        alike: whether it must look alike wherever the function is called, and put nothing aside.
 
     """
 
-    def __init__(self, optimized: Optimized, summaries: Summaries | None, level: Level) -> None:
+    def __init__(
+        self, optimized: Optimized, summaries: Summaries | None, level: Level, *, alike: bool = False
+    ) -> None:
         self.optimized = optimized
         self.summaries = summaries
+        self.alike = alike
         self._level = level
 
     def elsewhere(self, summaries: Summaries | None) -> Looking:
         """Return the same for another part of the function."""
-        return Looking(self.optimized, summaries, self._level)
+        return Looking(self.optimized, summaries, self._level, alike=self.alike)
 
     def at(self, plan: Plan, op: Any, entry: Entry, prefix: str) -> None:
         """Say what became of the op of the last entry of `plan`, and have its outputs summed up if it is left.
@@ -60,20 +64,27 @@ class Looking:
         if self.optimized.frame(node) != summaries.frame:
             self._leave_out(entry, _MOVED)
             return
-        index, names = len(plan.entries) - 1, summaries.copy.outputs(node)
-        if op.type in _ONCE and plan.outer:
+        index, copy = len(plan.entries) - 1, summaries.copy
+        if op.type in _ONCE and plan.outer and not self.alike:
             key, dtypes = f"graphdebug_{next(numbers)}", [tensor.dtype for tensor in op.outputs]
-            summaries.copy.put_aside(key, names, dtypes)
+            names = [copy.readable(node, output, dtype) for output, dtype in enumerate(dtypes)]
+            copy.put_aside(key, names, dtypes)
             plan.kept[index] = key, dtypes
-        for output, (tensor, name) in enumerate(zip(op.outputs, names, strict=False)):
+        for output, (tensor, _) in enumerate(zip(op.outputs, copy.outputs(node), strict=False)):
             dtype = tensor.dtype.base_dtype
             if dtype in (tf.resource, tf.variant) or (op.type.startswith("FusedBatchNorm") and output > 2):
                 continue
-            if tensor.shape.rank is not None and not tensor.shape.is_fully_defined():
-                summaries.shape(name, dtype, node.device)
-                plan.slots.shapes.append((index, output, tensor.shape.rank))
-            plan.within[index, output] = name, dtype, tensor.shape.num_elements(), node.device
-            if self._level != "shapes" and not entry.alias:
+            is_open = not tensor.shape.is_fully_defined()
+            has_numbers = self._level != "shapes" and not entry.alias
+            plan.within[index, output] = node, dtype, tensor.shape.num_elements()
+            if not is_open and not has_numbers:
+                continue
+            name = copy.readable(node, output, dtype)
+            if is_open:
+                rank = -1 if tensor.shape.rank is None else tensor.shape.rank
+                summaries.shape(name, dtype, node.device, has_rank=rank >= 0)
+                plan.slots.shapes.append((index, output, rank))
+            if has_numbers:
                 self._numbers(plan, (index, output), entry.phase, tensor, name, node.device)
 
     def _valued(self, phase: Phase) -> int:
@@ -81,7 +92,7 @@ class Looking:
         losses and of small gradients are, so that it shows how they go.
         """
         if self._level == "health":
-            return VALUED if phase == "backward" else 1
+            return VALUED if phase == "backward" and not self.alike else 1
         return FEW if self._level == "stats" else 0
 
     def _numbers(
@@ -113,7 +124,8 @@ class Looking:
         has_stats |= set(slots.floats) if self._level == "stats" else set()
         if known is None or self.summaries is None or self._level == "shapes" or place in has_stats:
             return
-        name, dtype, size, device = known
+        node, dtype, size = known
+        name, device = self.summaries.copy.readable(node, place[1], dtype), node.device
         if dtype.is_integer and dtype != tf.uint64 and size and size <= FEW:
             self.summaries.whole(name, dtype, device)
             slots.whole.append((*place, size))
@@ -149,3 +161,8 @@ class Looking:
             if node is not None and summaries is not None and self.optimized.frame(node) == summaries.frame:
                 return summaries.branch(summaries.copy.named(node.input[0]), dtype, count)
         return [None] * count
+
+
+def looking_at_nothing(why: str = "") -> Looking:
+    """Return what looks at nothing, for the reason `why`."""
+    return Looking(Optimized(None, why), None, "health" if why else "shapes")

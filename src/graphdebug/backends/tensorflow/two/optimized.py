@@ -6,16 +6,17 @@ import itertools
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.eager import cancellation, context, execute
+from tensorflow.python.grappler import tf_optimizer
 from tensorflow.python.ops import summary_ops_v2
 
-__all__ = ["Optimized", "as_it_is", "ask", "plain_path", "refusal"]
+__all__ = ["Optimized", "as_it_is", "ask", "plain_path", "refusal", "unoptimized"]
 
 _asking = threading.Lock()
 _asks = itertools.count(1)
@@ -39,16 +40,19 @@ class Optimized:
     Args:
         graph: the optimized GraphDef; None where it is not known.
         why: why it is not known.
+        before: what the runtime has made it of.
+        base: the path of what calls the function, which its own paths begin with.
 
     """
 
-    def __init__(self, graph: Any, why: str = "") -> None:
+    def __init__(self, graph: Any, why: str = "", before: Any = None, base: str = "") -> None:
         self.graph = graph
         self.why = why
+        self.before = before
         nodes = () if graph is None else graph.node
         times = Counter(plain_path(node.name) for node in nodes)
         self._by_path = {
-            path: node for node in nodes if times[path := plain_path(node.name)] == 1
+            f"{base}{path}": node for node in nodes if times[path := plain_path(node.name)] == 1
         }  # those that share a path are plumbing of loops
         self._by_name = {node.name: node for node in nodes}
         self._frames: Mapping[str, tuple[str, ...]] = {} if graph is None else _frames(nodes)
@@ -105,6 +109,21 @@ class Optimized:
         """Return the NodeDef that makes a tensor of the optimized graph."""
         return self._by_name.get(_base(tensor))
 
+    @cached_property
+    def functions(self) -> dict[str, Any]:
+        """The FunctionDefs of the functions that are called, and of those that they call, by their names."""
+        known = {one.signature.name: one for one in self.graph.library.function}
+        found: dict[str, Any] = {}
+        waiting = [self.graph.node]
+        while waiting:
+            for name in _called(waiting.pop()):
+                if name not in known and "_specialized_for_" in name:
+                    known.update(_specialized(self.before, name.rpartition("_at_")[2]))
+                if name in known and name not in found:
+                    found[name] = known[name]
+                    waiting.append(known[name].node_def)
+        return found
+
     def frame(self, node: Any) -> tuple[str, ...]:
         """Return the loops that a node is in, outermost first."""
         return self._frames.get(node.name, ())
@@ -120,7 +139,34 @@ class Optimized:
         return str(left.op).startswith(("_Fused", "_Mkl", "_Unary"))
 
 
-def ask(runtime: Any, signature: Any, inputs: Sequence[Any]) -> Optimized:
+def _specialized(graph: Any, name: str) -> dict[str, Any]:
+    """Return the FunctionDefs that the optimizer makes of functions for one call each: without the inputs that
+    are constants there, and without the outputs that nobody reads. The runtime does not show them.
+
+    Args:
+        graph: what a function is before it is optimized.
+        name: of that function.
+
+    """
+    meta, config = meta_graph_pb2.MetaGraphDef(graph_def=graph), config_pb2.ConfigProto()
+    results = [node.name for node in graph.node if node.op == "_Retval"]
+    meta.collection_def["train_op"].node_list.value.extend(results)
+    rewriting = config.graph_options.rewrite_options
+    rewriting.optimizers.extend(["pruning", "function"])
+    rewriting.min_graph_nodes = -1
+    made = tf_optimizer.OptimizeGraph(config, meta, verbose=False, graph_id=name.encode())
+    return {one.signature.name: one for one in made.library.function}
+
+
+def _called(nodes: Iterable[Any]) -> Iterator[str]:
+    """Yield the names of the functions that nodes call; one that Defun has made is an op by itself."""
+    for node in nodes:
+        yield node.op
+        for value in node.attr.values():
+            yield from (one.name for one in (*value.list.func, *([value.func] if value.func.name else ())))
+
+
+def ask(runtime: Any, signature: Any, inputs: Sequence[Any], config: bytes = b"") -> Optimized:
     """Return what the runtime will run for a function.
 
     The function is called with a cancellation that has already taken place: the runtime places, inlines and
@@ -130,6 +176,7 @@ def ask(runtime: Any, signature: Any, inputs: Sequence[Any]) -> Optimized:
         runtime: TensorFlow's eager context.
         signature: of the function, from its FunctionDef.
         inputs: what it will be called with.
+        config: how it will be called (a ConfigProto); empty for how the user's code calls functions.
 
     """
     if runtime.executor.is_async():
@@ -137,7 +184,7 @@ def ask(runtime: Any, signature: Any, inputs: Sequence[Any]) -> Optimized:
     if summary_ops_v2._current_trace_context is not None:  # it would lose to us the graphs that it collects
         return Optimized(None, "tf.summary.trace_on is collecting graphs")
     options = runtime.function_call_options
-    proto = config_pb2.ConfigProto.FromString(options.config_proto_serialized)
+    proto = config_pb2.ConfigProto.FromString(config or options.config_proto_serialized)
     wanted = sorted(one.name for one in signature.input_arg)
     with _asking:
         for _ in range(_TRIES):
@@ -147,7 +194,7 @@ def ask(runtime: Any, signature: Any, inputs: Sequence[Any]) -> Optimized:
                 arguments = sorted(node.name for node in one.pre_optimization_graph.node if node.op == "_Arg")
                 graph = one.post_optimization_graph
                 if arguments == wanted and _is_one(graph, len(signature.output_arg)):
-                    return Optimized(graph)
+                    return Optimized(graph, before=one.pre_optimization_graph)
     return Optimized(None, "TensorFlow does not show what it makes of the function")
 
 
@@ -206,9 +253,14 @@ def as_it_is(runtime: Any) -> Any:
 
 @lru_cache(maxsize=16)
 def _unoptimized(executor: str | None, config: bytes) -> Any:
+    return context.FunctionCallOptions(executor, config_pb2.ConfigProto.FromString(unoptimized(config)))
+
+
+def unoptimized(config: bytes) -> bytes:
+    """Return a ConfigProto with which nothing is optimized."""
     proto = config_pb2.ConfigProto.FromString(config)
     proto.graph_options.rewrite_options.disable_meta_optimizer = True
-    return context.FunctionCallOptions(executor, proto)
+    return bytes(proto.SerializeToString())
 
 
 def _is_one(graph: Any, results: int) -> bool:

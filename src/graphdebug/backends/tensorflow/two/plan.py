@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from graphdebug.model.event import Family, Level, Operand, Phase, Site, TensorFact
 
-__all__ = ["COPY", "Control", "Entry", "Gradients", "Plan", "Ref", "Slots", "numbers"]
+__all__ = ["COPY", "Called", "Control", "Entry", "Gradients", "Plan", "Ref", "Slots", "numbers"]
 
 COPY = "_graphdebug_"
 """Stands between a function's name and a number in the name of the copy that is run instead."""
@@ -50,12 +50,12 @@ class Entry:
     attributes: dict[str, Any] = field(default_factory=dict)
     forward: str = ""
     """Path of the forward op in the same function, for a backward op."""
+    beside: bool = False
+    """Whether the forward op ran just before it, in the same round of the same loop."""
     alias: bool = False
     """Whether output 0 shares the memory of input 0."""
     wanted: bool = True
     execution: Literal["executed", "inferred", "fused", "removed", "raised"] = "executed"
-    shape_of: int | None = None
-    """A fused op's shape is the shape of this entry."""
     control: Control | None = None
     source: Any = None
     """The op of the user's graph."""
@@ -72,6 +72,13 @@ class Control:
     """The branches of a cond in the order of their numbers (else, then), or the body of a loop."""
     words: list[str]
     """What stands for each body in the paths of its ops: ``body``, ``then``, ``else``, ``branch0``."""
+    condition: Plan | None = None
+    """What a loop asks before each round; it stands once for all of them."""
+
+    @property
+    def parts(self) -> list[Plan]:
+        """All plans of it."""
+        return self.bodies if self.condition is None else [*self.bodies, self.condition]
 
 
 @dataclass(slots=True)
@@ -87,7 +94,8 @@ class Slots:
     values: list[tuple[int, int, int]] = field(default_factory=list)
     """Entry, output and number of each sample of values."""
     shapes: list[tuple[int, int, int]] = field(default_factory=list)
-    """Entry, output and rank of each shape; output -1 is the number of iterations, or of the branch taken."""
+    """Entry, output and rank of each shape, -1 where the rank comes out before it; output -1 is the number of
+    iterations, or of the branch taken."""
 
     whole: list[tuple[int, int, int]] = field(default_factory=list)
     """Entry, output and size of each tensor of whole numbers that is calculated with, and of what becomes such;
@@ -97,6 +105,14 @@ class Slots:
     def looked(self) -> list[tuple[int, int]]:
         """Entry and output of each tensor whose numbers come out, in their order."""
         return [*self.floats, *((index, output) for index, output, _ in [*self.elements, *self.small])]
+
+
+class Called(NamedTuple):
+    """A function that is called without being inlined: its numbers come out of the call, by themselves."""
+
+    start: int
+    """Its first entry."""
+    slots: Slots
 
 
 class Gradients(NamedTuple):
@@ -120,7 +136,9 @@ class Plan:
     entries: list[Entry] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
     slots: Slots = field(default_factory=Slots)
-    """Where its numbers are in what comes out; those of its branches follow in the order of their entries."""
+    """Where its numbers are in what comes out; those of its branches and calls follow in the order of these."""
+    calls: list[Called] = field(default_factory=list)
+    """The functions that are called without being inlined; their entries are among its own."""
     extras: int = 0
     """Outputs that were added to the user's."""
     outer: bool = True
@@ -136,8 +154,8 @@ class Plan:
     gradients: list[Gradients] = field(default_factory=list)
     counted: set[int] = field(default_factory=set)
     """Arguments that are measured: they are calculated with, and may leave the range of whole numbers."""
-    within: dict[tuple[int, int], tuple[str, Any, int | None, str]] = field(default_factory=dict)
-    """What can be measured, by entry and output: the name, dtype, number of elements and device of a tensor."""
+    within: dict[tuple[int, int], tuple[Any, Any, int | None]] = field(default_factory=dict)
+    """What can be measured, by entry and output: the node, dtype and number of elements of a tensor."""
     updates: bool = False
     """Whether it computes gradients and writes variables: a training step."""
     compiled: bool = False
@@ -166,7 +184,8 @@ class Plan:
     def expected(self, level: Level) -> list[list[TensorFact]]:
         """Return the facts of all entries if nothing is wrong, which is nearly always."""
         if self._expected is None:
-            looked = set(self.slots.looked) if level == "health" else set()
+            every = (self.slots, *(call.slots for call in self.calls)) if level == "health" else ()
+            looked = {place for slots in every for place in slots.looked}
             self._expected = [
                 [replace(fact, finite=True) if (index, output) in looked else fact
                  for output, fact in enumerate(entry.outputs)]
@@ -174,13 +193,23 @@ class Plan:
             ]  # fmt: skip
         return self._expected
 
+    def size(self) -> tuple[int, int, int]:
+        """Return how much has been read into it."""
+        return len(self.entries), len(self.calls), len(self.gradients)
+
+    def shorten(self, size: tuple[int, int, int]) -> None:
+        """Forget what was read into it since it was of that size."""
+        del self.entries[size[0] :], self.calls[size[1] :], self.gradients[size[2] :]
+        for index in [one for one in self.kept if one >= size[0]]:
+            del self.kept[index]
+
     def find(self, is_wanted: Callable[[Entry], bool]) -> list[tuple[Plan, int]]:
         """Return the plan and number of an entry, behind those of the branches and loops it is in."""
         for index, entry in enumerate(self.entries):
             if is_wanted(entry):
                 return [(self, index)]
-            for body in entry.control.bodies if entry.control is not None else ():
-                inner = body.find(is_wanted)
+            for part in entry.control.parts if entry.control is not None else ():
+                inner = part.find(is_wanted)
                 if inner:
                     return [(self, index), *inner]
         return []

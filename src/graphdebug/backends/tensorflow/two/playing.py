@@ -74,18 +74,27 @@ class _Facts:
     def __init__(self, plan: Plan, records: Records, level: Level) -> None:
         self.of = [list(facts) for facts in plan.expected(level)]
         self.controls: dict[int, int] = {}
-        self._shapes(plan.slots, records)
-        for index, output, size in plan.slots.whole:
-            found = measured(records.ints(size or MEASURES), size)
+        self._records, self._level = records, level
+        self._calls = iter(plan.calls)
+        self._next = next(self._calls, None)
+        self._read(plan.slots)
+
+    def reach(self, index: int) -> None:
+        """Read what the functions have handed out that are called up to an entry."""
+        while self._next is not None and self._next.start <= index:
+            self._read(self._next.slots)
+            self._next = next(self._calls, None)
+
+    def _read(self, slots: Slots) -> None:
+        self._shapes(slots, self._records)
+        for index, output, size in slots.whole:
+            found = measured(self._records.ints(size or MEASURES), size)
             self.of[index][output] = replace(self.of[index][output], stats=found)
-        self._numbers(plan.slots, records, level)
-        for index, entry in enumerate(plan.entries):
-            if entry.shape_of is not None:
-                self.of[index][0] = replace(self.of[index][0], shape=self.of[entry.shape_of][0].shape)
+        self._numbers(slots, self._records, self._level)
 
     def _shapes(self, slots: Slots, records: Records) -> None:
         for index, output, rank in slots.shapes:
-            sizes = [int(size) for size in records.ints(rank)]
+            sizes = [int(size) for size in records.ints(rank if rank >= 0 else int(records.ints(1)[0]))]
             if output < 0:
                 self.controls[index] = sizes[0]
             else:
@@ -156,6 +165,7 @@ class Run:
             facts.of[index] = list(outputs)
         made: list[list[Made]] = []
         for index, entry in enumerate(plan.entries):
+            facts.reach(index)
             inputs = [_resolve(ref, made, arguments) for ref, _ in entry.inputs]
             results: Sequence[Made] = ()
             if entry.control is not None and index in facts.controls:
@@ -201,6 +211,8 @@ class Run:
         if not control.loop:
             body = control.bodies[min(max(count, 0), len(control.bodies) - 1)]
             return self.play(body, records, inputs[1:])
+        if control.condition is not None:
+            self.play(control.condition, records.of_body("", ()), inputs)
         body, outer = control.bodies[0], self._round
         results = inputs
         for self._round in range(count):
@@ -243,7 +255,7 @@ class Run:
         """Return the forward node of a backward op, and the words that follow from it."""
         if not entry.forward:
             return None, entry.function, entry.family
-        seq = self._made_in_forward(entry.forward)
+        seq = self.nodes[entry.forward][-1] if entry.beside else self._made_in_forward(entry.forward)
         ran = None if seq is None else self._ledger.ran.get(seq)
         if ran is None:
             return seq, entry.function, entry.family

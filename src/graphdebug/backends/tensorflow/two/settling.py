@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from graphdebug.backends.tensorflow.two.plan import Entry, Plan
+from graphdebug.backends.tensorflow.two.plumbing import tie_plumbing
 from graphdebug.backends.tensorflow.vocabulary import word
 
 __all__ = ["OF_OUTER", "settle"]
@@ -34,6 +35,14 @@ def settle(plan: Plan) -> None:
             entry.function = f"{forward.function.removesuffix('_backward')}_backward"
             entry.family = forward.family
         _settle_bodies(entry)
+    _tie_plumbing(plan)
+
+
+def _tie_plumbing(plan: Plan, within: Entry | None = None) -> None:
+    tie_plumbing(plan, within)
+    for entry in plan.entries:
+        for part in entry.control.parts if entry.control is not None else ():
+            _tie_plumbing(part, entry)
 
 
 def _updates(plan: Plan) -> bool:

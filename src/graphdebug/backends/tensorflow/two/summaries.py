@@ -148,8 +148,10 @@ class Summaries:
         packed = self._add("Pack", found, {"N": len(found), "T": double, "axis": 0}, "output", device)
         self._wholes.append(self._add("Bitcast", [packed], {"T": double, "type": tf.int64}, "output", device))
 
-    def shape(self, tensor: str, dtype: tf.DType, device: str) -> None:
-        """Hand out a shape that is not known before."""
+    def shape(self, tensor: str, dtype: tf.DType, device: str, *, has_rank: bool) -> None:
+        """Hand out a shape that is not known before, behind its rank if that is not known either."""
+        if not has_rank:
+            self.number(self._add("Rank", [tensor], {"T": dtype}, "output", device), tf.int32)
         self._shapes.append(self._add("Shape", [tensor], {"T": dtype, "out_type": tf.int64}, "output", device))
 
     def number(self, tensor: str, dtype: tf.DType) -> None:
@@ -192,6 +194,12 @@ class Summaries:
             merged = self._add("Merge", vectors, {"T": dtype, "N": len(vectors)}, "output", "")
             self._nested[position].append(merged)
         self.number(f"{self.copy.last}:value_index:0", tf.int32)
+
+    def nest(self, floats: str, ints: str) -> None:
+        """Take over what a function that is called here hands out; empty where it does not."""
+        for vectors, one in zip(self._nested, (floats, ints), strict=True):
+            if one:
+                vectors.append(one)
 
     def pack(self) -> tuple[str, str]:
         """Put all into two vectors; return their names, empty where there is nothing."""
