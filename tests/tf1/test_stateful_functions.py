@@ -98,3 +98,29 @@ def test_random_numbers_that_would_begin_anew_are_not_probed_and_a_notice_says_s
     _, run = _steps(_random_apart, "stats")
     assert {node.execution for node in run.nodes} == {"inferred"}
     assert ["would begin anew" in notice.text for notice in run.notices] == [True]
+
+
+@function.Defun(tf.float32, noinline=True)
+def doubled(x):
+    return 2.0 * tf.tanh(x)
+
+
+def test_functions_made_by_defun_are_opened_in_each_other_too():
+    @function.Defun(tf.float32, noinline=True)
+    def outer(x):
+        return doubled(x) + 1.0
+
+    with tf.Graph().as_default(), tf1.Session() as session:
+        x = tf1.placeholder(tf.float32, [2, 2])
+        loss = tf.reduce_mean(outer(x) * doubled(x))
+        gradient = tf.gradients(loss, x)
+        plain = session.run([loss, gradient], {x: X})
+        with graphdebug.record(level="values") as run:
+            watched = session.run([loss, gradient], {x: X})
+    assert [one.tobytes() for one in tf.nest.flatten(watched)] == [
+        one.tobytes() for one in tf.nest.flatten(plain)
+    ]
+    seen = [node for node in run.nodes if node.op == "Tanh"]
+    assert [node.execution for node in seen] == ["executed", "executed"]
+    assert [node.outputs[0].values for node in seen] == [pytest.approx(np.tanh(X).ravel(), rel=1e-6)] * 2
+    assert not run.tool_errors

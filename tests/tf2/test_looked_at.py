@@ -172,22 +172,6 @@ def test_a_function_is_asked_what_it_runs_without_running_it():
     assert (counter.numpy(), calls) == (1, [1])
 
 
-def test_a_function_that_is_called_without_being_inlined_is_listed_with_the_reason():
-    @tf.function(experimental_attributes={"_noinline": True})
-    def inner(x):
-        return tf.nn.relu(tf.matmul(x, x) + 1.0) * 2.0
-
-    outer = tf.function(lambda x: tf.exp(inner(x)))
-    x = tf.ones([3, 3])
-    with graphdebug.record() as run:
-        outer(x)
-    (node,) = [one for one in run.nodes if one.op == "MatMul"]
-    assert node.execution == "inferred"
-    assert node.outputs[0].unchecked == "the function it is in is not inlined: it can't be looked into"
-    (last,) = [one for one in run.nodes if one.op == "Exp"]
-    assert last.outputs[0].finite
-
-
 def test_while_graphs_are_collected_for_a_summary_functions_are_not_looked_into(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path))
     function = tf.function(tf.sin)
@@ -264,27 +248,3 @@ def test_functions_with_nodes_of_the_same_name_run_one_after_another():
         for _ in range(2):
             assert tf.function(jacobian)(x).numpy().tobytes() == plain.numpy().tobytes()
     assert [node.execution for node in run.nodes if node.op == "Tanh"] == ["executed"] * 2
-
-
-def test_what_tensorflow_does_not_take_with_looking_added_runs_as_it_is():
-    w = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
-
-    @tf.function(experimental_attributes={"_noinline": True})
-    def inner(x):
-        return tf.nn.relu(x @ w) * 2.0
-
-    @tf.function
-    def step(x):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.exp(inner(x)))
-        return tape.gradient(loss, w)
-
-    x = tf.fill([3, 2], 0.1)
-    plain = step(x)
-    with graphdebug.record() as run:
-        watched = step(x)
-    assert watched.numpy().tobytes() == plain.numpy().tobytes()
-    (notice,) = run.store.of_kind(Notice)
-    assert notice.text.startswith("step is not looked into (TensorFlow can't set it up with looking added: ")
-    assert {node.execution for node in run.nodes if node.mode == "function"} == {"inferred"}
-    assert not run.tool_errors

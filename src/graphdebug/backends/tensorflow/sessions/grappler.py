@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphdebug.backends.tensorflow.sessions.calls import CALLS
+from graphdebug.backends.tensorflow.sessions.calls import is_call
 from graphdebug.backends.tensorflow.sessions.plan import Execution, Plan, selected_ops
 from graphdebug.backends.tensorflow.sessions.pruned import optimised_nodes, pruned_graph
 
@@ -57,7 +57,7 @@ def executions(plan: Plan, left: Optimised | None) -> list[Execution]:
         for one in node.inputs:
             if one.node is not None:
                 users.setdefault(one.node, []).append(node.index)
-        kept = node.op.name in left or node.op.type in CALLS or bool(node.loop) or node.conditional
+        kept = node.op.name in left or is_call(node.op) or bool(node.loop) or node.conditional
         found.append("executed" if kept else "removed")
     fused = {name for name, node in left.items() if "Fused" in node.op}
     for node in reversed(plan.nodes):

@@ -81,7 +81,7 @@ def _is_floating(tensor: Any) -> bool:
 
 
 def _same_shape(one: Any, other: Any) -> bool:
-    return one.shape.rank is not None and one.shape.as_list() == other.shape.as_list()
+    return None not in (one.shape.rank, other.shape.rank) and one.shape.as_list() == other.shape.as_list()
 
 
 def _summed(made: PlanInput, nodes: Sequence[PlanNode]) -> PlanInput:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.tensorflow.sessions.calls import CALLS
+from graphdebug.backends.tensorflow.sessions.calls import is_call
 from graphdebug.backends.tensorflow.sessions.probed import Probed
 from graphdebug.model.event import Event, Notice
 
@@ -71,7 +71,7 @@ def verify(executed: Mapping[str, str], probed: Probed, sink: Sink) -> Sequence[
         if seen and said != "executed":
             probed.execution[node.index] = "executed"
             probed.execution[node.index] = probed.seen_as(node)
-        elif not seen and said == "executed" and node.op.type not in CALLS and not node.fed:
+        elif not seen and said == "executed" and not is_call(node.op) and not node.fed:
             probed.execution[node.index] = "removed"
     names = {
         one: [node.op.name for node in probed.plan.nodes if probed.execution[node.index] == one]
@@ -89,7 +89,7 @@ def verify(executed: Mapping[str, str], probed: Probed, sink: Sink) -> Sequence[
 def _made(executed: Mapping[str, str], probed: Probed) -> list[str]:
     """Return the names of the nodes that ran and that the optimizer put there."""
     graph = probed.plan.graph
-    calls = tuple(f"{node.op.name}/" for node in probed.plan.nodes if node.op.type in CALLS)
+    calls = tuple(f"{node.op.name}/" for node in probed.plan.nodes if is_call(node.op))
     known = {op.name for op in graph.get_operations()}
     return [
         name

@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.tensorflow.sessions.calls import CALLS
+from graphdebug.backends.tensorflow.sessions.calls import is_call
 from graphdebug.backends.tensorflow.sessions.frames import FRAME_OPS, Frames
 from graphdebug.backends.tensorflow.sessions.leaves import GradientPlan
 from graphdebug.backends.tensorflow.sessions.plan import Execution, PlanInput, PlanNode
@@ -253,6 +253,6 @@ def add_nodes(
                     facts.set(index, fact)
                     writer.add(nodes[index], probed.seen_as(nodes[index]) if fact is None else "executed")
         else:
-            if open_call is not None and node.op.type in CALLS:
+            if open_call is not None and is_call(node.op):
                 open_call(node)
             writer.add(node, probed.seen_as(node))

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphdebug.backends.tensorflow.facts import array_fact, dtype_word
 from graphdebug.backends.tensorflow.packs import Place
-from graphdebug.backends.tensorflow.sessions.calls import CALLS, writes
+from graphdebug.backends.tensorflow.sessions.calls import is_call, writes
 from graphdebug.backends.tensorflow.sessions.grappler import Optimised, changed_nodes, executions, optimised
 from graphdebug.backends.tensorflow.sessions.packing import Places, add_fetched, pack
 from graphdebug.backends.tensorflow.sessions.plan import Plan, PlanNode
@@ -170,9 +170,9 @@ def _add_calls(probed: Probed) -> None:
     plan = probed.plan
     fed = {id(tensor) for tensor in plan.feeds}
     assigned = {node.inputs[0].name for node in plan.nodes if node.op.type == "AssignVariableOp"}
-    writing = {node.index: _written(plan, node) for node in plan.nodes if node.op.type in CALLS}
+    writing = {node.index: _written(plan, node) for node in plan.nodes if is_call(node.op)}
     for node in plan.nodes:
-        if node.op.type not in CALLS or not probed.recorded[node.index] or in_frame(node):
+        if not is_call(node.op) or not probed.recorded[node.index] or in_frame(node):
             continue
         written = writing[node.index]
         if written is None:
