@@ -7,11 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from graphdebug.diagnosis.calls import calls_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.handed import handed
+from graphdebug.diagnosis.instances import around, stack
+from graphdebug.diagnosis.origins import leading, placed
 from graphdebug.diagnosis.scopes import reads, scopes_around
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes
 from graphdebug.diagnosis.words import shape_words
+from graphdebug.diagnosis.written import Written, written
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate
 
@@ -85,6 +89,10 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
         for one in last_layer(evidence, node.inputs[0]) if node.inputs else ():
             if _names(evidence.source.line(one.site), node.function):
                 return [one, *made_by(node, why)]
+        chosen = _chosen(evidence, node)
+        if chosen is not None:
+            asks = Candidate(chosen, "declaration", f"asks for the {node.function}", node.name)
+            return [asks, *made_by(node, why)]
         for frame in node.callers:
             if _names(evidence.source.line(frame), node.function):
                 asks = Candidate(frame, "caller", f"asks for the {node.function}", node.name)
@@ -99,6 +107,20 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
         if one.module == node.module and one.phase == node.phase and one.site is not None
     }  # fmt: skip
     return [*made_by(node, why), *own] if len(calls) > 1 else [*own, *made_by(node, why)]
+
+
+def _chosen(evidence: Evidence, node: Node) -> Site | None:
+    """Return the line which wrote down the function that the line of `node` calls by another name."""
+    site, source = node.site, evidence.source
+    tree = source.tree(site.file) if site is not None else None
+    for call_ in calls_on(tree, site.line) if tree is not None and site is not None else ():
+        if not isinstance(call_, ast.Call):
+            continue
+        place_ = placed(source, call_.func, [*reversed(node.callers), site])  # type: ignore[list-item] # it is one
+        way = leading(source, place_, lambda one: _names(ast.unparse(one.value), node.function))
+        if way:
+            return Site(way[-1].site.file, getattr(way[-1].value, "lineno", 0) or way[-1].site.line)
+    return None
 
 
 def _names(line: str, function: str) -> bool:
@@ -138,9 +160,7 @@ def decided_by(evidence: Evidence, declared: Declaration | None, size: int | Non
     """Return the call that decided on the size of a declaration whose line has it from a parameter."""
     if declared is None or declared.site is None or size is None:
         return []
-    lines = declared.callers
-    around = lines[lines.index(declared.site) + 1 :] if declared.site in lines else lines
-    told = evidence.provenance.arguments.decided([*reversed(around), declared.site], size)
+    told = evidence.provenance.arguments.decided([*reversed(around(declared)), declared.site], size)
     return [Candidate(told, "declaration", f"decides on the {size}", declared.name)] if told is not None else []
 
 
@@ -149,42 +169,60 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
 
     A size that a helper function was called with comes first: the helper makes any size.
     """
-    lines = declared.callers if declared is not None else ()
-    site = declared.site if declared is not None else None
-    if site is None and lines:  # made in a library's code: the user's line nearest to it
-        site = lines[0]
-    if declared is None or site is None:
+    if declared is None or not stack(declared):
         return []
+    # made in a library's code: the user's line nearest to it
+    site, outer = declared.site or declared.callers[0], around(declared)
     own = [Candidate(site, "declaration", why, declared.name)]
-    # the declaration may be told apart from others by a line that called a helper: then it is among them
-    around = lines[lines.index(site) + 1 :] if site in lines else lines
-    frames = [*reversed(around), site]
+    frames = [*reversed(outer), site]
     arguments = evidence.provenance.arguments
     found = arguments.sized(frames, size) if size is not None else None
+    made = _written(evidence, declared, size) if size is not None else None
+    if made is not None and made.site.line != site.line and not _both_ways(evidence, declared, size):
+        places = dict.fromkeys((made.site, made.first))
+        return [*(Candidate(one, "declaration", f"sets the {size}", declared.name) for one in places), *own]
     hands = handed(evidence.source, arguments, declared, frames, size) if size is not None else None
     giver = [Candidate(hands, "caller", f"gives it the {size}", declared.name)] if hands is not None else []
     if found is None:
         return [*giver, *own]
     place, passed = found
-    if passed and place not in around and _shared(evidence, declared, size):
+    if passed and place not in outer and _shared(evidence, declared, size):
         passed = False  # the constant has a name, and others use it rightly
     if passed and _both_ways(evidence, declared, size):
         passed = False  # the layer before takes the same number, and gives twice as much
     setter = [Candidate(place, "declaration", f"sets the {size}", declared.name)]
-    instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in around[:1]]
+    instance = [Candidate(one, "declaration", f"passes the {size} on", declared.name) for one in outer[:1]]
     name = evidence.source.target(place)
-    giving = [one for one in around if name in evidence.source.names(one)]
+    giving = [one for one in outer if name in evidence.source.names(one)]
     if (
-        passed and giving and _read_elsewhere(evidence, place, name, around)
+        passed and giving and _read_elsewhere(evidence, place, name, outer)
     ):  # the constant suits what else reads it
         given = Candidate(giving[-1], "caller", f"gives {name} = {size}", declared.name)
         return [given, *setter, *own]
     return [*setter, *own, *instance] if passed else [*giver, *own, *setter]
 
 
-def _read_elsewhere(evidence: Evidence, place: Site, name: str, around: Sequence[Site]) -> bool:
-    """Whether `name`, which the line at `place` gives a value, is read on other lines than those `around`."""
-    tree, lines = evidence.source.tree(place.file), {one.line for one in around if one.file == place.file}
+def _written(evidence: Evidence, declared: Declaration, size: int) -> Written | None:
+    """Return where the `size` of a declaration was written, if that is one place."""
+    shape = next((fact.shape or () for fact in declared.tensors.values()), ())
+    axes: list[int | None] = [axis for axis, one in enumerate(shape) if one == size] or [None]
+    beside = {site.line for site in _failing(evidence)}
+    for one in evidence.provenance.declarations():  # a bias is as wide as its weight is
+        if any(fact.shape == (size,) for fact in one.tensors.values()):
+            beside |= {site.line for site in stack(one)}
+    lines = [*reversed(stack(declared))]
+    found = {written(evidence.source, lines, size, axis, len(shape), beside) for axis in axes} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _failing(evidence: Evidence) -> list[Site]:
+    failures = evidence.run.failures
+    return [one for failure in failures for one in (failure.site, failure.run_site) if one is not None]
+
+
+def _read_elsewhere(evidence: Evidence, place: Site, name: str, outer: Sequence[Site]) -> bool:
+    """Whether `name`, which the line at `place` gives a value, is read on others than these `outer` lines."""
+    tree, lines = evidence.source.tree(place.file), {one.line for one in outer if one.file == place.file}
     if tree is None or not name.isidentifier():
         return False
     return any(one.lineno not in lines for one in reads(scopes_around(tree, place.line)[0], name))

@@ -14,6 +14,7 @@ __all__ = [
     "call_at",
     "called",
     "calls_at",
+    "calls_on",
     "function_around",
     "is_number",
     "iterated",
@@ -93,6 +94,7 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 def calls_on(tree: ast.Module, line: int) -> Iterator[ast.Call | ast.BinOp]:
+    """Yield the calls and operators whose text is on `line`, too, the outer ones first."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call | ast.BinOp) and node.lineno <= line <= (node.end_lineno or node.lineno):
             yield node

@@ -8,11 +8,13 @@ import msgspec
 
 from graphdebug.model.event import Declaration, Site
 
-__all__ = ["told_apart"]
+__all__ = ["around", "stack", "told_apart"]
 
 
 def told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]]) -> list[Declaration]:
     """Return the declarations, those made by one line of a helper function at the lines that called it.
+
+    The line itself is then the first of those around.
 
     A class's line that makes a layer of every instance is to blame as long as no other instance has worked.
     """
@@ -29,8 +31,21 @@ def told_apart(declarations: Sequence[Declaration], ran: Callable[[], set[str]])
             worked = ran() if worked is None else worked
             if not any(_within(name, worked) for name in alike - {_owner(one)}):
                 own = one.site
-        told.append(one if own == one.site else msgspec.structs.replace(one, site=own))
+        stack = one.callers if one.site is None else (one.site, *one.callers)
+        told.append(one if own == one.site else msgspec.structs.replace(one, site=own, callers=stack))
     return told
+
+
+def stack(declared: Declaration) -> Sequence[Site]:
+    """Return the lines that led to a declaration, the one that made it first."""
+    told = declared.site is None or declared.site in declared.callers
+    return declared.callers if told else (declared.site, *declared.callers)  # type: ignore[arg-type] # it has one
+
+
+def around(declared: Declaration) -> Sequence[Site]:
+    """Return the lines that called for what the declaration's own line made, the nearest first."""
+    lines = stack(declared)
+    return lines[lines.index(declared.site) + 1 :] if declared.site in lines else lines
 
 
 def _owner(one: Declaration) -> str:

@@ -9,6 +9,8 @@ from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS
+from graphdebug.diagnosis.origins import leading
+from graphdebug.diagnosis.trails import Place
 from graphdebug.model.event import Node, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
 
@@ -55,8 +57,11 @@ class DropoutWatch:
             self._steps += 1
             self._trained.add((self._dropped.outputs[0].shape or (None,))[:1])
         elif self._judged and self._dropped is not None and not self._trains:
-            rate = 0.0 if rate is None and self._drops_nothing(self._dropped) else rate
             self._spared |= rate == 0
+            if rate is None:  # nothing was seen of the values: what the program feeds says it
+                told = self._told(self._dropped)
+                self._spared |= told in (0, 1)
+                rate = 0.0 if told in (0, 1, None) else None
             if rate != 0 and self._steps and self._judged[:1] not in self._trained:
                 self._found = self._found or self._dropped
         self._dropped = self._judged = None
@@ -77,15 +82,23 @@ class DropoutWatch:
         stats = made.outputs[0].stats if made is not None and made.outputs else None
         return float(stats.max) if stats is not None and stats.max is not None else None
 
-    def _drops_nothing(self, mask: Node) -> bool:
-        """Whether the line that ran it feeds, as written, a share to keep of 1 or a rate of 0."""
+    def _told(self, mask: Node) -> float | None:
+        """Return the number that a run was told to drop or keep by, as the program wrote it.
+
+        Where none was fed, it is a number that drops some; None where what was fed can't be read.
+        """
         root, _ = self._evidence.provenance.way(_scalar(mask))
-        declared = self._evidence.provenance.site(root) if root.origin == "feed" else None
-        if declared is None or mask.run_site is None:
-            return False
+        if root.origin != "feed":
+            return 0.5
+        declared = self._evidence.provenance.declared(root.name)
+        if declared is None or declared.site is None or mask.run_site is None:
+            return None
         name = self._evidence.provenance.own_name(root)
-        given = feeds.fed_value(self._evidence.source, mask.run_site, declared, name)
-        return given is not None and isinstance(given.value, ast.Constant) and given.value.value in (0, 1)
+        place = feeds.fed_value(self._evidence.source, mask.run_site, declared.site, name)
+        source = self._evidence.source
+        way = [place, *leading(source, place, _is_number)] if place is not None else []
+        value = way[-1].value if way else None
+        return float(ast.literal_eval(value)) if value is not None and _is_number(way[-1]) else None
 
     def findings(self) -> Sequence[Finding]:
         """Return the finding for a network that is judged while units are dropped."""
@@ -116,6 +129,10 @@ class DropoutWatch:
         name = self._evidence.provenance.own_name(root)
         line = feeds.fed(self._evidence.source, run, declared, name) if declared is not None else None
         return [Candidate(line or run, "input", f"feeds {name}", root.name)]
+
+
+def _is_number(place: Place) -> bool:
+    return isinstance(place.value, ast.Constant) and type(place.value.value) in (int, float)
 
 
 def _scalar(mask: Node) -> Operand:

@@ -159,12 +159,19 @@ def _never_trained(evidence: Evidence, seq: int, part: Part) -> Iterator[Finding
 
 def _growing(evidence: Evidence, seq: int, site: Site, detail: Part) -> Finding:
     lines = [Candidate(Site(**one), "caller", "makes new nodes again and again") for one in detail["sites"]]
+    begins = bool(lines) and "initializ" in evidence.source.line(lines[0].site)
+    forgets = (
+        ["  it also gives every variable its first value again: what was learnt before is lost"]
+        if begins
+        else []
+    )
     return evidence.finding(
         "growing_graph", what="each run adds new nodes to the graph",
         candidates=lines, confidence=0.7, failed=site, when="nothing failed",
         body=[f"  {detail['runs']} runs had nodes that were made since the run before ({detail['op']} ...)",
-              "  each takes memory and a new plan: steps become slower and slower"],
-        tries=["build every node before the loop, and feed what changes"], evidence=(seq,),
+              *forgets, "  each takes memory and a new plan: steps become slower and slower"],
+        tries=["run the initializer once, before the loop"] if begins else
+              ["build every node before the loop, and feed what changes"], evidence=(seq,),
     )  # fmt: skip
 
 

@@ -68,12 +68,17 @@ class AxisWatch:
             logits = next((one for one in node.inputs if one.role in ("logits", "input", "a")), node.inputs[0])
             self._twice(node, logits, node.function)
             self._halved(node, logits)
+            self._single(node, logits)
         elif node.function == "log1p" and (scores := self._of_logits(node)) is not None:
             self._twice(node, scores, "bce_with_logits")
         elif node.function == "nll_loss":
             self._unlogged(node, node.inputs[0], "nll_loss")
         elif node.function == "sub" and (given := self._divergence(node)) is not None:
             self._unlogged(node, given, "kl_div")
+
+    def _single(self, node: Node, logits: Operand) -> None:
+        if node.function == "cross_entropy" and (logits.fact.shape or ())[-1:] == (1,):
+            self._axis(node, logits, 1, "softmax")
 
     def findings(self) -> Sequence[Finding]:
         """What was found."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.instances import stack
 from graphdebug.diagnosis.words import place
-from graphdebug.model.event import Declaration, Node
+from graphdebug.model.event import Declaration, Node, Site
 from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["ZeroWatch"]
 
 _LAYERS = ("linear", "matmul", "conv")
+_ZERO = re.compile(r"zeros|(?:constant|full|fill)\w*\(.*?\b0(?:\.0*)?\b", re.IGNORECASE)
+"""How a line says 0 for a first value."""
 _MADE = ("fill", "copy")
 """Families that give a variable its first value."""
 
@@ -82,15 +86,7 @@ class ZeroWatch:
             self._loaded.add(node.inputs[0].name)
 
     def _report(self, node: Node, first: Declaration, second: Declaration) -> None:
-        own = {one.name: one.site for one in self._evidence.run.declarations}
-        made = own.get(first.name)
-        alike = made is not None and made == own.get(second.name)
-        shared = alike and "zeros" in self._evidence.source.line(made)  # one line made both of zeros
-        sites = [
-            *([(made, first.name)] if shared else []),
-            (first.site, first.name),
-            (second.site, second.name),
-        ]
+        sites = [(self._zeroed(one), one.name) for one in (first, second)]
         self._found.append(
             self._evidence.finding(
                 "zero_weights", what=f"{first.name} and {second.name} begin at 0 and can't learn",
@@ -101,6 +97,11 @@ class ZeroWatch:
                 tries=["random initial values for the weights of hidden layers"],
             )
         )  # fmt: skip
+
+    def _zeroed(self, declared: Declaration) -> Site | None:
+        """Return the line that says that it begins at 0: a helper's own, where the helper says so for all."""
+        said = (one for one in stack(declared) if _ZERO.search(self._evidence.source.line(one)))
+        return next(said, declared.site)
 
 
 def _begins_at_zero(declared: Declaration) -> bool:

@@ -14,6 +14,7 @@ from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.shapes.shape import when
 from graphdebug.diagnosis.shapes.stages import stages_of
+from graphdebug.diagnosis.sources import behind
 from graphdebug.diagnosis.trails import trail
 from graphdebug.diagnosis.words import label, shape_words
 from graphdebug.model.event import Failure, Node, Operand, Shape, Site, TensorFact
@@ -180,7 +181,7 @@ def _turned(
     maker = evidence.provenance.node(root.producer)
     if maker is not None and maker.function.startswith("iterator_get_next"):
         sliced = [one.site for one in stages_of(evidence)[:1] if one.site is not None]
-        made = piped(evidence.source, sliced, root.output)
+        made = behind(evidence, root) or piped(evidence.source, sliced, root.output)
         return [*made[:1], *origin, *made[1:]]
     return [*_first_made(evidence, root, origin), *origin, *_array(evidence, root)]
 

@@ -11,6 +11,7 @@ from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import call, decided_by, made_by, operand_origin, sized_by, trained_on
 from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.instances import around
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import place, shape_words, telling
@@ -232,14 +233,15 @@ def _chooses(evidence: Evidence, failure: Failure) -> bool:
 
 def _instance(evidence: Evidence, declared: Declaration | None) -> Sequence[Site]:
     """Return the line that had a helper make this model, where others had it make theirs."""
-    if declared is None or not declared.callers:
+    outer = around(declared) if declared is not None else ()
+    if declared is None or not outer:
         return ()
     others = {
         one.callers[0] for one in evidence.run.declarations
         if one.name != declared.name and one.callers and one.type == declared.type
         and (one.site == declared.site or declared.site in one.callers)
     }  # fmt: skip
-    return declared.callers[:1] if others - {declared.callers[0]} else ()
+    return outer[:1] if others - {outer[0]} else ()
 
 
 def _of_shape(evidence: Evidence, shape: object) -> Declaration | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from graphdebug.diagnosis.account import Account, call, data_entry, made_by, sized_by
 from graphdebug.diagnosis.evidence import Evidence
+from graphdebug.diagnosis.instances import around
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.ways import size_on
 from graphdebug.diagnosis.words import shape_words
@@ -58,9 +59,9 @@ def _declared(evidence: Evidence, operand: Operand, size: int | None) -> list[Ca
         return made_by(node, why)
     declared = evidence.provenance.declared(operand.name) if operand.name else None
     lines = sized_by(evidence, declared, size, why)
-    if declared is None or not lines or lines[0].site == declared.site or not declared.callers:
+    if declared is None or not lines or lines[0].site == declared.site or not around(declared):
         return lines
-    passed = Candidate(declared.callers[0], "caller", f"passes {size} for the batch", operand.name)
+    passed = Candidate(around(declared)[0], "caller", f"passes {size} for the batch", operand.name)
     return [passed, *lines[::-1]]
 
 

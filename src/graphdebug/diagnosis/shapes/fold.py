@@ -9,6 +9,7 @@ from typing import Literal
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes import repairs
+from graphdebug.diagnosis.shapes.asked import asked, declared_so
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, solve
 from graphdebug.diagnosis.words import arithmetic, shape_words
 from graphdebug.model.event import Node, Operand, Site
@@ -91,8 +92,13 @@ def report(
     site = node.site or failed
     fits = _fitting(fold)
     candidates = [Candidate(site, "expression", f"the {node.function}", node.name)] if site else []
+    agrees = fold.way != "transposed" and declared_so(evidence, fold.root)
+    if site is not None and fold.way != "transposed":
+        written = asked(evidence, [*reversed(node.callers), site], prod(after[1:]))
+        candidates = [*written, *candidates] if agrees else [*candidates, *written]
+    fits = () if agrees else fits
     origin = evidence.provenance.root_site(fold.root, frames, fold.links)
-    if origin is not None:
+    if origin is not None and not agrees:
         candidates.append(Candidate(origin, "input", "the input", fold.root.name))
     sample, row = prod(before[1:]), prod(after[1:])
     if fold.way == "transposed":

@@ -41,7 +41,7 @@ def moved_channels(evidence: Evidence, failure: Failure, met: Meeting) -> Accoun
     candidates = [
         *held(made, "moved_axis", "changed_size"),
         *held(turned, "moved_axis", "changed_size"),
-        *held(entry, "moved_axis" if came_in or turned else "began"),
+        *held(entry, "passes_on" if made else "moved_axis" if came_in or turned else "began"),
         *held(called, "refused" if came_in or turned else "lacks_step"),
         *held(declared_lines(evidence, met, failure), "began"),
     ]

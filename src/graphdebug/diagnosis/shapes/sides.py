@@ -15,6 +15,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.chosen import chosen
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, spatial_axes, window
+from graphdebug.diagnosis.shapes.padded import padding_set
 from graphdebug.diagnosis.words import node_name, shape_words
 from graphdebug.model.event import Declaration, Failure, Node, Operand
 from graphdebug.model.finding import Candidate
@@ -369,7 +370,7 @@ def _lines(evidence: Evidence, change: _Change) -> list[Candidate]:
     """Return the lines that chose the word: where a layer's was set, and its declaration; else a node's own."""
     declared, node = change.stage.declared, change.stage.links[0][0]
     if declared is None or declared.site is None:
-        return made_by(node)
+        return [*(padding_set(evidence, node) if change.word == "padding" else []), *made_by(node)]
     return chosen(evidence, declared, change.word, f"sets the {change.word} of {_name(evidence, change.stage)}")
 
 

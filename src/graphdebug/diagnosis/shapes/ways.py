@@ -16,6 +16,7 @@ from graphdebug.diagnosis.account import (
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link, spatial_axes
+from graphdebug.diagnosis.shapes.padded import names_padding, padding_set
 from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.words import node_name, shape_words
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Shape
@@ -107,9 +108,19 @@ def _other_input(evidence: Evidence, failure: Failure, operand: Operand, root: O
 
 
 def _changed(evidence: Evidence, node: Node) -> list[Candidate]:
-    """Return the lines to which a changed size is due: of a layer its declaration, which the call only runs."""
-    layer = _layer_of(evidence, node) or _weight_of(evidence, node)
-    return [*held(layer, "changed_size"), *held(made_by(node), "passes_on" if layer else "changed_size")]
+    """Return the lines to which a changed size is due: of a layer its declaration, which the call only runs; of
+    an op the line that chose its padding, before its weight's.
+    """
+    layer, made = _layer_of(evidence, node), made_by(node)
+    if layer:
+        return [*held(layer, "changed_size"), *held(made, "passes_on")]
+    weight = _weight_of(evidence, node)
+    chosen = padding_set(evidence, node)
+    if chosen:
+        return [*held(chosen, "changed_size"), *held([*made, *weight], "passes_on")]
+    if node.attributes.get("padding") == "valid" and names_padding(evidence, node):
+        return [*held(made, "changed_size"), *held(weight, "passes_on")]
+    return [*held(weight, "changed_size"), *held(made, "passes_on" if weight else "changed_size")]
 
 
 def _joined(node: Node, failure: Failure) -> bool:

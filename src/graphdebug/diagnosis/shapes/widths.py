@@ -9,7 +9,7 @@ from math import prod
 import msgspec
 
 from graphdebug.diagnosis import feeds
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by, trained_on
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, sized_by, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import stages
@@ -20,7 +20,7 @@ from graphdebug.diagnosis.shapes.layouts import moved_channels, no_channel
 from graphdebug.diagnosis.shapes.makers import joined_widths
 from graphdebug.diagnosis.shapes.meetings import Meeting, meeting_of
 from graphdebug.diagnosis.trails import steps
-from graphdebug.diagnosis.words import arithmetic, shape_words
+from graphdebug.diagnosis.words import arithmetic, node_name, shape_words
 from graphdebug.model.event import Failure, Operand
 from graphdebug.model.finding import Candidate
 
@@ -39,6 +39,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         no_channel,
         _joined,
         _swapped,
+        _dropped,
         other_size,
         _disagreement,
     ):
@@ -125,6 +126,30 @@ def _joined(evidence: Evidence, failure: Failure, met: Meeting) -> Account | Non
     return Account(lines, body, [f"join along axis {met.axis}"])
 
 
+def _dropped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
+    """An op took the axis away that has the wanted width, and left another one in its place."""
+    for node, through in reversed(evidence.provenance.way(met.data)[1]):
+        before, after = node.inputs[through].fact.shape or (), node.outputs[0].shape if node.outputs else None
+        if after is None or weight_of(node) is not None:
+            return None
+        if node.family not in ("reduce", "index") or len(before) != len(after) + 1 or met.takes in after[1:]:
+            continue
+        rest = [before[:axis] + before[axis + 1 :] for axis in range(1, len(before))]
+        if met.takes < 2 or met.takes not in before[1:] or not any(one[-1:] == (met.takes,) for one in rest):
+            continue
+        went = f"{node_name(node)} {shape_words(before)} -> {shape_words(after)}"
+        body = [
+            f"{layer_name(evidence, failure, met)} takes {met.takes}; {went} took the axis of {met.takes} away"
+        ]
+        lines = [
+            *held(made_by(node, f"takes the axis of {met.takes} away"), "repairs"),
+            *held(declared_lines(evidence, met, failure), "declares_size", "agreed"),
+            *held(call(failure), "refused"),
+        ]
+        return Account(lines, body, ["take another axis away, so that this one stays"], confidence=0.8)
+    return None
+
+
 def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """The width is there on the other axis of a matrix: the operand is transposed."""
     shape = met.data.fact.shape or ()
@@ -174,6 +199,9 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         weight = weight_of(before)
         site = evidence.provenance.site(weight) if weight is not None else None
         other = [Candidate(site, "declaration", f"makes {met.given}", before.module)] if site else []
+        declared = evidence.provenance.declaration(weight) if weight is not None else None
+        if site in [one.site for one in own]:  # one line of a helper made both: what told it their sizes
+            other = sized_by(evidence, declared, met.given, f"makes {met.given}")[:1]
         body[0] += f", made by {before.module or before.function}"
         tries.append(f"make {before.module or before.function} give {met.takes}")
         elsewhere = _on_another_axis(met)

@@ -1,16 +1,14 @@
-"""Windows and reshapes: an image too small for a kernel, and elements that do not fit the shape asked for."""
+"""Windows: an image too small for a kernel, a dimension too few, a number of parts that an axis has not."""
 
 from __future__ import annotations
 
-from math import prod
-
-from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin, sized_by
+from graphdebug.diagnosis.account import Account, call, data_entry, made_by, operand_origin
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.inputs import shaped
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.shapes import repairs
+from graphdebug.diagnosis.shapes import reshapes
 from graphdebug.diagnosis.shapes.geometry import Sizes, concrete, solve, spatial_axes
-from graphdebug.diagnosis.words import arithmetic, shape_words, telling
+from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
@@ -31,7 +29,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     if failure.family in ("matmul", "linear"):
         return _vector(evidence, failure)
     if failure.family == "reshape":
-        return _reshape(evidence, failure, data)
+        return reshapes.explain(evidence, failure, data)
     return None
 
 
@@ -195,80 +193,3 @@ def _probe(failure: Failure) -> Node:
         failure.seq, failure.step, failure.op, failure.function, failure.family, failure.framework,
         failure.mode, attributes=failure.attributes,
     )  # fmt: skip
-
-
-def _in_memory(evidence: Evidence, failure: Failure, data: Operand, asked: str) -> Account:
-    """The elements fit the shape asked for, but they do not lie in memory in that order."""
-    turned = evidence.provenance.node(data.producer)
-    made = made_by(turned, f"the {turned.function} leaves gaps") if turned is not None else []
-    body = [
-        f"{shape_words(data.fact.shape)} has the elements for {asked}, but they are not contiguous in memory"
-    ]
-    tries = ["use reshape, which copies where it must, or call contiguous() first"]
-    lines = [*held(call(failure, f"asks for {asked}"), "said"), *held(made, "made_operand")]
-    return Account(lines, body, tries, confidence=0.85)
-
-
-def _read_off(evidence: Evidence, failure: Failure, size: int) -> list[Candidate]:
-    """Return the declaration of the only weight of which the failing line reads the size that it asks for."""
-    if "shape" not in evidence.source.line(failure.site).replace("reshape", ""):
-        return []
-    found = [
-        one for one in evidence.provenance.declarations()
-        if one.attributes.get("trainable") and one.site is not None
-        and any(len(fact.shape or ()) > 1 and (fact.shape or ())[0] == size for fact in one.tensors.values())
-    ]  # fmt: skip
-    return (
-        sized_by(evidence, found[0], size, f"declares {found[0].name} with {size}") if len(found) == 1 else []
-    )
-
-
-def _reshape(evidence: Evidence, failure: Failure, data: Operand) -> Account | None:
-    shape, target = concrete(data.fact.shape), failure.attributes.get("target")
-    if shape is None or not isinstance(target, list | tuple) or not all(isinstance(n, int) for n in target):
-        own = held(call(failure, "the shape asked for"), "declares_size")
-        tries = ["ask for as many elements as there are: -1 for one axis finds its size"]
-        if failure.function not in ("reshape", "view"):
-            tries = [f"compare this with what {failure.function} takes"]
-        return Account(own, telling(failure.message, 1), tries, confidence=0.7) if failure.site else None
-    root, links = evidence.provenance.way(data)
-    total, fixed = prod(shape), prod(size for size in target if size != -1)
-    asked = "x".join(str(size) for size in target)
-    body = [f"{shape_words(shape)} has {arithmetic(total, shape)} elements; {asked} takes "
-            + (f"a multiple of {fixed}" if -1 in target else str(fixed))]  # fmt: skip
-    if fixed and total % fixed == 0 and (-1 in target or total == fixed):
-        return _in_memory(evidence, failure, data, asked)
-    batch = (concrete(root.fact.shape) or (0,))[0]
-    row = prod(size for size in target[1:] if size != -1)
-    rows = batch if target[0] in (-1, batch) else 0
-    solved, repaired = None, []
-    if rows and -1 not in target[1:]:
-
-        def accepts(sizes: Sizes) -> bool:
-            return sizes[0] == rows and prod(sizes) == rows * row
-
-        solved = solve(links, root.fact.shape, accepts)
-        repaired = repairs.padding(evidence, links, root.fact.shape, accepts)
-    tries = [f"keep the batch and compute the rest: ({shape[0]}, -1)"]
-    if solved is not None:
-        tries.insert(0, f"feed {shape_words(solved[0])}")
-    entry = data_entry(evidence, root, failure, links)
-    read = _read_off(evidence, failure, fixed)
-    good = evidence.good_call(failure)
-    if good is not None and good.inputs and good.inputs[0].fact.shape:
-        was = good.inputs[0].fact.shape
-        if was[1:] == shape[1:]:
-            body.append(f"the shape asked for holds {was[0]} samples, as before; this batch has {shape[0]}")
-            tries = [f"ask for ({shape[0]}, -1) by the batch's own size, or drop the last, smaller batch"]
-    return Account(
-        [
-            *held(repaired, "repairs"),
-            *held(read, "declares_size", "odd_one"),
-            *held(call(failure, f"asks for {asked}"), *(["refused"] if read else ["declares_size"])),
-            *held(entry, "began"),
-        ],
-        body,
-        tries,
-        solved[0] if solved is not None else (),
-        0.8,
-    )
