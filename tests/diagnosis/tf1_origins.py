@@ -227,10 +227,8 @@ def units_dropped_by_a_constant_of_the_class():
         session.run(v1.global_variables_initializer())
         for _ in range(12):
             session.run(net.step, {net.x: np.ones([8, 6]), net.y: np.eye(3)[[0] * 8], net.amount: net.keep})
-        test = np.ones([20, 6]), np.eye(3)[[0] * 20]
-        session.run(
-            net.accuracy, {net.x: test[0], net.y: test[1], net.amount: net.keep}
-        )  # <- fault: all are due
+        feeds = {net.x: np.ones([20, 6]), net.y: np.eye(3)[[0] * 20]}
+        session.run(net.accuracy, {**feeds, net.amount: net.keep})  # <- fault: all units are due
 
 
 def initializer_of_every_epoch():
