@@ -145,7 +145,7 @@ def test_a_run_answers_the_questions_of_the_readme():
     assert run.nodes == []
     assert run.findings == ()
     assert list(run.step(0).nodes) == []
-    assert run.start.schema == 1
+    assert run.start.schema == 2
 
 
 def test_marking_a_step_outside_the_block_says_what_it_is_for():
