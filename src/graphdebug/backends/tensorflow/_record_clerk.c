@@ -124,9 +124,20 @@ static int sizes_of(PyObject *tensor, Py_ssize_t *sizes) {
     return PyErr_Occurred() ? -1 : (int)axes;
 }
 
+/* Whether the elements are whole numbers, by the kernel's number of their type: truth values are not. */
+static int is_whole(int code) { return code > 3 && code != 9; }
+
+/* The kernel's number of the type of a tensor's elements, -1 where it reads none such. */
+static int code_of(Clerk *self, PyObject *tensor) {
+    PyObject *number = PyObject_CallMethodObjArgs(tensor, DATATYPE, NULL);
+    long type = number ? PyLong_AsLong(number) : -1;
+    Py_XDECREF(number);
+    return type >= 0 && type < TYPES ? self->codes[type] : -1;
+}
+
 /* What Python knows of a tensor, where there is no quick way. */
 static int ask_python(Clerk *self, PyObject *tensor, int look, Known *known) {
-    PyObject *measured = look > LOOK ? Py_True : Py_False;
+    PyObject *measured = look == ANY || (look == WHOLE && is_whole(code_of(self, tensor))) ? Py_True : Py_False;
     known->fact = PyObject_CallMethodObjArgs(self->held[OPS], FACT, tensor, look ? Py_True : Py_False, measured, NULL);
     known->kind = known->fact ? PyObject_CallMethodObjArgs(self->held[OPS], KIND, known->fact, NULL) : NULL;
     return known->kind ? 0 : -1;
@@ -174,9 +185,6 @@ static int look_at(Clerk *self, PyObject *tensor, const Py_buffer *view, long ty
     Py_XDECREF(stats);
     return known->fact ? 1 : -1;
 }
-
-/* Whether the elements are whole numbers, by the kernel's number of their type: truth values are not. */
-static int is_whole(int code) { return code > 3 && code != 9; }
 
 /* What is known of a tensor at the recording's level; `look` says whether its elements matter. */
 static int tensor_known(Clerk *self, PyObject *tensor, int look, Known *known) {
@@ -276,14 +284,6 @@ static PyObject *input_made(Clerk *self, PyObject *op, Py_ssize_t index, PyObjec
     }
     Py_XDECREF(id);
     return made;
-}
-
-/* The kernel's number of the type of a tensor's elements, -1 where it reads none such. */
-static int code_of(Clerk *self, PyObject *tensor) {
-    PyObject *number = PyObject_CallMethodObjArgs(tensor, DATATYPE, NULL);
-    long type = number ? PyLong_AsLong(number) : -1;
-    Py_XDECREF(number);
-    return type >= 0 && type < TYPES ? self->codes[type] : -1;
 }
 
 /* How the inputs of an op are looked at that may leave the range of whole numbers: those are measured, and what becomes one. */

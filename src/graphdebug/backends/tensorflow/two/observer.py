@@ -209,6 +209,7 @@ class Observer:
         enum = tensor._datatype_enum()
         shape = tensor._shape_tuple()
         key = (shape, enum, tensor.device if self._devices() > 1 else "")
+        measured = measured and 0 not in shape
         level = self.level
         if level == "shapes" or not look or enum in _UNSEEN:
             return self.plain(key, None)
