@@ -54,6 +54,7 @@ TF_KINDS = KINDS | {
     "loss_of_plain_numbers": "no_gradient",
     "prediction_made_before_the_tape": "no_gradient",
     "gradient_by_a_constant": "no_gradient",
+    "update_by_a_gradient_that_is_none": "no_gradient",
     "one_hot_of_a_guess_in_a_function": "no_gradient",
     "state_made_for_one_batch": "shape_mismatch",
     "moments_over_the_batch_alone": "shape_mismatch",

@@ -330,3 +330,11 @@ def decoder_without_padding():
     model = keras.Model(image, again)
     model.compile(optimizer="sgd", loss="mse")
     model.fit(np.ones([4, 8, 8, 1]), np.ones([4, 8, 8, 1]), verbose=0)
+
+
+def update_by_a_gradient_that_is_none():
+    w, unused = tf.Variable(tf.ones((2, 1))), tf.Variable(tf.ones(3), name="unused")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(tf.ones((4, 2)) @ w))
+    for variable, gradient in zip((w, unused), tape.gradient(loss, (w, unused)), strict=True):
+        variable.assign_sub(gradient)  # <- fault: None for the second

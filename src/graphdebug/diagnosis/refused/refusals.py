@@ -13,6 +13,7 @@ from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.instances import around
 from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.refused import partial
 from graphdebug.diagnosis.shapes import shape
 from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Declaration, Failure, Site
@@ -34,7 +35,7 @@ _WAYS_OUT = {
 
 def explain_argument(evidence: Evidence, failure: Failure) -> Finding | None:
     """Return the finding for a call that was refused over its arguments."""
-    clear = shape.explain_if_clear(evidence, failure)
+    clear = partial.explain(evidence, failure) or shape.explain_if_clear(evidence, failure)
     if clear is not None or failure.site is None:
         return clear
     empty = _empty(evidence, failure) if "NoneType" in failure.message else None
