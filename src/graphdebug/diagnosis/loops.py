@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from graphdebug.diagnosis.scopes import covers
+from graphdebug.diagnosis.calls import called
+from graphdebug.diagnosis.scopes import covers, own_statements, scopes_around
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
-__all__ = ["loader", "loader_around", "rebound", "rebound_within"]
+__all__ = ["loader", "loader_around", "rebound", "rebound_within", "trains"]
+
+_TRAINING = ("backward", "step", "update", "minimize", "gradient", "optimi")
+"""Parts of the names of calls that train."""
 
 
 def loader(source: SourceText, site: Site | None) -> Site | None:
@@ -81,6 +85,20 @@ def rebound_within(source: SourceText, name: str, site: Site) -> Site | None:
         if any(isinstance(one, ast.Name) and one.id == name for one in ast.walk(target))
     ]  # fmt: skip
     return Site(file=site.file, line=max(lines)) if lines else None
+
+
+def trains(source: SourceText, site: Site) -> bool:
+    """Whether training goes on behind the line at `site`: in the innermost loop around it, else its function."""
+    tree = source.tree(site.file)
+    if tree is None:
+        return False
+    own = list(own_statements(scopes_around(tree, site.line)[0]))
+    around = [one for one in own if isinstance(one, ast.For | ast.While) and covers(one, site.line)]
+    loop = max(around, key=lambda one: one.lineno, default=None)
+    calls = (one for one in (ast.walk(loop) if loop is not None else own) if isinstance(one, ast.Call))
+    return any(
+        one.lineno >= site.line and any(word in called(one).lower() for word in _TRAINING) for one in calls
+    )
 
 
 def _makes_batches(call: ast.Call) -> bool:

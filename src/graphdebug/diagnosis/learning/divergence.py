@@ -65,8 +65,8 @@ def runaway(evidence: Evidence, losses: LossWatch) -> Finding | None:
 
 
 def overshot(evidence: Evidence, losses: LossWatch, updates: Mapping[str, float]) -> Finding | None:
-    """Return the finding for a loss that leapt and stays above where it began, after first steps that were large
-    for the weights they changed.
+    """Return the finding for a loss that leapt and stays above where it began, after first steps that
+    were large for the weights they changed.
 
     Args:
         evidence: what is known of the run.

@@ -13,6 +13,8 @@ _KEPT = 64
 """Last values kept of each line."""
 
 
+_THROWN = 5
+"""Times its first value that a loss must have been, to be worse also where it came back to no more than that."""
 _REMEMBERED = 4096
 _STORED = ("variable", "buffer", "parameter")
 _STUCK = 5
@@ -95,15 +97,18 @@ class LossWatch:
 
     def worse(self) -> tuple[Site, list[tuple[int, float]], float] | None:
         """Return the line of the loss that backward began at in each step, if it leapt to twice its first value
-        or more and is above that in the last steps too, nearly always; and the most that it was.
+        or more and is above that in the last steps too, nearly always; and the most that it was. One that leapt
+        far need only be back where it began: what it had learned by chance is all it knows.
         """
         for key in self._began:
             series = self._series[key]
             first, tail = series[0][1], [value for _, value in series[-max(_STUCK, len(series) // 4) :]]
             if len(series) < 2 * _STUCK or first <= 0 or self._peaks[key] < 2 * first:
                 continue
-            above = sum(value >= first for value in tail)
-            if sorted(tail)[len(tail) // 2] >= 1.1 * first and above >= 0.8 * len(tail):
+            least = first if self._peaks[key] < _THROWN * first else 0.98 * first
+            above = sum(value >= least for value in tail)
+            middle = sorted(tail)[len(tail) // 2]
+            if middle >= (1.1 * first if least == first else least) and above >= 0.8 * len(tail):
                 return self._sites[key], series, self._peaks[key]
         return None
 

@@ -13,6 +13,9 @@ from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
 
+_UNRECORDED = ("no_grad", "inference_mode", "stop_recording")
+"""Words of the blocks and decorators in which no graph is recorded."""
+
 
 def explain(evidence: Evidence, failure: Failure) -> Account | None:
     """Account for a failure that comes of the batch's size or place."""
@@ -49,14 +52,17 @@ def _dimensions_before(evidence: Evidence, failure: Failure, node: Node) -> int:
 
 
 def _alone(evidence: Evidence, failure: Failure) -> Account | None:
-    """A norm over the batch got a batch of one: the last that its loader gives, if larger ones went before."""
+    """A norm over the batch got a batch of one: the model judges it, or it is the last that its loader gives."""
     data = next((one for one in failure.operands if one.role not in ("weight", "bias", "state")), None)
     shape = data.fact.shape if data is not None else None
+    if failure.family != "norm" or failure.function != "batch_norm" or data is None:
+        return None
+    if not shape or shape[0] != 1 or any(size != 1 for size in shape[2:]):
+        return None
     good = evidence.good_call(failure)
-    if failure.family != "norm" or failure.function != "batch_norm" or data is None or good is None:
-        return None
-    if not shape or shape[0] != 1 or any(size != 1 for size in shape[2:]) or not good.inputs:
-        return None
+    judged = _judged(evidence, failure, good or evidence.good_layer(failure))
+    if judged is not None or good is None or not good.inputs:
+        return judged
     root, links = _fed(evidence, data)
     entry = data_entry(evidence, root, failure, links)
     made = (loops.loader(evidence.source, node.site) for node, _ in links[:3])
@@ -69,6 +75,32 @@ def _alone(evidence: Evidence, failure: Failure) -> Account | None:
         [*held(loaded or entry, "other_data"), *held(call(failure), "refused"), *held(entry, "began")], body,
         ["drop the last, smaller batch (drop_last=True)", "a batch size that leaves no rest of 1"],
         confidence=0.8,
+    )  # fmt: skip
+
+
+def _judged(evidence: Evidence, failure: Failure, good: Node | None) -> Account | None:
+    """It ran where no graph is recorded, or where nothing is trained: the model judges in the mode for training."""
+    ways = [(frame, evidence.source.within(frame, _UNRECORDED)) for frame in failure.frames]
+    frame, block = next((pair for pair in ways if pair[1] is not None), (None, None))
+    if frame is None and not any(loops.trains(evidence.source, one) for one in failure.frames):
+        outside = (one for one in failure.frames if not one.function.endswith((".forward", ".__init__")))
+        frame = next((one for one in reversed([*outside]) if one.function != "forward"), None)
+    if frame is None:
+        return None
+    begins = evidence.source.function_line(frame)
+    turned = [one for one in evidence.source.calls("train", frame) if begins and one.line <= frame.line]
+    lines = [Candidate(one, "expression", "sets it to train") for one in turned[-1:]]
+    lines += [Candidate(block, "caller", "judges it in the mode for training")] if block is not None else []
+    lines.append(Candidate(frame, "caller", "the call of the model"))
+    before = (good.inputs[0].fact.shape or (0,))[0] if good is not None and good.inputs else None
+    body = [
+        "a batch of one sample has no variance" + (f"; in training, a batch had {before}" if before else "")
+    ]
+    why = "no gradient is recorded here" if block is not None else "nothing is trained around this call"
+    body.append(f"{why}: the model is to judge, and batch norm still takes the batch's statistics")
+    return Account(
+        [*held(lines, "repairs"), *held(call(failure), "refused")], body,
+        ["model.eval() before it, model.train() before training goes on"], confidence=0.85,
     )  # fmt: skip
 
 

@@ -81,9 +81,11 @@ def _element(made: Operation) -> dict[str, Any]:
             return {}
         place: Sequence[int] = where[0].tolist()
         counted = index if ignored is None else index[index != ignored]
+        within = index[(index >= 0) & (index < size)]
+        used = {"within": [int(within.min()), int(within.max())]} if len(within) else {}
         return {
             "index": list(place), "value": int(index[tuple(place)]), "low": 0, "high": size,
-            "least": int(counted.min()),
+            "least": int(counted.min()), "alike": bool((index[bad] == index[tuple(place)]).all()), **used,
         }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Optimizers: the line that made each, its settings and parameters and their size, and those that never step."""
+"""Optimizers: the line that made each, its settings, its parameters and their size; those that never step."""
 
 from __future__ import annotations
 
