@@ -88,7 +88,7 @@ def rebound_within(source: SourceText, name: str, site: Site) -> Site | None:
 
 
 def trains(source: SourceText, site: Site) -> bool:
-    """Whether training goes on behind the line at `site`: in the innermost loop around it, else its function."""
+    """Whether training goes on behind the line at `site`, in the innermost loop around it or its function."""
     tree = source.tree(site.file)
     if tree is None:
         return False

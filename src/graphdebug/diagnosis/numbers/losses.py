@@ -14,7 +14,7 @@ _KEPT = 64
 
 
 _THROWN = 5
-"""Times its first value that a loss must have been, to be worse also where it came back to no more than that."""
+"""Times its first value that a loss must have been, to be worse also where it only came back to that."""
 _REMEMBERED = 4096
 _STORED = ("variable", "buffer", "parameter")
 _STUCK = 5

@@ -132,8 +132,8 @@ def _another_axis(evidence: Evidence, failure: Failure, value: object) -> int | 
 
 
 def _marks_nothing(evidence: Evidence, words: Mapping[str, Any], index: Operand, high: object) -> bool:
-    """Whether a negative label marks places that do not count: it is the only one out of range, and no other
-    reading explains it. Class numbers less one (of which the last is never met), or -1 and 1 for two classes, are
+    """Whether a negative label marks places that do not count: it is the only one out of range, and no
+    other reading explains it. Class numbers less one (of which the last is never met), or -1 and 1 for two classes, are
     labels that count; in rows of labels, as long as the longest of them, -1 fills up the others.
     """
     value, within = words.get("value"), words.get("within")

@@ -52,7 +52,7 @@ def _dimensions_before(evidence: Evidence, failure: Failure, node: Node) -> int:
 
 
 def _alone(evidence: Evidence, failure: Failure) -> Account | None:
-    """A norm over the batch got a batch of one: the model judges it, or it is the last that its loader gives."""
+    """A norm over the batch got a batch of one: the model judges, or it is the last that a loader gives."""
     data = next((one for one in failure.operands if one.role not in ("weight", "bias", "state")), None)
     shape = data.fact.shape if data is not None else None
     if failure.family != "norm" or failure.function != "batch_norm" or data is None:
@@ -79,7 +79,7 @@ def _alone(evidence: Evidence, failure: Failure) -> Account | None:
 
 
 def _judged(evidence: Evidence, failure: Failure, good: Node | None) -> Account | None:
-    """It ran where no graph is recorded, or where nothing is trained: the model judges in the mode for training."""
+    """It ran where no graph is recorded, or nothing is trained: the model judges, in the mode for training."""
     ways = [(frame, evidence.source.within(frame, _UNRECORDED)) for frame in failure.frames]
     frame, block = next((pair for pair in ways if pair[1] is not None), (None, None))
     if frame is None and not any(loops.trains(evidence.source, one) for one in failure.frames):

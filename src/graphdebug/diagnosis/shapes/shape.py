@@ -18,6 +18,7 @@ from graphdebug.diagnosis.shapes import (
     joins,
     kept,
     labels,
+    masks,
     samples,
     stages,
     transposed,
@@ -59,7 +60,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding | None:
         said.rank,
     )
     ways = (*own, *_WAYS) if failure.family == "other" else (said.packed, *_WAYS, said.rank)
-    ways = (said.steps, transposed.explain, derivatives.explain, stages.explain, *ways)
+    ways = (masks.explain, said.steps, transposed.explain, derivatives.explain, stages.explain, *ways)
     account = next((found for way in ways if (found := way(evidence, failure)) is not None), None)
     if account is None or not account.candidates:
         account = _declared_size(evidence, failure) or _unsure(evidence, failure)
