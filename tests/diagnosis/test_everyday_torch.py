@@ -1,4 +1,4 @@
-"""Everyday PyTorch programs, run as scripts: the marked line is named first, and right programs are left alone."""
+"""Everyday PyTorch programs, run as scripts: the marked line is named first, right programs are left alone."""
 
 from __future__ import annotations
 

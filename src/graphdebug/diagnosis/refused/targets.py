@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
-from typing import Any
 
 from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import (
@@ -12,14 +10,13 @@ from graphdebug.diagnosis.account import (
     data_entry,
     decided_by,
     loss_made,
-    made_by,
     operand_origin,
     sized_by,
     trained_on,
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.refused import loading
+from graphdebug.diagnosis.refused import loading, voids
 from graphdebug.diagnosis.shapes.shape import operand_lines, when
 from graphdebug.diagnosis.trails import steps
 from graphdebug.model.event import Failure, Node, Operand
@@ -69,15 +66,10 @@ def _element(evidence: Evidence, failure: Failure) -> Finding:
     if labels and isinstance(value, int) and isinstance(high, int) and value >= _VOID * high > _VOID:
         tries = [f"if {value} marks what does not count: ignore_index={value}", *tries]
         blamed = loss_made(evidence, failure.site) or entry
-    if labels and index is not None and _marks_nothing(evidence, words, index, high):
-        body.append(
-            f"  every label out of range is {value}, the others are class numbers: it marks what is void"
-        )
-        tries = [f"ignore_index={value} in the loss", "leave those places out before the loss"]
-        blamed = loss_made(evidence, failure.site) or call(failure, "counts what is void")
-    elif isinstance(value, int) and value < 0:
-        shifted = _shifted(evidence, words, index, high) if index is not None else []
-        tries, blamed = ["look for a negative index in the data"], shifted or entry
+    if isinstance(value, int) and value < 0:
+        void = voids.explain(evidence, failure, index, high) if labels and index is not None else None
+        told, tries, blamed = void or ([], ["look for a negative index in the data"], entry)
+        body += told
     from_one = _from_one(words.get("least"), index, high) or _all_from_one(evidence, high)
     if labels and value == high and from_one:
         body.append("  none of the labels is 0: they count from 1")
@@ -129,32 +121,6 @@ def _another_axis(evidence: Evidence, failure: Failure, value: object) -> int | 
         return None
     large = [i for i, size in enumerate(shape) if i and i != axis % len(shape) and (size or 0) > value]
     return large[0] if len(large) == 1 else None
-
-
-def _marks_nothing(evidence: Evidence, words: Mapping[str, Any], index: Operand, high: object) -> bool:
-    """Whether a negative label marks places that do not count: it is the only one out of range, and no
-    other reading explains it. Class numbers less one (of which the last is never met), or -1 and 1 for two classes, are
-    labels that count; in rows of labels, as long as the longest of them, -1 fills up the others.
-    """
-    value, within = words.get("value"), words.get("within")
-    if not isinstance(value, int) or value >= 0 or not words.get("alike") or not isinstance(within, list):
-        return False
-    if within[0] != 0 or not isinstance(high, int):
-        return False
-    root, links = evidence.provenance.way(index)
-    rows = any(len(one.inputs[place].fact.shape or ()) > 1 for one, place in links)
-    rows = rows or len(index.fact.shape or ()) > 1 or len(root.fact.shape or ()) > 1
-    return value < -1 or within[1] == high - 1 > 1 or (rows and within[1] > 0)
-
-
-def _shifted(evidence: Evidence, words: Mapping[str, Any], index: Operand, high: object) -> list[Candidate]:
-    """Return the line that took something off numbers which began at 0 before: the last class is never met."""
-    within, value = words.get("within"), words.get("value")
-    if not isinstance(within, list) or not isinstance(high, int) or within[1] + 1 - (value or 0) > high:
-        return []
-    way = evidence.provenance.way(index)[1]
-    taken = next((node for node, _ in reversed(way) if node.function == "sub"), None)
-    return made_by(taken, "takes something off every one") if taken is not None else []
 
 
 def _axis(evidence: Evidence, failure: Failure, axis: int) -> Finding:

@@ -22,10 +22,10 @@ _DATA = 3
 
 
 def explain(evidence: Evidence, failure: Failure) -> Account | None:
-    """Account for a mask that does not fit. Of the ways that it can have come about the evidence decides:
+    """Account for a mask that does not fit.
 
-    another mask of this step fits, so the call was given the wrong one; a stored mask is larger on each axis, so
-    it is to be cut where it is used; else the line that had it made gave its maker the wrong thing.
+    Another mask of this step fits: the call was given the wrong one. A stored mask is larger on each axis: it is
+    to be cut where it is used. Else the line that had it made gave its maker the wrong thing.
     """
     found = _mask(failure)
     if found is None:
@@ -84,9 +84,9 @@ def _mask(failure: Failure) -> tuple[Operand, tuple[int, ...]] | None:
             continue
         if isinstance(expected, list | tuple) and isinstance(found, list | tuple) and shape == tuple(found):
             return one, tuple(expected)
-        if isinstance(axis, int) and isinstance(expected, int) and len(shape) < _DATA and axis < len(shape):
-            if shape[axis] == found:
-                return one, tuple(expected if i == axis else int(size or 0) for i, size in enumerate(shape))
+        named = isinstance(axis, int) and len(shape) < _DATA and axis < len(shape) and shape[axis] == found
+        if named and isinstance(expected, int):
+            return one, tuple(expected if i == axis else int(size or 0) for i, size in enumerate(shape))
     return None
 
 
