@@ -24,8 +24,8 @@ _DATA = 3
 def explain(evidence: Evidence, failure: Failure) -> Account | None:
     """Account for a mask that does not fit.
 
-    Another mask of this step fits: the call was given the wrong one. A stored mask is larger on each axis: it is
-    to be cut where it is used. Else the line that had it made gave its maker the wrong thing.
+    Another mask of this step fits: the call was given the wrong one. A stored mask is larger on each axis: it
+    is to be cut where it is used. Else the line that had it made gave its maker the wrong thing.
     """
     found = _mask(failure)
     if found is None:
