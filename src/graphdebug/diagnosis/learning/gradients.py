@@ -12,12 +12,12 @@ from math import prod, sqrt
 from statistics import median
 
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.learning import untrained
+from graphdebug.diagnosis.learning import untrained, updates
 from graphdebug.diagnosis.learning.dead import blocked
 from graphdebug.diagnosis.learning.frozen import frozen
 from graphdebug.diagnosis.learning.idle import idle
 from graphdebug.diagnosis.learning.optimizer import optimizer_line, step_size
-from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers
+from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by
 from graphdebug.diagnosis.learning.unstepped import unstepped
 from graphdebug.model.event import Gradient, Node, Operand, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -152,6 +152,10 @@ class GradientWatch:
         self._steps += self._squares > 0
         self._squares = 0.0
 
+    def first_updates(self) -> dict[str, float]:
+        """Return how large the first steps are for the weights that they change, by matrix."""
+        return updates.first(self._evidence, self._tracks)
+
     def findings(self) -> Sequence[Finding]:
         """Return what the steps show, missing gradients first."""
         ways = (self._exploding, self._dead_units, self._vanishing, self._too_large, self._lost)
@@ -221,9 +225,10 @@ class GradientWatch:
         )  # fmt: skip
 
     def _too_large(self) -> Finding | None:
-        ratios = {name: ratio for name, ratio in self._ratios().items() if ratio >= TOO_LARGE}
+        every = updates.ratios(self._evidence, self._tracks)
+        ratios = {name: ratio for name, ratio in every.items() if ratio >= TOO_LARGE}
         line = self._optimizer()
-        if not ratios or line is None or len(ratios) * 2 < len(self._ratios()):
+        if not ratios or line is None or len(ratios) * 2 < len(every):
             return None
         worst = max(ratios, key=lambda name: ratios[name])
         return self._evidence.finding(
@@ -233,30 +238,8 @@ class GradientWatch:
             tries=["a smaller learning rate"], evidence=(self._tracks[worst].first.seq,),
         )  # fmt: skip
 
-    def first_updates(self) -> dict[str, float]:
-        """Return how large the first steps are for the weights that they change, by matrix, where the weights'
-        size before the first step is known: the largest gradient of those measured is what counts.
-
-        The first step of Adam and its kin is about lr for each element, whatever the gradient is.
-        """
-        found: dict[str, float] = {}
-        for made in optimizers(self._evidence):
-            rate, rule = made.attributes.get("lr"), made.type.lower()
-            for name, size in made.attributes.get("sizes", {}).items():
-                track = self._tracks.get(name)
-                if track is None or track.rank < 2 or not size or not isinstance(rate, int | float):
-                    continue
-                if rule == "sgd" and track.norms:
-                    found[name] = rate * max(track.norms) / size
-                elif any(word in rule for word in ("adam", "lion", "adagrad")):
-                    found[name] = rate * sqrt(track.elements) / size
-                elif "rmsprop" in rule:
-                    alpha = made.attributes.get("alpha", 0.99)
-                    found[name] = rate * sqrt(track.elements / max(1 - alpha, 1e-6)) / size
-        return found
-
     def _lost(self) -> Finding | None:
-        ratios = self._ratios()
+        ratios = updates.ratios(self._evidence, self._tracks)
         lost = {n: r for n, r in ratios.items() if 0 < r < _LOST.get(self._tracks[n].dtype, 0.0)}
         line = self._optimizer()
         if not lost or line is None or len(lost) * 2 < len(ratios):
@@ -270,42 +253,6 @@ class GradientWatch:
             body=[f"  {worst}: update / weights = {lost[worst]:.2g}; below {_LOST[dtype]:.2g} it is lost"],
             tries=["a larger learning rate", "weights in float32"], evidence=(self._tracks[worst].first.seq,),
         )  # fmt: skip
-
-    def _ratios(self) -> dict[str, float]:
-        """Return update / weight by parameter, for matrices: as seen, or where the optimizer's rule is known.
-
-        Plain gradient descent moves by lr * gradient; Adam and its kin by about lr an element (Kingma and
-        Ba 2015, section 2.1).
-        """
-        tracks = {
-            name: one for name, one in self._tracks.items() if one.rank > 1 and len(one.norms) >= LEAST_STEPS
-        }
-        made = {name: median(one.updates) for name, one in tracks.items() if len(one.updates) >= LEAST_STEPS}
-        rules = [
-            (name, one.type, one.attributes.get("lr"))
-            for one in optimizers(self._evidence)
-            for name in one.attributes.get("parameters", ())
-        ]
-        rules += [(name, one.rule, self._rate(one)) for name, one in tracks.items() if one.rule]
-        for name, rule, rate in rules:
-            track = tracks.get(name)
-            if track is None or not track.weights or not isinstance(rate, int | float):
-                continue
-            if rule.lower() == "sgd":
-                pairs = zip(track.norms[::-1], track.weights[::-1], strict=False)
-                made[name] = rate * median(norm / max(weight, 1e-300) for norm, weight in pairs)
-            elif "adam" in rule.lower() and max(track.norms) > 0:
-                made[name] = rate * sqrt(track.elements) / max(median(track.weights), 1e-300)
-        return made
-
-    def _rate(self, track: Track) -> float | None:
-        """Return the learning rate that an op was given, if it is a constant that was looked at."""
-        if track.rate is None or not self._evidence.steps:
-            return None
-        nodes = self._evidence.run.step(self._evidence.steps[-1]).nodes
-        made = next((one for one in nodes if one.name == track.rate.name and one.outputs), None)
-        stats = made.outputs[0].stats if made is not None else None
-        return float(stats.mean) if stats is not None and stats.mean is not None else None
 
     def _optimizer(self) -> Site | None:
         steps = self._evidence.steps
