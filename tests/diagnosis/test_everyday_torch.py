@@ -24,6 +24,7 @@ KINDS = {
     "rate_ruins_a_recurrent_network": "divergence",
     "validation_without_eval": "shape_mismatch",
     "prediction_without_eval": "shape_mismatch",
+    "accuracy_without_eval": "shape_mismatch",
     "one_sample_behind_the_training": "shape_mismatch",
     "last_batch_of_one_sample": "shape_mismatch",
     "padded_tags_counted": "target_range",

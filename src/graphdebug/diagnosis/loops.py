@@ -10,7 +10,7 @@ from graphdebug.diagnosis.scopes import covers, own_statements, scopes_around
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
-__all__ = ["loader", "loader_around", "rebound", "rebound_within", "trains"]
+__all__ = ["around", "loader", "loader_around", "rebound", "rebound_within", "trains"]
 
 _TRAINING = ("backward", "step", "update", "minimize", "gradient", "optimi")
 """Parts of the names of calls that train."""
@@ -85,6 +85,13 @@ def rebound_within(source: SourceText, name: str, site: Site) -> Site | None:
         if any(isinstance(one, ast.Name) and one.id == name for one in ast.walk(target))
     ]  # fmt: skip
     return Site(file=site.file, line=max(lines)) if lines else None
+
+
+def around(source: SourceText, site: Site) -> bool:
+    """Whether a loop is around the line at `site`, in its function."""
+    tree = source.tree(site.file)
+    own = own_statements(scopes_around(tree, site.line)[0]) if tree is not None else ()
+    return any(isinstance(one, ast.For | ast.While) and covers(one, site.line) for one in own)
 
 
 def trains(source: SourceText, site: Site) -> bool:

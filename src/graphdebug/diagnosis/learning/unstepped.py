@@ -123,7 +123,7 @@ def _written_otherwise(evidence: Evidence, line: Site) -> bool:
 def _asked(evidence: Evidence, notice: Notice, line: Site) -> Iterator[Candidate]:
     """Yield the lines that were to ask for the step: a name without its parentheses, a call that never ran."""
     tree = evidence.source.tree(line.file)
-    name = evidence.source.target(notice.site).rpartition(".")[2]
+    name = evidence.source.target(notice.site).rpartition(".")[2] if notice.site is not None else ""
     steps = [
         node for node in (ast.walk(tree) if tree is not None else ())
         if isinstance(node, ast.Attribute) and node.attr == "step" and _is_optimizer(node.value, name)

@@ -46,9 +46,8 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     mask = _before(evidence, odd, failure.site)
     stored = _stored(evidence, mask)
     if stored is not None:
-        larger = all(
-            has >= need for has, need in zip((stored.fact.shape or ())[::-1], wanted[::-1], strict=False)
-        )
+        sizes = zip((stored.fact.shape or ())[::-1], wanted[::-1], strict=False)
+        larger = all(has is not None and has >= need for has, need in sizes)
         made = held(operand_origin(evidence, stored, failure, "makes the mask"), "began")
         if not larger or stored.fact.shape == wanted:
             return None
@@ -174,17 +173,13 @@ def _other(
     evidence: Evidence, failure: Failure, mask: Operand, made: Node, wanted: tuple[int, ...]
 ) -> Site | None:
     """Return where another mask was made just like this one, which has the shape that is wanted."""
+    here, there = failure.site, made.site
+    if here is None or there is None:
+        return None
     for node in evidence.before(failure.seq, failure.step):
-        if (
-            node.step != failure.step
-            or node.site is None
-            or node.function != made.function
-            or _on(node, failure.site)
-        ):
+        if node.step != failure.step or node.site is None or node.function != made.function or _on(node, here):
             continue
         fits = any(one.shape == wanted and one.dtype == mask.fact.dtype for one in node.outputs)
-        if fits and (node.site.file, node.site.function) == (
-            (made.site.file, made.site.function) if made.site else None
-        ):
+        if fits and (node.site.file, node.site.function) == (there.file, there.function):
             return node.site
     return None

@@ -82,9 +82,15 @@ def _judged(evidence: Evidence, failure: Failure, good: Node | None) -> Account 
     """It ran where no graph is recorded, or nothing is trained: the model judges, in the mode for training."""
     ways = [(frame, evidence.source.within(frame, _UNRECORDED)) for frame in failure.frames]
     frame, block = next((pair for pair in ways if pair[1] is not None), (None, None))
-    if frame is None and not any(loops.trains(evidence.source, one) for one in failure.frames):
-        outside = (one for one in failure.frames if not one.function.endswith((".forward", ".__init__")))
-        frame = next((one for one in reversed([*outside]) if one.function != "forward"), None)
+    if frame is None:
+        alone = good is None and not any(loops.around(evidence.source, one) for one in failure.frames)
+        outside = [
+            one for one in failure.frames if one.function.rpartition(".")[2] not in ("forward", "__init__")
+        ]
+        inside = outside[-1] if outside and (alone or _untrained(evidence, good)) else None
+        frame = inside or evidence.other_call(failure)
+        if frame is not None and loops.trains(evidence.source, frame):
+            return None
     if frame is None:
         return None
     begins = evidence.source.function_line(frame)
@@ -102,6 +108,15 @@ def _judged(evidence: Evidence, failure: Failure, good: Node | None) -> Account 
         [*held(lines, "repairs"), *held(call(failure), "refused")], body,
         ["model.eval() before it, model.train() before training goes on"], confidence=0.85,
     )  # fmt: skip
+
+
+def _untrained(evidence: Evidence, good: Node | None) -> bool:
+    """Whether backward never came to a node that worked, while it came to others before."""
+    if good is None:
+        return False
+    before = (*evidence.run.step(max(good.step - 1, 0)).nodes, *evidence.run.step(good.step).nodes)
+    backward = [one.forward for one in before if one.phase == "backward"]
+    return bool(backward) and good.seq not in backward
 
 
 def _fed(evidence: Evidence, data: Operand) -> tuple[Operand, list[Link]]:
