@@ -173,24 +173,30 @@ class Arguments:
         if tree is None:
             return None
         for name in names_used(tree, frames[-1].line):
-            listed = iterated(tree, name, frames[-1].line)
-            value, fits = (ast.Name(name), is_number) if listed is None else (listed, _holds_number)
+            value: ast.expr = ast.Name(name)
+            part = False  # whether the value is one of several, of which the size is to be one
             for position in range(len(frames) - 1, -1, -1):
                 if not isinstance(value, ast.Name):
                     break
-                passed = position < len(frames) - 1 or listed is not None
+                here = self._source.tree(frames[position].file)
+                listed = iterated(here, value.id, frames[position].line) if here is not None else None
+                if isinstance(listed, ast.Name):
+                    value, part = listed, True
+                passed = position < len(frames) - 1 or part
                 made, given = self._source.assigned(value.id, frames[position])
-                if made is not None and (fits(given, size) or self._comes_to(given, made, size)):
-                    return made, passed
+                written = _number_in(given, size, part)
+                if made is not None and (written is not None or self._comes_to(given, made, size)):
+                    return (Site(made.file, written) if part and written is not None else made), passed
                 if made is not None:
                     break
                 outer = self.passed(value.id, frames[position], frames[position - 1]) if position else None
                 if outer is None:
                     break
-                if fits(outer, size) or (
+                written = _number_in(outer, size, part)
+                if written is not None or (
                     not isinstance(outer, ast.Name) and self._comes_to(outer, frames[position - 1], size)
                 ):
-                    return Site(file=frames[position - 1].file, line=outer.lineno), True
+                    return Site(file=frames[position - 1].file, line=written or outer.lineno), True
                 value = outer
         set_in = configured(self._source, frames, size)
         return (set_in, True) if set_in is not None else None
@@ -324,7 +330,13 @@ def _of_functions(frames: Sequence[Site]) -> list[Site]:
     return own or list(frames)
 
 
-def _holds_number(value: ast.expr | None, size: int) -> bool:
-    """Whether a list, tuple or dict as written has `size` in it."""
-    literal = isinstance(value, ast.List | ast.Tuple | ast.Dict)
-    return literal and value is not None and any(is_number(part, size) for part in ast.walk(value))  # type: ignore[arg-type]
+def _number_in(value: ast.expr | None, size: int, part: bool) -> int | None:
+    """Return the line on which `value` says `size`: it is that number, a list or tuple (of a part, also a dict)
+    with that number in it; the line it begins on, where several of its lines do. None where it does not.
+    """
+    if value is None or is_number(value, size):
+        return value.lineno if value is not None and not part else None
+    if not isinstance(value, ast.List | ast.Tuple | (ast.Dict if part else ast.List)):
+        return None
+    found = {one.lineno for one in ast.walk(value) if isinstance(one, ast.expr) and is_number(one, size)}
+    return next(iter(found)) if len(found) == 1 else value.lineno if found else None

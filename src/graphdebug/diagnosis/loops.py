@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.scopes import covers, own_statements, scopes_around
@@ -49,8 +49,9 @@ def loader_around(source: SourceText, site: Site) -> Site | None:
 
 
 def rebound(source: SourceText, names: Iterable[str], site: Site) -> Site | None:
-    """Return the first line below `site` that gives one of `names` a value for the next time: within a loop
-    around both, or, of an attribute, computed of what it was.
+    """Return the line that puts what was computed of one of `names` in its place: within a loop around `site`
+    and below it; else where a value is computed of itself, best under the same name, also if it is an attribute
+    or an element by another owner's name.
     """
     tree, wanted = source.tree(site.file), set(names)
     loops = [
@@ -62,15 +63,35 @@ def rebound(source: SourceText, names: Iterable[str], site: Site) -> Site | None
         if isinstance(node, ast.Assign) and node.lineno > site.line
         and any(isinstance(one, ast.Name) and one.id in wanted for one in node.targets)
     ]  # fmt: skip
-    lines += [
-        node.lineno for node in (ast.walk(tree) if tree is not None else ())
-        if isinstance(node, ast.Assign) and node.lineno > site.line and isinstance(node.value, ast.BinOp)
-        and isinstance(node.targets[0], ast.Attribute) and ast.unparse(node.targets[0]) in wanted
-        and source.function_line(Site(site.file, node.lineno)) == source.function_line(site)
-        and any(ast.unparse(one) == ast.unparse(node.targets[0]) for one in ast.walk(node.value)
-                if isinstance(one, ast.Attribute))
-    ]  # fmt: skip
-    return Site(file=site.file, line=min(lines)) if lines else None
+    own = [(target, node.lineno) for target, node in _of_themselves(tree)] if tree is not None else []
+    lines += [line for target, line in own if ast.unparse(target) in wanted and line != site.line]
+    if not lines:
+        known = {name.rpartition(".")[2] for name in wanted}
+        lines = [line for target, line in own if _last_name(target) in known and line != site.line]
+    below = [line for line in lines if line > site.line]
+    return Site(file=site.file, line=min(below or lines)) if lines else None
+
+
+def _of_themselves(tree: ast.Module) -> Iterator[tuple[ast.expr, ast.stmt]]:
+    """Yield what is given a value that is computed of its own, ``w = w - step`` or ``w -= step``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AugAssign):
+            yield node.target, node
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.value, ast.BinOp):
+            own = ast.unparse(node.targets[0])
+            if any(
+                ast.unparse(one) == own
+                for one in ast.walk(node.value)
+                if isinstance(one, type(node.targets[0]))
+            ):
+                yield node.targets[0], node
+
+
+def _last_name(target: ast.expr) -> str:
+    """Return the name of an attribute, or of what an element is of."""
+    while isinstance(target, ast.Subscript):
+        target = target.value
+    return target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
 
 
 def rebound_within(source: SourceText, name: str, site: Site) -> Site | None:

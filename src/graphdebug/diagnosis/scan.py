@@ -15,6 +15,7 @@ from graphdebug.diagnosis.learning.ignored import IgnoredWatch
 from graphdebug.diagnosis.learning.modes import ModeWatch
 from graphdebug.diagnosis.learning.ranges import blank, unreachable
 from graphdebug.diagnosis.learning.restarts import RestartWatch
+from graphdebug.diagnosis.learning.sums import SumWatch
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.causes import only_grows
 from graphdebug.diagnosis.numbers.echoes import EchoWatch
@@ -41,6 +42,9 @@ _OF_GROWTH = ("exploding_gradient",)
 
 _OF_GROWING = ("clipped_too_early", "uncleared_gradient")
 """Findings of what let gradients grow until a value overflowed."""
+
+_OF_SUMS = ("divergence", "exploding_gradient", "uncleared_gradient")
+"""Findings that are the effect of gradients which are added up for ever."""
 
 _OF_NAN = ("inverted_mask",)
 """Findings that a NaN which they made says already."""
@@ -87,6 +91,7 @@ class Scan:
         self.restarts = RestartWatch(evidence)
         self.dropouts = DropoutWatch(evidence)
         self.branches = BranchWatch(evidence)
+        self.sums = SumWatch(evidence)
         self._by_family: dict[str, list[Callable[[Node], None]]] = {}
         silent = (
             self.folds, self.broadcasts, self.axes, self.masks, self.mixing, self.integers, self.overflows,
@@ -94,7 +99,7 @@ class Scan:
             self.echoes, self.pairs, self.branches,
         )  # fmt: skip
         self._silent = silent
-        for watch in (*silent, self.losses, self.gradients, self.handling, self.modes):
+        for watch in (*silent, self.losses, self.gradients, self.handling, self.modes, self.sums):
             for family in watch.families:
                 self._by_family.setdefault(family, []).append(watch.see)
 
@@ -150,6 +155,11 @@ class Scan:
 
     def findings(self, failure: Failure | None = None) -> list[Finding]:
         """Return what the watches found, the most certain first."""
+        sums = self.sums.findings()
+        found = self._found(failure)
+        return [*sums, *(one for one in found if not sums or one.kind not in _OF_SUMS)]
+
+    def _found(self, failure: Failure | None) -> list[Finding]:
         value = self.value(failure)
         found = [value] if value is not None and not self._is_effect() else []
         for watch in self._silent:

@@ -281,7 +281,7 @@ class Failure(Event, frozen=True, gc=False, tag="failure"):
     ``finalized``, ``checkpoint``, ``memory``, ``assertion``, ``variable_exists``, ``variable_late``,
     ``variable_missing``, ``variable_shared``, ``starved``, ``data``, ``signature``, ``tape_used``,
     ``optimizer_variables``, ``missing_file``, ``damaged_file``, ``argument``, ``parameters``, ``values``,
-    ``mapped``, ``other``."""
+    ``mapped``, ``plain_python``, ``other``."""
     detail: dict[str, Any] = {}
     """What the backend could read off the error, by category; see docs/format.md."""
     framework: str = ""

@@ -7,12 +7,17 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Reading", "node_name", "python_frames", "read_message", "shapes_in", "unwrapped"]
+__all__ = ["ON_TENSORS", "Reading", "node_name", "python_frames", "read_message", "shapes_in", "unwrapped"]
 
 _LIST = re.compile(r"(?<!\w)\[((?:\d+,)*\d+)\]")
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
 _FRAMES = re.compile(r'File "([^"]+)", line (\d+)(, in )?')
+_REPLACES = re.compile(r"Exception encountered when calling|\W*(?:\[1m)?(?:We c|C)ould not automatically infer")
 _NODE = re.compile(r"\{\{node ([^}]*)\}\}")
+
+
+ON_TENSORS = r"'[\w.]*(?:Tensor|Variable)' object (?:does not support item assignment|has no attribute '(?P<attribute>\w+)')"
+"""What Python says of a tensor that can't do what its own values can."""
 
 
 class Reading(NamedTuple):
@@ -41,7 +46,7 @@ def python_frames(message: str) -> list[tuple[str, int, str]]:
 
 def unwrapped(error: BaseException) -> BaseException:
     """Return the exception that Keras has replaced by one that tells the arguments of the layers too."""
-    while str(error).startswith("Exception encountered when calling") and error.__context__ is not None:
+    while error.__context__ is not None and _REPLACES.match(str(error)):
         error = error.__context__
     return error
 
@@ -156,6 +161,9 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"Assign requires shapes of both tensors to match\. lhs shape= ?\[(?P<expected>[^\]]*)\] rhs shape= ?\[(?P<found>[^\]]*)\](?=.*(?:[Cc]heckpoint|restor))", "checkpoint", _shapes),
     _rule(r"tensor_name = (?P<variable>[^;]+); (?:expected )?shape in shape_and_slice spec \[(?P<expected>[^\]]*)\] does not match the shape stored in checkpoint: \[(?P<found>[^\]]*)\]", "checkpoint", _shapes),
     _rule(r"Invalid dtype: object|Unsupported object type|Failed to convert a NumPy array to a Tensor", "dtype", lambda _: {"found": "object"}),
+    _rule(r"Received incompatible tensor with shape \((?P<found>[^)]*)\) when attempting to restore variable with shape \((?P<expected>[^)]*)\) and name (?P<variable>[^\s:]+)", "checkpoint", _shapes),
+    _rule(r"objects could not be loaded.*?Layer '(?P<layer>[^']+)' expected (?P<wanted>\d+) variables, but received (?P<had>\d+) variables during loading", "checkpoint"),
+    _rule(ON_TENSORS, "plain_python"),
     _rule(r"Graph is finalized and cannot be modified", "finalized"),
     _rule(r"is not an element of this graph|must be from the same graph|from a different graph", "other_graph"),
     _rule(r"The Session graph is empty", "other_graph"),

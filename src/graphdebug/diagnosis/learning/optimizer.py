@@ -74,12 +74,19 @@ def _configured_rate(evidence: Evidence, line: Site) -> Site | None:
 
 
 def _fields_given(evidence: Evidence, line: Site) -> set[str]:
-    """Return the fields of configurations (``FLAGS.lr``) that the calls on a line are given."""
+    """Return the fields of configurations (``FLAGS.lr``, ``cfg["lr"]``) that the calls on a line are given."""
     given = [
         value for one in _calls_on(evidence, line)
         for value in (*one.args, *(keyword.value for keyword in one.keywords))
     ]  # fmt: skip
-    return {value.attr for value in given if isinstance(value, ast.Attribute)}
+    keys = [value.slice for value in given if isinstance(value, ast.Subscript)]
+    keys += [
+        value.args[0]
+        for value in given
+        if isinstance(value, ast.Call) and called(value) == "get" and value.args
+    ]
+    named = {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+    return named | {value.attr for value in given if isinstance(value, ast.Attribute)}
 
 
 def _calls_on(evidence: Evidence, line: Site) -> list[ast.Call]:

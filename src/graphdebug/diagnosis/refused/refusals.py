@@ -212,6 +212,13 @@ def explain_checkpoint(evidence: Evidence, failure: Failure) -> Finding:
         body, tries = _keys(failure)
         saved, model = _saved(evidence, failure), _model_made(evidence, failure)
         candidates = [*held(saved, "made_operand"), *held(loads, "refused"), *held(model, "began")]
+    elif "layer" in failure.detail:
+        name, had = str(failure.detail["layer"]), failure.detail.get("had")
+        body = [
+            f"  the layer {name} has {failure.detail.get('wanted')} weights here, and {had} in the checkpoint"
+        ]
+        body.append("  the model that was saved had other layers")
+        candidates = [*held(_model_made(evidence, failure), "declares_size"), *held(loads, "refused")]
     else:
         candidates = [*held([*loads, *call(failure, "what is to be loaded")], "said"), *held(own, "began")]
     return evidence.finding(

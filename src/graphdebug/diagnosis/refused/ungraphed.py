@@ -20,10 +20,23 @@ from graphdebug.model.finding import Candidate, Finding
 
 __all__ = ["CUTS", "explain", "unreached"]
 
-CUTS = ("detach", "stop_gradient", "argmax", "argmin", "item", "constant", "round", "sign")
+CUTS = (
+    "detach",
+    "stop_gradient",
+    "argmax",
+    "argmin",
+    "item",
+    "constant",
+    "round",
+    "sign",
+    "floor",
+    "ceil",
+    "rint",
+)
 """Functions whose results have no history."""
 _LEAVES = re.compile(r"\b(?:np|numpy|math)\.|\.numpy\(|\.item\(|\b(?:float|int)\(")
 """What computes in plain Python."""
+_MOST_WALKED = 5000
 _SOURCES = ("fill", "random", "placeholder", "assign")
 _KEEP = ["keep the loss a tensor: no .item(), .data, numpy or argmax between parameters and loss"]
 
@@ -77,15 +90,60 @@ def _no_scalar(evidence: Evidence, failure: Failure) -> Account:
     return Account([*made, *call(failure, "the call of backward"), *by], body, tries)
 
 
-def _cut(links: Sequence[Link]) -> Account | None:
-    """The last node on the way that has no gradient, or of which whole numbers were taken."""
-    for node, taken in zip(reversed([node for node, _ in links]), _taken(links), strict=False):
-        integer = taken < len(node.outputs) and node.outputs[taken].dtype.startswith(("int", "uint", "bool"))
-        if node.function in CUTS or integer:
-            lines = made_by(node, f"the {node.function} cuts the graph")
-            whole = f"the whole numbers that {node.function} gives have" if integer else f"{node.function} has"
-            return Account(lines, [f"{whole} no gradient"], _KEEP)
-    return None
+def _cut(evidence: Evidence, loss: Operand, links: Sequence[Link]) -> Account | None:
+    """The node behind the weights that has no gradient, or of which whole numbers were taken: with several on
+    one way the first, for what comes after it had none to lose. Where no weight is known: the last on the way.
+    """
+    cutting = _broken(evidence, loss)
+    if cutting is None:
+        return None
+    if not cutting:
+        taken = zip(reversed([node for node, _ in links]), _taken(links), strict=False)
+        cutting = [node for node, output in taken if node.function in CUTS or _is_whole(node, output)]
+    if not cutting:
+        return None
+    node = cutting[0]
+    lines = made_by(node, f"the {node.function} cuts the graph")
+    integer = node.function not in CUTS
+    whole = f"the whole numbers that {node.function} gives have" if integer else f"{node.function} has"
+    return Account(lines, [f"{whole} no gradient"], _KEEP)
+
+
+def _is_whole(node: Node, output: int = 0) -> bool:
+    """Whether an output of a node is of whole numbers, or of truth values."""
+    return output < len(node.outputs) and node.outputs[output].dtype.startswith(("int", "uint", "bool"))
+
+
+def _broken(evidence: Evidence, loss: Operand) -> list[Node] | None:
+    """Return the nodes before `loss` at which what was computed of weights has no gradient any more, the last
+    first; empty where no weight leads there at all, None where one does without such a node.
+    """
+    waiting, ways = [loss.producer], dict[int, Node]()
+    while waiting and len(ways) < _MOST_WALKED:
+        node = evidence.provenance.node(waiting.pop())
+        if node is None or node.seq in ways or node.phase not in ("forward", "build"):
+            continue
+        ways[node.seq] = node
+        waiting += [one.producer for one in node.inputs]
+    live, cutting = set[tuple[int, int]](), list[Node]()
+    for seq in sorted(ways):
+        node = ways[seq]
+        taken = any(
+            (one.producer, one.output) in live
+            or (one.origin in ("parameter", "variable") and "float" in one.fact.dtype + node.outputs[0].dtype)
+            for one in node.inputs
+        ) if node.outputs else False  # fmt: skip
+        if not taken:
+            continue
+        passing = (
+            [] if node.function in CUTS else [i for i in range(len(node.outputs)) if not _is_whole(node, i)]
+        )
+        live.update((seq, output) for output in passing)
+        if len(passing) < len(node.outputs):
+            cutting.insert(0, node)
+    if (loss.producer, loss.output) in live:
+        return None
+    return cutting
 
 
 def _taken(links: Sequence[Link]) -> Iterator[int]:
@@ -104,7 +162,7 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     if loss is None:
         return Account(_left_in_python(evidence, failure), [], _KEEP)
     root, links = _way_through_indices(evidence, loss)
-    known = _cut(links) or unrecorded.state(evidence, failure, links)
+    known = _cut(evidence, loss, links) or unrecorded.state(evidence, failure, links)
     if known is not None:
         return known
     swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
@@ -252,7 +310,7 @@ def unreached(evidence: Evidence) -> Finding | None:
     """Return the finding for gradients that were asked for and are None, where no exception said so."""
     told = next((one for one in evidence.run.notices if one.topic == "no_gradient"), None)
     if told is None or told.site is None:
-        return None
+        return _replaced(evidence)
     target = evidence.provenance.node(told.detail.get("target"))
     loss = (Operand(target.outputs[0], producer=target.seq),) if target is not None and target.outputs else ()
     asked = Failure(
@@ -282,6 +340,34 @@ def unreached(evidence: Evidence) -> Finding | None:
         candidates=[*named, *call(asked, "asks for it")], confidence=0.7, failed=told.site,
         when=f"step {asked.step}", body=[f"  {line}" for line in body], tries=tries, operands=loss,
         evidence=(told.seq,),
+    )  # fmt: skip
+
+
+def _replaced(evidence: Evidence) -> Finding | None:
+    """Return the finding for gradients that are None because some of what was asked by are plain tensors."""
+    plain = (one for one in evidence.run.notices if one.topic == "some_gradients" and one.detail.get("plain"))
+    told = next(plain, None)
+    if told is None or told.site is None:
+        return None
+    value = evidence.provenance.arguments.given(told.site, Operand(TensorFact(None, ""), role="b"), "gradient")
+    if isinstance(value, ast.Name):
+        value = evidence.source.assigned(value.id, told.site)[1] or value
+    places = [
+        at for at in told.detail["plain"] if isinstance(value, ast.List | ast.Tuple) and at < len(value.elts)
+    ]
+    names = [ast.unparse(value.elts[at]) for at in places] if isinstance(value, ast.List | ast.Tuple) else []
+    line = loops.rebound(
+        evidence.source, names or ([ast.unparse(value)] if value is not None else []), told.site
+    )
+    if line is None:
+        return None
+    return evidence.finding(
+        "no_gradient", what="a gradient is None: it is asked for by a plain tensor",
+        candidates=[Candidate(line, "origin", "puts a plain tensor in the variable's place"),
+                    Candidate(told.site, "caller", "asks for the gradient")],
+        confidence=0.7, failed=told.site, evidence=(told.seq,),
+        body=["  a tape follows only variables, and what is watched; what is computed of one is none"],
+        tries=["write into the variable: v.assign_sub(step), not v = v - step"],
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from graphdebug.diagnosis.account import (
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import batches, labels, sides
+from graphdebug.diagnosis.shapes.geometry import spatial_axes
 from graphdebug.diagnosis.shapes.setters import Setter, setter
 from graphdebug.diagnosis.shapes.ways import shrunk, size_on, transposed, two_ways
 from graphdebug.diagnosis.words import node_name, shape_words
@@ -45,6 +46,9 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
     if odd is None:
         return transposed(evidence, failure, operands)
     rest = next(one for one in operands if one is not odd)
+    along = _along_another(failure)
+    if along is not None and all(_is_width(evidence, one, along) for one in operands):
+        return _wrong_axis(evidence, failure, along)
     return (
         _of_training(evidence, failure, odd, rest)
         or _taken_apart(evidence, failure, odd, rest)
@@ -178,7 +182,8 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     first = [one for one in (*made, *other) if one.role == "declaration"] if stored else []
     loader = loops.loader(evidence.source, failure.site) if failure.family == "cat" else None
     loads = [Candidate(loader, "declaration", "makes batches of samples of unlike shapes")] if loader else []
-    here = [by.node for _, by in setters if by.node is not None and _on_line(by.node, failure)]
+    here = [by.node for _, by in setters if by.node is not None and _on_line(by.node, failure)
+            and not _of_weight(evidence, by.node, failure)]  # fmt: skip
     if not first and _is_scale(odd, rest):
         first = made
     written = [one for one in (odd, rest) if _one_hot_of(evidence, one) and axis == -1]
@@ -219,6 +224,27 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
     return Account(lines, body, tries, confidence=0.6)
 
 
+def _is_width(evidence: Evidence, operand: Operand, axis: int) -> bool:
+    """Whether a size is a layer's width: tensors of unlike widths are there to be joined along it."""
+    by = setter(evidence, operand, axis)
+    if by.node is None or not by.node.outputs:
+        return False
+    rank = len(by.node.outputs[0].shape or ())
+    wide = by.node.family in ("linear", "matmul") and by.axis == rank - 1
+    return wide or (by.node.family == "conv" and by.axis > 0 and by.axis not in spatial_axes(by.node, rank))
+
+
+def _wrong_axis(evidence: Evidence, failure: Failure, axis: int) -> Account:
+    """Layers of unlike widths were joined along an axis on which these are no sizes."""
+    declared = evidence.provenance.declared(failure.module) if failure.module else None
+    said = declared is not None and isinstance(declared.attributes.get("axis"), int)
+    site = declared.site if declared is not None and said else None
+    own = [Candidate(site, "declaration", "says the axis", failure.module)] if site is not None else []
+    body = [f"they differ on axis {axis} alone, where each has its layer's width"]
+    lines = [*held(own, "repairs"), *held(call(failure), "refused", *([] if own else ["repairs"]))]
+    return Account(lines, body, [f"join them along axis {axis}"], confidence=0.8)
+
+
 def _along_another(failure: Failure) -> int | None:
     """Return the axis along which tensors can be joined that can't be along the one that the call says."""
     shapes = [one.fact.shape for one in failure.operands if one.fact.shape]
@@ -257,6 +283,13 @@ def _declares(evidence: Evidence, operand: Operand, by: Setter, *, odd: bool) ->
     agreed = any(type(v) is int and v == size for one in others for v in one.attributes.values())
     lines = sized_by(evidence, declared, size, f"declares {declared.name} with {size}")
     return held(lines, "declares_size", *(["agreed"] if agreed else ["odd_one"] if odd else []))
+
+
+def _of_weight(evidence: Evidence, node: Node, failure: Failure) -> bool:
+    """Whether `node` is a product that has its width from a weight which another line declares."""
+    weights = (one for one in node.inputs if node.family in ("linear", "matmul", "conv"))
+    sites = [evidence.provenance.site(one) for one in weights if evidence.provenance.stored(one) is not None]
+    return any(one is not None and failure.site is not None and one.line != failure.site.line for one in sites)
 
 
 def _batch_changed(nodes: Sequence[Node | None], odd: Operand, rest: Operand, axis: int) -> list[Candidate]:

@@ -21,13 +21,16 @@ def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     numbers = (
         failure.function in ("cross_entropy", "sparse_cross_entropy", "nll_loss") and "int" in target.fact.dtype
     )
-    if numbers and b[1:] in ((), (1,)) and len(a) == 4 and a[:1] == b[:1]:  # against a map of scores
+    if numbers and b[1:] in ((), (1,)) and len(a) in (3, 4) and a[:1] == b[:1] and 1 not in a[1:-1]:
         lines = _never_flattened(evidence) or _brought(evidence, guess)
         b = (*b[:1], a[-1])
     elif not 2 <= len(b) < len(a) or a[0] != b[0] or a[-1] != b[-1]:
         return None
     else:
-        lines = _brought(evidence, guess) or _never_flattened(evidence)
+        looked_up = evidence.provenance.node(evidence.provenance.way(guess)[0].producer)
+        lines = _brought(evidence, guess)
+        if not lines or looked_up is None or lines[0].site == looked_up.site:  # each word has its row
+            lines = _never_flattened(evidence) or lines
     if not lines:
         return None
     extra = shape_words(a[1 : len(a) - len(b) + 1])
@@ -81,12 +84,18 @@ def _brought(evidence: Evidence, guess: Operand) -> list[Candidate]:
 
 
 def _never_flattened(evidence: Evidence) -> list[Candidate]:
-    """Return the first layer after convolutions that was made for their channels alone, not for all axes."""
+    """Return the first layer after convolutions or a table that was made for their channels alone, not for all
+    axes.
+    """
     channels, spatial = None, False
     for one in evidence.provenance.declarations():
         words = one.attributes
         if "kernel_size" in words or "pool_size" in words:
             channels, spatial = words.get("out_channels", channels), True
+        elif one.type == "Embedding" and isinstance(words.get("output_dim"), int):
+            channels, spatial = words["output_dim"], True
+        elif one.type.startswith("Global") or one.type == "Flatten" or "return_sequences" in words:
+            spatial = False
         elif spatial and "in_features" in words:
             alone = channels is not None and words["in_features"] == channels
             why = f"{one.name} takes the {channels} channels and keeps the axes before them"

@@ -145,11 +145,20 @@ def _of_the_input(evidence: Evidence, guess: Operand, target: Shape) -> bool:
 def _idle_squeeze(evidence: Evidence, failure: Failure, one: Operand, other: Operand) -> Account | None:
     """A squeeze on the way took nothing away, where another dimension of size 1 is too many."""
     a, b = one.fact.shape or (), other.fact.shape or ()
-    if len(a) != len(b) + 1 or 1 not in a or [size for size in a if size != 1] != [size for size in b if size != 1]:
+    if (
+        len(a) != len(b) + 1
+        or 1 not in a
+        or [size for size in a if size != 1] != [size for size in b if size != 1]
+    ):
         return None
     for node, through in reversed(evidence.provenance.way(one)[1]):
         before = node.inputs[through].fact.shape
-        if node.function == "squeeze" and node.outputs and node.outputs[0].shape == before and 1 in (before or ()):
+        if (
+            node.function == "squeeze"
+            and node.outputs
+            and node.outputs[0].shape == before
+            and 1 in (before or ())
+        ):
             axis = list(before or ()).index(1)
             body = [f"the squeeze takes nothing from {shape_words(before)}: axis {axis} is the one of size 1"]
             lines = [*held(made_by(node, "takes nothing away"), "repairs"), *held(call(failure), "refused")]
@@ -258,6 +267,9 @@ def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Cand
     if len(a) <= wanted or len(a) < 3 or 1 + len(whole) != wanted:
         return []
     for node, through in reversed(evidence.provenance.way(guess)[1]):
+        layer = evidence.provenance.declared(node.module) if node.module else None
+        if layer is not None and layer.type == "Dense":  # it folds the axes before the last, and unfolds them
+            continue
         before = node.inputs[through].fact.shape or ()
         ones = sum(size == 1 for size in before[1:])
         if node.outputs and ones < sum(size == 1 for size in (node.outputs[0].shape or ())[1:]):

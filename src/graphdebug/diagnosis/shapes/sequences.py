@@ -21,15 +21,16 @@ def every_step(evidence: Evidence, failure: Failure, guess: Operand, target: Ope
     a, b = guess.fact.shape or (), target.fact.shape or ()
     recurrent = [one for one in evidence.provenance.declarations() if "return_sequences" in one.attributes]
     more = 2 if failure.function in OF_CLASSES and "float" not in target.fact.dtype and b[1:] != (1,) else 1
-    last = recurrent[-1] if recurrent and len(a) == len(b) + more and len(a) > 2 else None
+    kept = len(a) == len(b) + more and len(a) > 2 and a[:1] == b[:1] and a[1] != 1
+    last = recurrent[-1] if recurrent and kept else None
     if last is None or last.site is None or last.attributes["return_sequences"] is not True:
         return None
     entry = trained_on(evidence, failure, "labels")
     entry = entry or operand_origin(evidence, target, failure, f"the target {shape_words(b)}")
-    kept = Candidate(last.site, "declaration", f"{last.name} gives every step", last.name)
+    every = Candidate(last.site, "declaration", f"{last.name} gives every step", last.name)
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}: one for each step of a sample"]
     tries = ["let the last recurrent layer give its last step only"]
-    lines = [*held([kept], "repairs"), *held(entry, "made_operand"), *held(call(failure), "refused")]
+    lines = [*held([every], "repairs"), *held(entry, "made_operand"), *held(call(failure), "refused")]
     return Account(lines, body, tries, kind=_TARGET, confidence=0.8)
 
 

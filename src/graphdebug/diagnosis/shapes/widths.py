@@ -21,7 +21,7 @@ from graphdebug.diagnosis.shapes.makers import joined_widths
 from graphdebug.diagnosis.shapes.meetings import Meeting, meeting_of
 from graphdebug.diagnosis.trails import steps
 from graphdebug.diagnosis.words import arithmetic, node_name, shape_words
-from graphdebug.model.event import Failure, Operand
+from graphdebug.model.event import Failure, Operand, Site
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain"]
@@ -197,7 +197,7 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
     tries = [f"declare it for {met.given}"]
     if before is not None:
         weight = weight_of(before)
-        site = evidence.provenance.site(weight) if weight is not None else None
+        site = _told_from(evidence, weight, met.weight) if weight is not None else None
         other = [Candidate(site, "declaration", f"makes {met.given}", before.module)] if site else []
         declared = evidence.provenance.declaration(weight) if weight is not None else None
         if site in [one.site for one in own]:  # one line of a helper made both: what told it their sizes
@@ -254,6 +254,21 @@ def _written_data(evidence: Evidence, root: Operand, met: Meeting) -> int:
     last = [place, *steps(evidence.source, place)][-1] if place is not None else None
     found = {one.value for one in ast.walk(last.value) if isinstance(one, ast.Constant)} if last else set()
     return int(met.takes in found) - int(met.given in found)
+
+
+def _told_from(evidence: Evidence, weight: Operand, other: Operand) -> Site | None:
+    """Return the line that made `weight`; where a helper's line made both, the one that called it for `weight`,
+    or nothing if there is none.
+    """
+    site, same = evidence.provenance.site(weight), evidence.provenance.site(other)
+    if site is None or same is None or (site.file, site.line) != (same.file, same.line):
+        return site
+    stored = [evidence.provenance.stored(one) for one in (weight, other)]
+    own, its = (evidence.provenance.declaration(one) if one is not None else None for one in stored)
+    if own is None or its is None or own.type != "Variable" or "layer" in own.attributes:
+        return site
+    lines = {(one.file, one.line) for one in its.callers}
+    return next((one for one in own.callers if (one.file, one.line) not in lines), None)
 
 
 def _declared_input(evidence: Evidence, met: Meeting) -> list[Candidate]:

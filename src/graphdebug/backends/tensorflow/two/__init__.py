@@ -14,6 +14,7 @@ from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.pipelines import Pipelines
 from graphdebug.backends.tensorflow.two.retracing import watch_tracing
 from graphdebug.backends.tensorflow.two.tape import Tape, watch_tape
+from graphdebug.backends.tensorflow.two.variables import Variables, watch_variables
 from graphdebug.backends.tensorflow.two.watching import watch_values
 from graphdebug.model.event import Failure
 from graphdebug.options import Options
@@ -38,6 +39,7 @@ def attach(sink: Sink, options: Options) -> Attachment:
     restores.append(watch_tracing(observer))
     restores.append(watch_functions(observer, failing))
     restores.append(watch_datasets(Datasets(sink)))
+    restores.append(watch_variables(Variables(observer)))
     return _Two(observer, failing, restores)
 
 

@@ -15,7 +15,7 @@ from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.facts import dtype_word
-from graphdebug.backends.tensorflow.two.handles import name_of_handle, variable_name
+from graphdebug.backends.tensorflow.two.handles import name_of_handle
 from graphdebug.backends.tensorflow.two.ledger import Made, Ran
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.backends.tensorflow.two.ops import (
@@ -162,7 +162,7 @@ class EagerOps:
             variable = frame.f_locals.get(op.arguments[index])
             if isinstance(variable, BaseResourceVariable):
                 fact = self.observer.fact(tensor, look=False)
-                self._ledger.made[tensor._id] = Made(fact, "variable", name=variable_name(variable))
+                self._ledger.made[tensor._id] = Made(fact, "variable", name=self._ledger.name_of(variable))
         return self.observer.made(tensor)
 
     def _measured(

@@ -128,7 +128,7 @@ def _plain(observer: Observer, value: Any) -> Made:
     """A variable, or a plain number or list of the user's."""
     handle = getattr(value, "handle", None)
     if handle is not None and hasattr(handle, "_numpy_internal"):
-        observer.ledger.variables.setdefault(handle._id, str(value.name).partition(":")[0])
+        observer.ledger.variables.setdefault(handle._id, observer.ledger.name_of(value))
         return observer.made(handle)
     return Made(_fact(value), "unknown" if hasattr(value, "op") else "constant")
 

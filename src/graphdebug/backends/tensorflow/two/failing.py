@@ -18,7 +18,7 @@ from tensorflow.python.eager import core
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.facts import elements_of, static_fact
 from graphdebug.backends.tensorflow.losses import loss_in_progress
-from graphdebug.backends.tensorflow.messages import read_message, unwrapped
+from graphdebug.backends.tensorflow.messages import ON_TENSORS, read_message, unwrapped
 from graphdebug.backends.tensorflow.sites import called_python
 from graphdebug.backends.tensorflow.two.failed import (
     FailedCall,
@@ -41,6 +41,7 @@ __all__ = ["Failing", "watch_errors"]
 _TAGS = re.compile(r"\{\{function_node [^}]*\}\}\s*|\s*\[\[\{\{.*?\}\}\]\]|\s*\[Op:[^\]]*\]( name: )?")
 """What the runtime adds to its message: names of functions and nodes, which the event has in fields."""
 
+_ON_TENSORS = re.compile(ON_TENSORS)
 _CHECKING = ("/tensorflow/python/ops/", "/keras/src/backend/tensorflow/")
 """Where shapes are checked in Python, before any op."""
 
@@ -153,6 +154,8 @@ class Failing:
         """Whether TensorFlow or Keras raised `error`, or a library that they called with it."""
         if isinstance(error, tf.errors.OpError) or type(error).__module__.startswith("tensorflow."):
             return True
+        if isinstance(error, TypeError | AttributeError) and _ON_TENSORS.search(str(error)):
+            return True  # it is of Python's own making
         if self._observer.unreached is not None and "No gradients provided" in str(error):
             return True  # Keras takes its own frames out
         files = [frame.f_code.co_filename.replace("\\", "/") for frame in _frames_of(error)]

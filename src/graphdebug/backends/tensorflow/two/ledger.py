@@ -6,6 +6,7 @@ import threading
 from collections.abc import Hashable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.model.event import Family, Operand, Origin, TensorFact
 
 __all__ = ["GENERATION", "Ledger", "Made", "Ran", "Recent"]
@@ -78,7 +79,15 @@ class Ledger:
         one to both sides)."""
         self.variables: dict[int, str] = {}
         """Names of variables by the id of their handle."""
+        self.told: dict[int, str] = {}
+        """Of those among them that the user's own line made: names that no other one has."""
         self.state = _State()
+
+    def name_of(self, variable: Any) -> str:
+        """Return what a variable is called in this recording; nothing if it is none."""
+        path = getattr(variable, "path", None)  # Keras's own, which is unique
+        handle: Any = None if path or not hasattr(variable, "handle") else variable.handle
+        return self.told.get(getattr(handle, "_id", -1)) or variable_name(variable)
 
     def forward_of(self, op_type: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> int | None:
         """Return the forward node that a backward op belongs to.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from graphdebug.backends.protocol import Sink
-from graphdebug.backends.tensorflow.two.handles import variable_above, variable_name
+from graphdebug.backends.tensorflow.two.handles import variable_above
 from graphdebug.backends.tensorflow.two.ledger import Ledger, Made, Ran
 from graphdebug.backends.tensorflow.vocabulary import word
 from graphdebug.model.event import Phase, TensorFact
@@ -66,7 +66,7 @@ class Links:
             variable = variable_above(sys._getframe(2))
             handle: Any = getattr(variable, "_handle", None)  # a variable being made has none yet
             if hasattr(handle, "_numpy_internal"):
-                self._ledger.variables.setdefault(handle._id, variable_name(variable))
+                self._ledger.variables.setdefault(handle._id, self._ledger.name_of(variable))
         family = word(kind)
         self._ledger.ran[self._last] = Ran(kind, made, family.function, family.family)
         for index, tensor in enumerate(outputs):

@@ -14,7 +14,6 @@ from tensorflow.python.framework.function_def_to_graph import function_def_to_gr
 from graphdebug.backends.tensorflow.attributes import Asked, attributes_of
 from graphdebug.backends.tensorflow.facts import array_fact, static_fact
 from graphdebug.backends.tensorflow.sites import build_sites
-from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.backends.tensorflow.two.inside import CALLS, Inside
 from graphdebug.backends.tensorflow.two.looking import Looking, looking_at_nothing
 from graphdebug.backends.tensorflow.two.observer import Observer
@@ -79,7 +78,7 @@ class Reading:
         alive = (found for ref in graph._weak_variables if (found := ref()) is not None)
         for variable in alive:
             for one in getattr(variable, "_values", None) or (variable,):  # a mirrored one has one a replica
-                name = variable_name(one)
+                name = self._observer.ledger.name_of(one)
                 if name != "UnreadVariable":  # what an assignment returns
                     self._observer.ledger.variables.setdefault(one.handle._id, name)
         given = zip(graph.inputs, arguments, strict=True)

@@ -15,7 +15,6 @@ from tensorflow.python.framework.indexed_slices import IndexedSlices
 from tensorflow.python.framework.ops import EagerTensor
 
 from graphdebug.backends.tensorflow.sites import build_sites
-from graphdebug.backends.tensorflow.two.handles import variable_name
 from graphdebug.backends.tensorflow.two.ledger import Made
 from graphdebug.backends.tensorflow.two.observer import Observer
 from graphdebug.model.event import Gradient, Notice, Site
@@ -135,7 +134,7 @@ class Tape:
         if not executing_eagerly() or made is None or made.seq is None:
             return
         frame = observer.sink.sites.position(sys._getframe())
-        names = [variable_name(one) if hasattr(one, "handle") else "" for one in sources]
+        names = [self._ledger.name_of(one) if hasattr(one, "handle") else "" for one in sources]
         detail = {"target": made.seq, "sources": names, "recorded_after": observer.tape_began}
         if observer.tape_ended > observer.tape_began:
             detail["recorded_until"] = observer.tape_ended
@@ -177,21 +176,23 @@ class Tape:
         followed = tape.watched_variables() if hasattr(tape, "watched_variables") else ()
         if all(one is not None for one in found) and {*map(id, followed)} <= {*map(id, sources)}:
             return  # as nearly always: no names and no handles are needed
-        pairs = [(one, grad) for one, grad in zip(sources, found, strict=False) if hasattr(one, "handle")]
+        given = list(zip(sources, found, strict=False))
+        pairs = [(one, grad) for one, grad in given if hasattr(one, "handle")]
         asked = {id(one.handle) for one, _ in pairs}  # names differ: Keras has its own for the same variable
         left = [one for one in followed if id(one.handle) not in asked] if pairs else []
-        if not left and all(grad is not None for _, grad in pairs):
+        if not left and all(grad is not None for _, grad in given):
             return
-        missing = [variable_name(one) for one, grad in pairs if grad is None]
-        unasked = [variable_name(one) for one in left]
-        key = (*missing, "", *unasked)
-        if len(key) == 1 or key in self._noted or len(self._noted) > _MOST_NOTED:
+        missing = [self._ledger.name_of(one) for one, grad in pairs if grad is None]
+        unasked = [self._ledger.name_of(one) for one in left]
+        plain = [at for at, (one, grad) in enumerate(given) if grad is None and not hasattr(one, "handle")]
+        key = (*missing, "", *unasked, "", *map(str, plain))
+        if len(key) == 2 or key in self._noted or len(self._noted) > _MOST_NOTED:
             return
         self._noted.add(key)
         sink = self._observer.sink
         frame = sink.sites.position(sys._getframe())
         site = sink.sites.resolve(frame) if frame is not None else None
-        detail = {"missing": missing, "unasked": unasked, "asked": len(pairs)}
+        detail = {"missing": missing, "unasked": unasked, "asked": len(pairs), "plain": plain}
         text = "gradients of some variables are None, or were not asked for"
         self._observer.emit(Notice(sink.next_seq(), "some_gradients", text, site, detail))
 
@@ -274,7 +275,7 @@ class Tape:
         found = []
         for source, grad in zip(sources, grads, strict=False):
             dense = _dense(grad)
-            name = variable_name(source) if hasattr(source, "handle") else ""
+            name = self._ledger.name_of(source) if hasattr(source, "handle") else ""
             if isinstance(dense, EagerTensor):
                 found.append(self._gradient(dense, name=name))
             elif name and hasattr(dense, "graph"):
