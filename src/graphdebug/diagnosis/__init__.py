@@ -8,7 +8,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.failing import explain, unknown
 from graphdebug.diagnosis.learning.rivals import rivals
 from graphdebug.diagnosis.learning.unrun import unrun
-from graphdebug.diagnosis.refused.ungraphed import unreached
+from graphdebug.diagnosis.refused.unreached import unreached
 from graphdebug.diagnosis.runs.ranks import compare_ranks
 from graphdebug.diagnosis.scan import Scan
 from graphdebug.model.event import Event, Failure

@@ -39,6 +39,7 @@ _STORED = re.compile(
     r"(?:\. Target variable: <Variable path=(?P<variable>[^,]+),)?"
     r"|weight shape \((?P<own>[\d, ]*)\) is not compatible with provided weight shape \((?P<given>[\d, ]*)\)"
 )
+_GUESSED = re.compile(r"[Cc]ould not automatically infer the (?:output )?shape")
 _SHAPE_WORDS = re.compile(r"[Ss]hape|dimension|rank|ndim|axis|incompatible with the layer")
 
 
@@ -53,6 +54,8 @@ def failure_of(sink: Sink, layers: Layers, graph: Graph, error: BaseException) -
         return None
     category, detail = _read(str(error))
     failed = layers.of(error) if "only supports singleton" not in str(error) else None
+    if error.__context__ is not None and _GUESSED.search(str(error)):
+        return None  # the user's own code failed while Keras tried it out
     if failed is None and "{{node " in str(error):
         return None  # an op below, whose operands its framework knows
     if failed is None and category == "other":

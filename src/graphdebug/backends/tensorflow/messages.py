@@ -164,6 +164,7 @@ _RULES: list[tuple[re.Pattern[str], str, Callable[[dict[str, str]], dict[str, An
     _rule(r"Received incompatible tensor with shape \((?P<found>[^)]*)\) when attempting to restore variable with shape \((?P<expected>[^)]*)\) and name (?P<variable>[^\s:]+)", "checkpoint", _shapes),
     _rule(r"objects could not be loaded.*?Layer '(?P<layer>[^']+)' expected (?P<wanted>\d+) variables, but received (?P<had>\d+) variables during loading", "checkpoint"),
     _rule(ON_TENSORS, "plain_python"),
+    _rule(r"cannot convert it to a (?P<attribute>NumPy) array|Cannot convert a symbolic tf\.Tensor .* to a numpy array", "plain_python", lambda _: {"attribute": "numpy"}),
     _rule(r"Graph is finalized and cannot be modified", "finalized"),
     _rule(r"is not an element of this graph|must be from the same graph|from a different graph", "other_graph"),
     _rule(r"The Session graph is empty", "other_graph"),

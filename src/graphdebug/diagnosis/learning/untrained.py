@@ -9,7 +9,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning import strangers
 from graphdebug.diagnosis.learning.optimizer import optimizer_line
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, Track, declared_by, optimizers, some
-from graphdebug.diagnosis.refused.ungraphed import CUTS
+from graphdebug.diagnosis.refused.cuts import CUTS
 from graphdebug.diagnosis.words import place
 from graphdebug.model.event import Declaration, Gradient, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding

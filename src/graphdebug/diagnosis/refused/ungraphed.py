@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from graphdebug.diagnosis import loops
 from graphdebug.diagnosis.account import Account, call, data_entry, loss_made, made_by
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.refused import absent, switches, unrecorded
 from graphdebug.diagnosis.refused.crossings import in_loop
+from graphdebug.diagnosis.refused.cuts import KEEP, cut
 from graphdebug.diagnosis.refused.told import told
 from graphdebug.diagnosis.shapes.geometry import Link
 from graphdebug.diagnosis.trails import trail
@@ -18,27 +18,11 @@ from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate, Finding
 
-__all__ = ["CUTS", "explain", "unreached"]
+__all__ = ["LEAVES", "account_of", "explain"]
 
-CUTS = (
-    "detach",
-    "stop_gradient",
-    "argmax",
-    "argmin",
-    "item",
-    "constant",
-    "round",
-    "sign",
-    "floor",
-    "ceil",
-    "rint",
-)
-"""Functions whose results have no history."""
-_LEAVES = re.compile(r"\b(?:np|numpy|math)\.|\.numpy\(|\.item\(|\b(?:float|int)\(")
+LEAVES = re.compile(r"\b(?:np|numpy|math)\.|\.numpy\(|\.item\(|\b(?:float|int)\(")
 """What computes in plain Python."""
-_MOST_WALKED = 5000
 _SOURCES = ("fill", "random", "placeholder", "assign")
-_KEEP = ["keep the loss a tensor: no .item(), .data, numpy or argmax between parameters and loss"]
 
 
 def explain(evidence: Evidence, failure: Failure) -> Finding:
@@ -50,7 +34,7 @@ def explain(evidence: Evidence, failure: Failure) -> Finding:
     if "Inference" in failure.message:
         return _inference(evidence, failure)
     many = _is_many(failure)
-    account = _no_scalar(evidence, failure) if many else _no_gradient(evidence, failure)
+    account = _no_scalar(evidence, failure) if many else account_of(evidence, failure)
     what = "backward began at a tensor that is no scalar" if many else "backward has no way to any parameter"
     account.confidence = 0.85 if account.candidates else 0.7
     return told(evidence, failure, "no_gradient", what, account)
@@ -90,79 +74,17 @@ def _no_scalar(evidence: Evidence, failure: Failure) -> Account:
     return Account([*made, *call(failure, "the call of backward"), *by], body, tries)
 
 
-def _cut(evidence: Evidence, loss: Operand, links: Sequence[Link]) -> Account | None:
-    """The node behind the weights that has no gradient, or of which whole numbers were taken: with several on
-    one way the first, for what comes after it had none to lose. Where no weight is known: the last on the way.
-    """
-    cutting = _broken(evidence, loss)
-    if cutting is None:
-        return None
-    if not cutting:
-        taken = zip(reversed([node for node, _ in links]), _taken(links), strict=False)
-        cutting = [node for node, output in taken if node.function in CUTS or _is_whole(node, output)]
-    if not cutting:
-        return None
-    node = cutting[0]
-    lines = made_by(node, f"the {node.function} cuts the graph")
-    integer = node.function not in CUTS
-    whole = f"the whole numbers that {node.function} gives have" if integer else f"{node.function} has"
-    return Account(lines, [f"{whole} no gradient"], _KEEP)
-
-
-def _is_whole(node: Node, output: int = 0) -> bool:
-    """Whether an output of a node is of whole numbers, or of truth values."""
-    return output < len(node.outputs) and node.outputs[output].dtype.startswith(("int", "uint", "bool"))
-
-
-def _broken(evidence: Evidence, loss: Operand) -> list[Node] | None:
-    """Return the nodes before `loss` at which what was computed of weights has no gradient any more, the last
-    first; empty where no weight leads there at all, None where one does without such a node.
-    """
-    waiting, ways = [loss.producer], dict[int, Node]()
-    while waiting and len(ways) < _MOST_WALKED:
-        node = evidence.provenance.node(waiting.pop())
-        if node is None or node.seq in ways or node.phase not in ("forward", "build"):
-            continue
-        ways[node.seq] = node
-        waiting += [one.producer for one in node.inputs]
-    live, cutting = set[tuple[int, int]](), list[Node]()
-    for seq in sorted(ways):
-        node = ways[seq]
-        taken = any(
-            (one.producer, one.output) in live
-            or (one.origin in ("parameter", "variable") and "float" in one.fact.dtype + node.outputs[0].dtype)
-            for one in node.inputs
-        ) if node.outputs else False  # fmt: skip
-        if not taken:
-            continue
-        passing = (
-            [] if node.function in CUTS else [i for i in range(len(node.outputs)) if not _is_whole(node, i)]
-        )
-        live.update((seq, output) for output in passing)
-        if len(passing) < len(node.outputs):
-            cutting.insert(0, node)
-    if (loss.producer, loss.output) in live:
-        return None
-    return cutting
-
-
-def _taken(links: Sequence[Link]) -> Iterator[int]:
-    """Yield which output was taken of each node, the last first: a maximum gives values and places."""
-    yield 0
-    yield from (node.inputs[through].output for node, through in reversed(links))
-
-
-def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
+def account_of(evidence: Evidence, failure: Failure) -> Account:
     """Walk back from the loss to the node where the graph was cut."""
     before_tape = failure.detail.get("before_tape")
     if isinstance(before_tape, dict):
         body = ["it was computed before the tape was opened: the tape does not know how"]
-        return Account([Candidate(Site(**before_tape), "origin", "is not on the tape")], body, _KEEP)
+        return Account([Candidate(Site(**before_tape), "origin", "is not on the tape")], body, KEEP)
     loss = next(iter(failure.operands), None)
     if loss is None:
-        return Account(_left_in_python(evidence, failure), [], _KEEP)
+        return Account(_left_in_python(evidence, failure), [], KEEP)
     root, links = _way_through_indices(evidence, loss)
-    known = _cut(evidence, loss, links) or unrecorded.state(evidence, failure, links)
+    known = cut(evidence, loss, links) or unrecorded.state(evidence, failure, links)
     if known is not None:
         return known
     swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
@@ -176,20 +98,20 @@ def _no_gradient(evidence: Evidence, failure: Failure) -> Account:
     gone = None if learns else _taken_out(evidence, failure, links)
     if gone is not None:
         body = [f"what {gone.function} gave goes on without its history (numpy(), item(), a new tensor)"]
-        return Account(_left_at(evidence, links, gone), body, _KEEP)
+        return Account(_left_at(evidence, links, gone), body, KEEP)
     left = _left_in_python(evidence, failure) if root.origin == "constant" and not links else []
     if left:
         body = ["what was computed there is a plain number: it has no history"]
-        return Account(left, body, _KEEP)
+        return Account(left, body, KEEP)
     node_of_root = evidence.provenance.node(root.producer)
     if node_of_root is not None and node_of_root.family in ("copy", "fill"):
-        return Account(made_by(node_of_root, "makes a new tensor without history"), [], _KEEP)
+        return Account(made_by(node_of_root, "makes a new tensor without history"), [], KEEP)
     ungraphed = next(iter(unrecorded.learned(evidence, loss)), None)
     if ungraphed is not None:
         body = ["it was computed from weights, but no graph was recorded: no_grad, or they need no gradient"]
-        return Account([*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body, _KEEP)
+        return Account([*made_by(ungraphed, "computed without a graph"), *_callers(ungraphed)], body, KEEP)
     taken = [one for node, _ in links[:1] for one in made_by(node, "computed from data alone")]
-    return Account([*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], [], _KEEP)
+    return Account([*taken, *(data_entry(evidence, root, failure)[:1] if root.name else [])], [], KEEP)
 
 
 def _left_in_python(evidence: Evidence, failure: Failure) -> list[Candidate]:
@@ -198,7 +120,7 @@ def _left_in_python(evidence: Evidence, failure: Failure) -> list[Candidate]:
     first, given = Operand(TensorFact(None, ""), role="a"), evidence.provenance.arguments.given
     target = given(asked[-1], first, "gradient") if asked else None
     lines = [one for one, _ in trail(evidence.source, target, asked[-1])] if target is not None else []
-    left = [one for one in lines if _LEAVES.search(evidence.source.line(one))]
+    left = [one for one in lines if LEAVES.search(evidence.source.line(one))]
     return [Candidate(one, "origin", "leaves the graph") for one in [*left[-1:], *lines[:1]]]
 
 
@@ -215,7 +137,7 @@ def _off_tape(failure: Failure, way: Sequence[Node], learns: Sequence[Node]) -> 
     why = f"the {node.function} is not on the tape"
     calls = in_loop(failure, [one for one in (node.site, *node.callers) if one is not None])
     lines = [*(Candidate(one, "caller", why) for one in calls), *made_by(node, why)]
-    return Account(lines, [f"it was computed {when_made}: the tape does not know how"], _KEEP)
+    return Account(lines, [f"it was computed {when_made}: the tape does not know how"], KEEP)
 
 
 def _left_at(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Candidate]:
@@ -228,10 +150,10 @@ def _left_at(evidence: Evidence, links: Sequence[Link], gone: Node) -> list[Cand
     names = source.names(place) if place is not None else ()
     made = [source.assignment(name, place) for name in names if place is not None]
     own = gone.site is not None and any(one is not None and one.line == gone.site.line for one in made)
-    own = own and not (_LEAVES.search(source.line(place)) and not _LEAVES.search(source.line(gone.site)))
-    if place is not None and not _LEAVES.search(source.line(place)):  # it takes what another line computed
+    own = own and not (LEAVES.search(source.line(place)) and not LEAVES.search(source.line(gone.site)))
+    if place is not None and not LEAVES.search(source.line(place)):  # it takes what another line computed
         lines = (line for name in names for line, _ in trail(source, ast.Name(name), place))
-        python = next((line for line in lines if _LEAVES.search(source.line(line))), None)
+        python = next((line for line in lines if LEAVES.search(source.line(line))), None)
         if python is not None:
             return [Candidate(python, "origin", "computes in plain Python"), *back, *left]
     return [*left, *back] if own else [*back, *left]
@@ -304,71 +226,6 @@ def _is_many(failure: Failure) -> bool:
     """Whether what backward began at has more elements than one."""
     shape = failure.operands[0].fact.shape if failure.operands else None
     return shape is not None and any(size != 1 for size in shape)
-
-
-def unreached(evidence: Evidence) -> Finding | None:
-    """Return the finding for gradients that were asked for and are None, where no exception said so."""
-    told = next((one for one in evidence.run.notices if one.topic == "no_gradient"), None)
-    if told is None or told.site is None:
-        return _replaced(evidence)
-    target = evidence.provenance.node(told.detail.get("target"))
-    loss = (Operand(target.outputs[0], producer=target.seq),) if target is not None and target.outputs else ()
-    asked = Failure(
-        told.seq, target.step if target is not None else 0, "", told.text, "no_gradient", site=told.site,
-        operands=loss, attributes={key: told.detail.get(key) for key in ("recorded_after", "recorded_until")},
-    )  # fmt: skip
-    sources = told.detail.get("sources") or []
-    account = Account([]) if not any(sources) else _no_gradient(evidence, asked)
-    named, body = account.candidates, account.body
-    if not any(sources):
-        asked_by = Operand(TensorFact(None, ""), role="b")
-        given = evidence.provenance.arguments.made_at(asked_by, (told.site,))
-        named = [Candidate(given, "input", "no variable, and not watched")] if given is not None else []
-        value = evidence.provenance.arguments.given(told.site, asked_by)
-        read = (ast.Name, ast.Attribute)
-        names = (
-            [ast.unparse(one) for one in ast.walk(value) if isinstance(one, read)] if value is not None else []
-        )
-        rebound = loops.rebound(evidence.source, names, told.site)
-        if rebound is not None:
-            why = "puts a plain tensor in the variable's place"
-            named = [Candidate(rebound, "origin", why), *named]
-        body = ["it is asked for by a plain tensor: a tape follows only variables, and what is watched"]
-    tries = ["make it a variable, or watch it: tape.watch(x)"] if not any(sources) else account.tries
-    return evidence.finding(
-        "no_gradient", what="a gradient is None: nothing leads from the target to what it was asked by",
-        candidates=[*named, *call(asked, "asks for it")], confidence=0.7, failed=told.site,
-        when=f"step {asked.step}", body=[f"  {line}" for line in body], tries=tries, operands=loss,
-        evidence=(told.seq,),
-    )  # fmt: skip
-
-
-def _replaced(evidence: Evidence) -> Finding | None:
-    """Return the finding for gradients that are None because some of what was asked by are plain tensors."""
-    plain = (one for one in evidence.run.notices if one.topic == "some_gradients" and one.detail.get("plain"))
-    told = next(plain, None)
-    if told is None or told.site is None:
-        return None
-    value = evidence.provenance.arguments.given(told.site, Operand(TensorFact(None, ""), role="b"), "gradient")
-    if isinstance(value, ast.Name):
-        value = evidence.source.assigned(value.id, told.site)[1] or value
-    places = [
-        at for at in told.detail["plain"] if isinstance(value, ast.List | ast.Tuple) and at < len(value.elts)
-    ]
-    names = [ast.unparse(value.elts[at]) for at in places] if isinstance(value, ast.List | ast.Tuple) else []
-    line = loops.rebound(
-        evidence.source, names or ([ast.unparse(value)] if value is not None else []), told.site
-    )
-    if line is None:
-        return None
-    return evidence.finding(
-        "no_gradient", what="a gradient is None: it is asked for by a plain tensor",
-        candidates=[Candidate(line, "origin", "puts a plain tensor in the variable's place"),
-                    Candidate(told.site, "caller", "asks for the gradient")],
-        confidence=0.7, failed=told.site, evidence=(told.seq,),
-        body=["  a tape follows only variables, and what is watched; what is computed of one is none"],
-        tries=["write into the variable: v.assign_sub(step), not v = v - step"],
-    )  # fmt: skip
 
 
 def _callers(node: Node) -> list[Candidate]:

@@ -23,7 +23,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import kept, sequences, sides, stages
 from graphdebug.diagnosis.shapes.sequences import OF_CLASSES
-from graphdebug.diagnosis.shapes.setters import setter
+from graphdebug.diagnosis.shapes.setters import around, setter
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Failure, Operand, Shape, Site
@@ -267,8 +267,7 @@ def _left_over(evidence: Evidence, guess: Operand, target: Operand) -> list[Cand
     if len(a) <= wanted or len(a) < 3 or 1 + len(whole) != wanted:
         return []
     for node, through in reversed(evidence.provenance.way(guess)[1]):
-        layer = evidence.provenance.declared(node.module) if node.module else None
-        if layer is not None and layer.type == "Dense":  # it folds the axes before the last, and unfolds them
+        if around(evidence, node, 1) is not None:  # a product's axes before the last, folded and unfolded
             continue
         before = node.inputs[through].fact.shape or ()
         ones = sum(size == 1 for size in before[1:])

@@ -8,7 +8,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.geometry import concrete, groups, spatial_axes
 from graphdebug.model.event import Node, Operand, Shape
 
-__all__ = ["Setter", "setter"]
+__all__ = ["Setter", "around", "setter"]
 
 _FURTHEST = 500
 
@@ -34,9 +34,9 @@ def setter(evidence: Evidence, operand: Operand, axis: int) -> Setter:
         made = node is not None and node.family in ("fill", "random", "assign")
         if node is None or (made and operand.origin in ("parameter", "buffer", "variable")):
             return Setter(None, operand, axis, lookup)
-        around = _around(evidence, node, axis)
-        if around is not None:
-            operand = around
+        through = around(evidence, node, axis)
+        if through is not None:
+            operand = through
             continue
         before = _before(node, axis)
         if before is None:
@@ -47,7 +47,7 @@ def setter(evidence: Evidence, operand: Operand, axis: int) -> Setter:
     return Setter(None, operand, axis, lookup)
 
 
-def _around(evidence: Evidence, node: Node, axis: int) -> Operand | None:
+def around(evidence: Evidence, node: Node, axis: int) -> Operand | None:
     """Return what a product took whose leading axes were flattened for it, and `node` put back; else None."""
     after = (node.outputs[0].shape if node.outputs else None) or ()
     if node.family != "reshape" or not node.inputs or axis >= len(after) - 1:

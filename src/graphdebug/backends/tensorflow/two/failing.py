@@ -101,7 +101,7 @@ class Failing:
         if call is None:
             made = [found for one in chain if (found := self._being_made(one)) is not None]
             call = next((one for one in made if one.op), made[0] if made else None)
-        frames = self._sink.sites.of_error(error)
+        frames = self._frames(error)
         if call is None and not self._is_tensorflow(unwrapped(error)):
             return None
         call = call or self._python_call(unwrapped(error)) or FailedCall("", (), {}, "eager", "forward")
@@ -137,6 +137,15 @@ class Failing:
             operands=self._sink.save(seq, call.operands, [elements_of(one) for one in call.tensors]),
             attributes=dict(call.attributes), node=call.node,
         )  # fmt: skip
+
+    def _frames(self, error: BaseException) -> tuple[Site, ...]:
+        """Return the user frames of an exception, down to where that was raised which Keras replaced by it."""
+        frames, inner = (tuple(self._sink.sites.of_error(one)) for one in (error, unwrapped(error)))
+        return (
+            frames
+            if not inner or inner[-1] in frames
+            else (*frames, *(one for one in inner if one not in frames))
+        )
 
     def _cut_off(self, call: FailedCall) -> FailedCall:
         """Return the call with the target of the gradients that reached no variable as its operand."""
