@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tests.diagnosis import keras_everyday, keras_everyday_clean, tf1_everyday, tf1_everyday_clean
+from tests.diagnosis import (
+    keras_everyday,
+    keras_everyday_clean,
+    tf1_everyday,
+    tf1_everyday_clean,
+    tf2_everyday,
+    tf2_everyday_clean,
+)
 from tests.diagnosis.programs import assert_named_first, assert_not_accused, programs
 
 KINDS = {
@@ -54,6 +61,29 @@ KERAS_KINDS = {
 }
 
 
+TWO_KINDS = {
+    "weights_in_a_dict": "shape_mismatch",
+    "bias_of_another_width_in_a_traced_loop": "shape_mismatch",
+    "second_stack_of_a_factory": "shape_mismatch",
+    "shapes_in_a_list": "shape_mismatch",
+    "every_recurrent_layer_gives_its_steps": "target_mismatch",
+    "words_never_pooled": "target_mismatch",
+    "axis_kept_by_a_pooling_layer": "target_mismatch",
+    "accuracy_for_a_loss": "no_gradient",
+    "masks_made_whole_in_the_loss": "no_gradient",
+    "first_weight_cut_off_by_numpy": "no_gradient",
+    "one_of_two_variables_replaced": "no_gradient",
+    "variable_added_to_in_place": "plain_python",
+    "item_assigned_in_a_layer": "plain_python",
+    "value_asked_of_a_symbolic_tensor": "plain_python",
+    "numpy_in_a_lambda": "plain_python",
+    "sums_of_gradients_in_variables": "uncleared_gradient",
+    "sums_of_gradients_as_they_come": "uncleared_gradient",
+    "maps_joined_along_their_height": "shape_mismatch",
+    "weights_of_a_narrower_model": "checkpoint_mismatch",
+}
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     tf.random.set_seed(0)
@@ -77,6 +107,16 @@ def test_the_marked_line_of_an_everyday_model_is_named_first(name, tmp_path):
 @pytest.mark.parametrize("name", programs(keras_everyday_clean))
 def test_a_right_everyday_model_is_not_accused(name):
     assert_not_accused(keras_everyday_clean, name)
+
+
+@pytest.mark.parametrize("name", programs(tf2_everyday))
+def test_the_marked_line_of_an_everyday_tape_is_named_first(name, tmp_path):
+    assert_named_first(tf2_everyday, name, TWO_KINDS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", programs(tf2_everyday_clean))
+def test_a_right_everyday_tape_is_not_accused(name):
+    assert_not_accused(tf2_everyday_clean, name)
 
 
 def test_a_default_graph_that_is_put_away_midway_is_named_first():

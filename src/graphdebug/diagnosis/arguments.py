@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from graphdebug.diagnosis.calls import (
     Function,
@@ -336,7 +336,15 @@ def _number_in(value: ast.expr | None, size: int, part: bool) -> int | None:
     """
     if value is None or is_number(value, size):
         return value.lineno if value is not None and not part else None
-    if not isinstance(value, ast.List | ast.Tuple | (ast.Dict if part else ast.List)):
-        return None
-    found = {one.lineno for one in ast.walk(value) if isinstance(one, ast.expr) and is_number(one, size)}
+    found = {one.lineno for one in _elements(value, part) if is_number(one, size)}
     return next(iter(found)) if len(found) == 1 else value.lineno if found else None
+
+
+def _elements(value: ast.expr, part: bool) -> Iterator[ast.expr]:
+    """Yield the elements of a list or tuple (of a part, also of a dict) as written, and of those in it."""
+    inside = value.elts if isinstance(value, ast.List | ast.Tuple) else ()
+    if part and isinstance(value, ast.Dict):
+        inside = value.values
+    for one in inside:
+        yield one
+        yield from _elements(one, part)

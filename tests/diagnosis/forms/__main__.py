@@ -19,7 +19,9 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     else:
         found = [from_file(Path(one)) for one in sorted(glob.glob(options.cases))]
     chosen = options.only.split(",") if options.only else None
-    return [one for one in found if one.framework == options.framework and (chosen is None or one.name in chosen)]
+    return [
+        one for one in found if one.framework == options.framework and (chosen is None or one.name in chosen)
+    ]
 
 
 def main() -> None:

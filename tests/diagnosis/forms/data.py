@@ -18,7 +18,10 @@ def _made(tree: ast.Module) -> dict[str, ast.Assign]:
         if not isinstance(one, ast.Assign) or not isinstance(one.targets[0], ast.Name):
             continue
         name = one.targets[0].id
-        made = any(isinstance(each.func, ast.Attribute) and root(each.func) in names and each.func.attr.islower() for each in calls(one))
+        made = any(
+            isinstance(each.func, ast.Attribute) and root(each.func) in names and each.func.attr.islower()
+            for each in calls(one)
+        )
         if made and every.count(name) == 1 and not any(_is_model(each) for each in calls(one)):
             found[name] = one
     return found
@@ -47,7 +50,11 @@ def _behind(tree: ast.Module, holder: str, *, item: bool) -> dict[str, ast.Assig
     names: dict[str, ast.expr] = {}
     for name in found:
         base = ast.Name(holder, ast.Load())
-        names[name] = ast.Subscript(base, ast.Constant(name), ast.Load()) if item else ast.Attribute(base, name, ast.Load())
+        names[name] = (
+            ast.Subscript(base, ast.Constant(name), ast.Load())
+            if item
+            else ast.Attribute(base, name, ast.Load())
+        )
     parameters = {one.arg for one in ast.walk(tree) if isinstance(one, ast.arg)}
     for name in parameters & set(names):
         del names[name], found[name]
@@ -74,11 +81,15 @@ def in_attributes(tree: ast.Module) -> bool:
 def in_namedtuple(tree: ast.Module) -> bool:
     """The arrays in a namedtuple, read by what follows."""
     found = _made(tree)
-    place = next((at for at, one in enumerate(tree.body) if isinstance(one, (ast.For, ast.While, ast.With))), None)
+    place = next(
+        (at for at, one in enumerate(tree.body) if isinstance(one, (ast.For, ast.While, ast.With))), None
+    )
     held = [name for name, one in found.items() if place is not None and tree.body.index(one) < place]
     if place is None or not held or not set(held) & loads(tree.body[place:]):
         return False
-    names: dict[str, ast.expr] = {name: ast.Attribute(ast.Name("batch_", ast.Load()), name, ast.Load()) for name in held}
+    names: dict[str, ast.expr] = {
+        name: ast.Attribute(ast.Name("batch_", ast.Load()), name, ast.Load()) for name in held
+    }
     after = rename(tree.body[place:], names)
     made = template(
         f"from collections import namedtuple\nBatch = namedtuple('Batch', {held!r})\nbatch_ = Batch({', '.join(held)})"
@@ -92,7 +103,11 @@ def indexed(tree: ast.Module) -> bool:
     done = False
     for loop in [one for one in ast.walk(tree) if isinstance(one, ast.For)]:
         target = loop.target
-        if isinstance(target, ast.Tuple) and all(isinstance(one, ast.Name) for one in target.elts) and isinstance(loop.iter, ast.Name):
+        if (
+            isinstance(target, ast.Tuple)
+            and all(isinstance(one, ast.Name) for one in target.elts)
+            and isinstance(loop.iter, ast.Name)
+        ):
             apart = [f"{ast.unparse(one)} = item_[{at}]" for at, one in enumerate(target.elts)]
             loop.target = ast.Name("item_", ast.Store())
             loop.body[:0] = template("\n".join(apart))
@@ -104,7 +119,11 @@ def in_list(tree: ast.Module) -> bool:
     """Batches gathered in a list first, then looped over with their number."""
     done = False
     for loop in [one for one in ast.walk(tree) if isinstance(one, ast.For)]:
-        if isinstance(loop.iter, ast.Name) and loop.iter.id not in ("range",) and isinstance(loop.target, (ast.Tuple, ast.Name)):
+        if (
+            isinstance(loop.iter, ast.Name)
+            and loop.iter.id not in ("range",)
+            and isinstance(loop.target, (ast.Tuple, ast.Name))
+        ):
             loop.target = ast.Tuple([ast.Name("number_", ast.Store()), loop.target], ast.Store())
             (wrapped,) = template("enumerate([one for one in SOURCE])", SOURCE=loop.iter)
             loop.iter = wrapped.value  # type: ignore[attr-defined]

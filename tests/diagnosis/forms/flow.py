@@ -21,16 +21,24 @@ def main(tree: ast.Module) -> bool:
     if any(isinstance(one, ast.If) and "__name__" in ast.unparse(one.test) for one in inside) or not inside:
         return False
     needed = stores(inside) & loads(outside)
-    kept = [one for one in inside if isinstance(one, ast.Assign) and stores([one]) & needed and not any(calls(one))]
+    kept = [
+        one for one in inside if isinstance(one, ast.Assign) and stores([one]) & needed and not any(calls(one))
+    ]
     inside = [one for one in inside if one not in kept]
     shared = sorted(stores(inside) & loads(outside))
     first = [ast.Global(shared)] if shared else []
-    tree.body[place:] = [*kept, *outside, *template("def main():\n    BODY\nif __name__ == '__main__':\n    main()", BODY=[*first, *inside])]
+    tree.body[place:] = [
+        *kept,
+        *outside,
+        *template("def main():\n    BODY\nif __name__ == '__main__':\n    main()", BODY=[*first, *inside]),
+    ]
     return True
 
 
 def _defines(one: ast.stmt) -> bool:
-    return isinstance(one, _DEFINITIONS) or (isinstance(one, ast.Assign) and isinstance(one.value, (ast.Lambda, ast.Attribute)))
+    return isinstance(one, _DEFINITIONS) or (
+        isinstance(one, ast.Assign) and isinstance(one.value, (ast.Lambda, ast.Attribute))
+    )
 
 
 def nested(tree: ast.Module) -> bool:
@@ -46,7 +54,9 @@ def _training_loop(tree: ast.Module) -> int | None:
     words = ("backward", "apply_gradients", "fit", "run", "step")
     for place in range(len(tree.body) - 1, -1, -1):
         one = tree.body[place]
-        if isinstance(one, (ast.For, ast.While)) and any(getattr(each.func, "attr", "") in words for each in calls(one)):
+        if isinstance(one, (ast.For, ast.While)) and any(
+            getattr(each.func, "attr", "") in words for each in calls(one)
+        ):
             return place
     return None
 
@@ -66,14 +76,18 @@ def trainer(tree: ast.Module) -> bool:
     given = sorted(bound & (loads([loop]) | stores([loop])))
     left = (stores([loop]) & loads(after)) | set(given)
     made = "\n        ".join(f"self.{name} = {name}" for name in given) or "pass"
-    names: dict[str, ast.expr] = {name: ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load()) for name in left}
+    names: dict[str, ast.expr] = {
+        name: ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load()) for name in left
+    }
     (body,) = rename([loop], names)
     new = template(
         f"class Trainer:\n    def __init__(self, {', '.join(given)}):\n        {made}\n    def train(self):\n        BODY\n"
         f"trainer = Trainer({', '.join(given)})\ntrainer.train()",
         BODY=[body],  # type: ignore[list-item]
     )
-    outside: dict[str, ast.expr] = {name: ast.Attribute(ast.Name("trainer", ast.Load()), name, ast.Load()) for name in left}
+    outside: dict[str, ast.expr] = {
+        name: ast.Attribute(ast.Name("trainer", ast.Load()), name, ast.Load()) for name in left
+    }
     tree.body[place:] = [*new, *rename(after, outside)]  # type: ignore[list-item]
     return True
 
@@ -90,7 +104,9 @@ def stepped(tree: ast.Module) -> bool:
     jumps = any(isinstance(one, (ast.Break, ast.Continue)) for each in body for one in ast.walk(each))
     if jumps or _escapes(body):
         return False
-    before = stores([one for one in tree.body[:place] if not isinstance(one, _DEFINITIONS)]) | _targets(outer, loop)
+    before = stores([one for one in tree.body[:place] if not isinstance(one, _DEFINITIONS)]) | _targets(
+        outer, loop
+    )
     given = sorted((loads(body) | stores(body)) & before)
     back = sorted(stores(body) & (loads(tree.body[place + 1 :]) | before))
     ending = f"    return {', '.join(back)}\n" if back else ""
@@ -103,7 +119,9 @@ def stepped(tree: ast.Module) -> bool:
 
 def _targets(outer: ast.stmt, inner: ast.stmt) -> set[str]:
     """Return what the loops from `outer` to `inner`, which are each other's only statement, bind."""
-    every = [one for one in ast.walk(outer) if isinstance(one, ast.For) and (one is inner or inner in ast.walk(one))]
+    every = [
+        one for one in ast.walk(outer) if isinstance(one, ast.For) and (one is inner or inner in ast.walk(one))
+    ]
     return stores([one.target for one in every])
 
 
@@ -116,7 +134,11 @@ def methods(tree: ast.Module) -> bool:
                 continue
             half = len(method.body) // 2
             first, second = method.body[:half], method.body[half:]
-            if half == 0 or method.decorator_list or any(isinstance(each, ast.Return) for part in first for each in ast.walk(part)):
+            if (
+                half == 0
+                or method.decorator_list
+                or any(isinstance(each, ast.Return) for part in first for each in ast.walk(part))
+            ):
                 continue
             names = [each.arg for each in method.args.args[1:]]
             live = sorted((stores(first) | set(names)) & loads(second))
@@ -132,7 +154,9 @@ def split(tree: ast.Module) -> bool:
     done = False
     for held in list(statements(tree)):
         for one in list(held):
-            if not isinstance(one, (ast.Assign, ast.Expr, ast.Return, ast.AugAssign)) or not isinstance(one.value, (ast.Call, ast.BinOp)):
+            if not isinstance(one, (ast.Assign, ast.Expr, ast.Return, ast.AugAssign)) or not isinstance(
+                one.value, (ast.Call, ast.BinOp)
+            ):
                 continue
             taken = _Take(len(held))
             for name, value in list(ast.iter_fields(one.value)):
@@ -178,9 +202,19 @@ def joined(tree: ast.Module) -> bool:
         place = 0
         while place + 1 < len(held):
             one, then = held[place], held[place + 1]
-            name = one.targets[0].id if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name) else None
-            again = isinstance(then, ast.Return) or (isinstance(then, ast.Assign) and ast.unparse(then.targets[0]) == name)
-            read = [each for each in ast.walk(then) if isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Load)]
+            name = (
+                one.targets[0].id
+                if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)
+                else None
+            )
+            again = isinstance(then, ast.Return) or (
+                isinstance(then, ast.Assign) and ast.unparse(then.targets[0]) == name
+            )
+            read = [
+                each
+                for each in ast.walk(then)
+                if isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Load)
+            ]
             if name and again and len(read) == 1 and any(calls(one)) and not _lazy(then):
                 rename([then.value], {})  # type: ignore[attr-defined]
                 (then.value,) = rename([then.value], {name: one.value})  # type: ignore[attr-defined]
@@ -205,8 +239,15 @@ def tupled(tree: ast.Module) -> bool:
         place = 0
         while place + 1 < len(held):
             one, then = held[place : place + 2]
-            simple = all(isinstance(each, ast.Assign) and isinstance(each.targets[0], (ast.Name, ast.Attribute)) for each in (one, then))
-            if not simple or stores([one]) & (loads([then]) | stores([then])) or "self" in ast.unparse(then.value):  # type: ignore[attr-defined]
+            simple = all(
+                isinstance(each, ast.Assign) and isinstance(each.targets[0], (ast.Name, ast.Attribute))
+                for each in (one, then)
+            )
+            if (
+                not simple
+                or stores([one]) & (loads([then]) | stores([then]))
+                or "self" in ast.unparse(then.value)
+            ):  # type: ignore[attr-defined]
                 place += 1
                 continue
             one.targets = [ast.Tuple([one.targets[0], then.targets[0]], ast.Store())]  # type: ignore[attr-defined]

@@ -34,7 +34,9 @@ def _top(tree: ast.Module, new: list[ast.stmt]) -> None:
     tree.body[place:place] = new
 
 
-def _library_calls(tree: ast.Module, chosen: Callable[[ast.Call, str], bool]) -> Iterator[tuple[ast.stmt, ast.Call]]:
+def _library_calls(
+    tree: ast.Module, chosen: Callable[[ast.Call, str], bool]
+) -> Iterator[tuple[ast.stmt, ast.Call]]:
     """Return calls of what is imported, each with its statement; not decorators, bases and context managers."""
     names = imported(tree)
     for held in list(statements(tree)):
@@ -65,10 +67,16 @@ def _wrapped(tree: ast.Module, chosen: Callable[[ast.Call, str], bool], *, short
             given = [f"a{place}" for place in range(count)]
             passed = ", ".join([*given, *(f"{word}={word}" for word in words)])
             taken = ", ".join([*given, *map(str, words)])
-            source = f"{name} = lambda {taken}: {callee}({passed})" if short else f"def {name}({taken}):\n    return {callee}({passed})"
+            source = (
+                f"{name} = lambda {taken}: {callee}({passed})"
+                if short
+                else f"def {name}({taken}):\n    return {callee}({passed})"
+            )
             made[key] = name, template(source)[0]
         name, helper = made[key]
-        numbered = any(isinstance(one, ast.Constant) for part in (*call.args, *call.keywords) for one in ast.walk(part))
+        numbered = any(
+            isinstance(one, ast.Constant) for part in (*call.args, *call.keywords) for one in ast.walk(part)
+        )
         if is_marked(statement) and not numbered and callee.rpartition(".")[2].islower():
             mark(helper if short else helper.body[0])  # type: ignore[attr-defined]
         call.func = ast.Name(name, ast.Load())
@@ -82,7 +90,11 @@ def factories(tree: ast.Module) -> bool:
 
 
 def _has_tensor(call: ast.Call, name: str) -> bool:
-    return not name[:1].isupper() and bool(call.args) and not isinstance(call.args[0], (ast.Constant, ast.List, ast.Tuple))
+    return (
+        not name[:1].isupper()
+        and bool(call.args)
+        and not isinstance(call.args[0], (ast.Constant, ast.List, ast.Tuple))
+    )
 
 
 def helpers(tree: ast.Module) -> bool:
@@ -142,7 +154,9 @@ def listed(tree: ast.Module) -> bool:
     """The layers of a class in one list."""
     names, done = imported(tree), False
     for one in [each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)]:
-        init = next((each for each in one.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
+        init = next(
+            (each for each in one.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None
+        )
         layers = _layer_statements(init, names) if init else []
         if init is None or len(layers) < 2:
             continue
@@ -166,13 +180,17 @@ def _read_from_list(one: ast.ClassDef, place: dict[str, int]) -> None:
         def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
             self.generic_visit(node)
             if isinstance(node.value, ast.Name) and node.value.id == "self" and node.attr in place:
-                return ast.Subscript(ast.Attribute(node.value, "layers_", ast.Load()), ast.Constant(place[node.attr]), node.ctx)
+                return ast.Subscript(
+                    ast.Attribute(node.value, "layers_", ast.Load()), ast.Constant(place[node.attr]), node.ctx
+                )
             return node
 
     Read().visit(one)
 
 
-def _sequentials(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.Assign, ast.Call, list[ast.expr], str]]:
+def _sequentials(
+    tree: ast.Module,
+) -> Iterator[tuple[list[ast.stmt], ast.Assign, ast.Call, list[ast.expr], str]]:
     """Return the statements ``NAME = Sequential(a, b, ...)``, with their layers and the method that adds one."""
     for held in list(statements(tree)):
         for one in list(held):
@@ -192,7 +210,10 @@ def added_in_loop(tree: ast.Module) -> bool:
     done = False
     for held, one, call, layers, add in _sequentials(tree):
         target = ast.unparse(one.targets[0])
-        made, loop = template(f"layers_ = VALUES\nfor layer_ in layers_:\n    {target}.{add}(layer_)", VALUES=ast.List(layers, ast.Load()))
+        made, loop = template(
+            f"layers_ = VALUES\nfor layer_ in layers_:\n    {target}.{add}(layer_)",
+            VALUES=ast.List(layers, ast.Load()),
+        )
         spread(*layers)
         take_marks(one, made)
         call.args = []
@@ -222,7 +243,9 @@ def _parameters(tree: ast.Module) -> dict[str, tuple[str, ...]]:
     """Return the names of the arguments of known and own functions and classes."""
     found = dict(_SIGNATURES)
     for one in tree.body:
-        method = next((each for each in getattr(one, "body", ()) if getattr(each, "name", "") == "__init__"), None)
+        method = next(
+            (each for each in getattr(one, "body", ()) if getattr(each, "name", "") == "__init__"), None
+        )
         function = method if isinstance(one, ast.ClassDef) else one
         if isinstance(function, ast.FunctionDef) and not function.args.vararg and not function.args.posonlyargs:
             names = tuple(each.arg for each in function.args.args)
@@ -239,9 +262,15 @@ def keywords(tree: ast.Module) -> bool:
     done, known = False, _parameters(tree)
     for call in list(calls(tree)):
         names = known.get(_callee(call))
-        if names is None or not 0 < len(call.args) <= len(names) or any(isinstance(one, ast.Starred) for one in call.args):
+        if (
+            names is None
+            or not 0 < len(call.args) <= len(names)
+            or any(isinstance(one, ast.Starred) for one in call.args)
+        ):
             continue
-        call.keywords = [ast.keyword(name, value) for name, value in zip(names, call.args, strict=False)] + call.keywords
+        call.keywords = [
+            ast.keyword(name, value) for name, value in zip(names, call.args, strict=False)
+        ] + call.keywords
         call.args, done = [], True
     return done
 
@@ -257,4 +286,15 @@ def positional(tree: ast.Module) -> bool:
     return done
 
 
-FORMS = (factories, helpers, lambdas, aliases, other_imports, listed, added_in_loop, added, keywords, positional)
+FORMS = (
+    factories,
+    helpers,
+    lambdas,
+    aliases,
+    other_imports,
+    listed,
+    added_in_loop,
+    added,
+    keywords,
+    positional,
+)

@@ -12,12 +12,32 @@ __all__ = ["Mutant", "mutants"]
 
 _LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LSTM", "GRU", "RNN", "Embedding", "BatchNorm2d",
            "BatchNorm1d", "LayerNorm", "MultiheadAttention", "Dense", "Conv2D", "Input", "placeholder", "TransformerEncoderLayer")  # fmt: skip
-_SHAPING = ("view", "reshape", "randn", "rand", "randint", "zeros", "ones", "normal", "uniform", "Parameter", "full")
+_SHAPING = (
+    "view",
+    "reshape",
+    "randn",
+    "rand",
+    "randint",
+    "zeros",
+    "ones",
+    "normal",
+    "uniform",
+    "Parameter",
+    "full",
+)
 _STEPS = ("view", "reshape", "flatten", "unsqueeze", "squeeze", "permute", "transpose", "long", "float", "t", "detach",
           "contiguous", "astype", "expand_dims", "mean", "sum", "argmax")  # fmt: skip
 _WORDS = ("batch_first", "padding", "bidirectional", "stride", "keepdim", "dtype", "stride", "retain_graph", "padding_idx",
           "ignore_index", "keepdims", "output_padding", "dim", "axis")  # fmt: skip
-_LOSSES = ("criterion", "loss_fn", "cross_entropy", "mse_loss", "nll_loss", "binary_cross_entropy", "loss_function")
+_LOSSES = (
+    "criterion",
+    "loss_fn",
+    "cross_entropy",
+    "mse_loss",
+    "nll_loss",
+    "binary_cross_entropy",
+    "loss_function",
+)
 
 Mutant = tuple[str, str, frozenset[int]]
 """What was done, the text, and the line it was done on."""
@@ -39,10 +59,16 @@ def _places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, object]]:
     """Yield what can be changed: in words, its statement, and a function that does it."""
     for held in list(statements(tree)):
         for statement in held:
-            own = [one for one in ast.iter_child_nodes(statement) if not isinstance(one, (ast.stmt, ast.arguments))]
+            own = [
+                one for one in ast.iter_child_nodes(statement) if not isinstance(one, (ast.stmt, ast.arguments))
+            ]
             if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
                 continue
-            if isinstance(statement, ast.Expr) and len(held) > 1 and _name(statement.value) in ("zero_grad", "eval"):
+            if (
+                isinstance(statement, ast.Expr)
+                and len(held) > 1
+                and _name(statement.value) in ("zero_grad", "eval")
+            ):
                 yield f"no {_name(statement.value)}", held[held.index(statement) - 1], _without(held, statement)
             for call in [one for part in own for one in calls(part)]:
                 yield from ((words, statement, change) for words, change in _changes(call))
@@ -76,7 +102,11 @@ def _changes(call: ast.Call):  # type: ignore[no-untyped-def]
     if name in ("cat", "concat", "stack", "softmax", "transpose", "unsqueeze", "squeeze", "mean", "sum", "log_softmax") and (
         call.args and is_number(call.args[-1])):  # fmt: skip
         yield f"{name} other axis", _set(call.args[-1], "value", 0 if call.args[-1].value else 1)  # type: ignore[attr-defined]
-    if name in _STEPS and isinstance(call.func, ast.Attribute) and not isinstance(call.func.value, ast.Name | ast.Constant):
+    if (
+        name in _STEPS
+        and isinstance(call.func, ast.Attribute)
+        and not isinstance(call.func.value, ast.Name | ast.Constant)
+    ):
         yield f"no {name}", _becomes(call, call.func.value)
     elif name in _STEPS and isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") not in (
         "torch", "tf", "np", "F", "nn"):  # fmt: skip

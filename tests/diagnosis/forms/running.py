@@ -84,7 +84,10 @@ def run_case(case: Case, form: str, host: Host, folder: Path) -> Result | None:
         return None
     place = folder / case.name / form
     script, clean = _write(place / "program.py", faulty[0]), _write(place / "twin" / "program.py", twin[0])
-    plain = _ended(host, folder / case.name / "plain", case.source), _ended(host, folder / case.name / "plain" / "twin", case.twin)
+    plain = (
+        _ended(host, folder / case.name / "plain", case.source),
+        _ended(host, folder / case.name / "plain" / "twin", case.twin),
+    )
     if (_end(host.run(script)), _end(host.run(clean))) != plain:
         return Result(case.name, form, "form")
     log, twin_log = place / "faulty.jsonl", place / "twin.jsonl"

@@ -22,7 +22,7 @@ def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         failure.function in ("cross_entropy", "sparse_cross_entropy", "nll_loss") and "int" in target.fact.dtype
     )
     if numbers and b[1:] in ((), (1,)) and len(a) in (3, 4) and a[:1] == b[:1] and 1 not in a[1:-1]:
-        lines = _never_flattened(evidence) or _brought(evidence, guess)
+        lines = _never_flattened(evidence, guess) or _brought(evidence, guess)
         b = (*b[:1], a[-1])
     elif not 2 <= len(b) < len(a) or a[0] != b[0] or a[-1] != b[-1]:
         return None
@@ -30,7 +30,7 @@ def explain(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         looked_up = evidence.provenance.node(evidence.provenance.way(guess)[0].producer)
         lines = _brought(evidence, guess)
         if not lines or looked_up is None or lines[0].site == looked_up.site:  # each word has its row
-            lines = _never_flattened(evidence) or lines
+            lines = _never_flattened(evidence, guess) or lines
     if not lines:
         return None
     extra = shape_words(a[1 : len(a) - len(b) + 1])
@@ -83,7 +83,7 @@ def _brought(evidence: Evidence, guess: Operand) -> list[Candidate]:
     return []
 
 
-def _never_flattened(evidence: Evidence) -> list[Candidate]:
+def _never_flattened(evidence: Evidence, guess: Operand) -> list[Candidate]:
     """Return the first layer after convolutions or a table that was made for their channels alone, not for all
     axes.
     """
@@ -99,5 +99,16 @@ def _never_flattened(evidence: Evidence) -> list[Candidate]:
         elif spatial and "in_features" in words:
             alone = channels is not None and words["in_features"] == channels
             why = f"{one.name} takes the {channels} channels and keeps the axes before them"
-            return [Candidate(one.site, "declaration", why, one.name)] if alone and one.site is not None else []
+            own = [Candidate(one.site, "declaration", why, one.name)] if alone and one.site is not None else []
+            return [*(_called_at(evidence, guess, one.name) if own else []), *own]
+    return []
+
+
+def _called_at(evidence: Evidence, guess: Operand, layer: str) -> list[Candidate]:
+    """Return the line of a class's own call that calls a layer: there the step before it is missing."""
+    for node, _ in reversed(evidence.provenance.way(guess)[1]):
+        within = f"{node.module}/".replace(".", "/").startswith(f"{layer}/".replace(".", "/"))
+        own = node.site.function.rpartition(".")[2] if within and node.site is not None else ""
+        if own in ("call", "forward", "__call__"):
+            return made_by(node, f"calls {layer} with the axes before its channels")
     return []
