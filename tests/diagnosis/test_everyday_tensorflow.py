@@ -73,7 +73,7 @@ TWO_KINDS = {
     "masks_made_whole_in_the_loss": "no_gradient",
     "first_weight_cut_off_by_numpy": "no_gradient",
     "one_of_two_variables_replaced": "no_gradient",
-    "variable_added_to_in_place": "plain_python",
+    "variable_that_counts_on_as_a_tensor": "plain_python",
     "item_assigned_in_a_layer": "plain_python",
     "value_asked_of_a_symbolic_tensor": "plain_python",
     "numpy_in_a_lambda": "plain_python",

@@ -151,11 +151,11 @@ def one_of_two_variables_replaced():
         _step(fit, tf.ones([4, 3]))
 
 
-def variable_added_to_in_place():
+def variable_that_counts_on_as_a_tensor():
     total = tf.Variable(0.0)
     for _ in range(2):
         total.assign_add(1.0)
-        total += 1.0  # <- fault: a plain tensor from here on
+        total = total + 1.0  # <- fault: a plain tensor from here on
 
 
 class _Hidden(layers.Layer):
@@ -170,7 +170,7 @@ def item_assigned_in_a_layer():
     model.fit(np.ones([8, 4]), np.ones([8, 1]), verbose=0)
 
 
-class _Peaked(keras.Model):
+class Peaked(keras.Model):
     def __init__(self):
         super().__init__()
         self.last = layers.Dense(1)
@@ -181,7 +181,7 @@ class _Peaked(keras.Model):
 
 
 def value_asked_of_a_symbolic_tensor():
-    model = _Peaked()
+    model = Peaked()
     model.compile("sgd", "mse")
     model.fit(np.ones([8, 4]), np.ones([8, 1]), verbose=0)
 

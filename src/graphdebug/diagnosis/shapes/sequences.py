@@ -38,7 +38,7 @@ def each_step(evidence: Evidence, failure: Failure, guess: Operand, target: Oper
     """The prediction has a time axis and the target none: every step of a recurrent layer was taken."""
     a, b = guess.fact.shape or (), target.fact.shape or ()
     classes = failure.function in OF_CLASSES and "float" not in target.fact.dtype
-    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[1 : len(b)] == b[1:] != ():
+    if len(a) != len(b) + (2 if classes else 1) or len(a) < 3 or a[1] == 1 or a[1 : len(b)] == b[1:] != ():
         return None
     taken: list[Candidate] = []
     for node, _ in reversed(evidence.provenance.way(guess)[1]):

@@ -109,7 +109,8 @@ class Failing:
         if "No gradients provided" in str(error):
             call = self._cut_off(call)
         early = self._observer.before_tape if "No gradients provided" in str(error) else None
-        message = _TAGS.sub("", call.message or str(getattr(error, "message", None) or error)).strip()
+        said = unwrapped(error) if "automatically infer" in str(error) else error  # Keras tried it out
+        message = _TAGS.sub("", call.message or str(getattr(said, "message", None) or said)).strip()
         reading = read_message(message)
         others = reading.category == "variable_exists"  # the stack is that of the variable that exists
         inner = [] if others else called_python(message, self._sink.sites)
