@@ -81,6 +81,8 @@ TWO_KINDS = {
     "sums_of_gradients_as_they_come": "uncleared_gradient",
     "maps_joined_along_their_height": "shape_mismatch",
     "weights_of_a_narrower_model": "checkpoint_mismatch",
+    "norm_that_is_never_in_training": "wrong_mode",
+    "dropout_that_is_never_in_training": "wrong_mode",
 }
 
 

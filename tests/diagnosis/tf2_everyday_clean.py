@@ -94,3 +94,32 @@ def ways_joined_along_time():
     model.compile("sgd", "mse")
     rows = np.random.default_rng(0).normal(size=(8, 8, 3))
     model.fit(rows, rows[:, 0, :1], verbose=0)
+
+
+def _fitted(model, training, steps=6):
+    rows, sgd = tf.random.normal([16, 4]), keras.optimizers.SGD(0.05)
+    for _ in range(steps):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(rows, training=training) - rows[:, :1]) ** 2)
+        slopes = tape.gradient(loss, model.trainable_variables)
+        sgd.apply_gradients(zip(slopes, model.trainable_variables, strict=True))
+    float(tf.reduce_mean(model(rows)))
+
+
+def norm_and_dropout_in_training():
+    parts = [layers.Dense(6), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1)]
+    _fitted(keras.Sequential([layers.Input((4,)), *parts]), training=True)
+
+
+def frozen_norm_below_a_new_head():
+    below = keras.Sequential([layers.Input((4,)), layers.Dense(6), layers.BatchNormalization()])
+    below.trainable = False
+    inputs = layers.Input((4,))
+    model = keras.Model(inputs, layers.Dense(1)(below(inputs, training=False)))
+    _fitted(model, training=True)
+
+
+def model_without_layers_that_ask():
+    _fitted(
+        keras.Sequential([layers.Input((4,)), layers.Dense(6), layers.Dropout(0.0), layers.Dense(1)]), False
+    )

@@ -16,6 +16,7 @@ from graphdebug.diagnosis.learning.modes import ModeWatch
 from graphdebug.diagnosis.learning.ranges import blank, unreachable
 from graphdebug.diagnosis.learning.restarts import RestartWatch
 from graphdebug.diagnosis.learning.sums import SumWatch
+from graphdebug.diagnosis.learning.untold import untold
 from graphdebug.diagnosis.numbers.axes import AxisWatch
 from graphdebug.diagnosis.numbers.causes import only_grows
 from graphdebug.diagnosis.numbers.echoes import EchoWatch
@@ -133,6 +134,7 @@ class Scan:
         away = away or overshot(self._evidence, self.losses, self.gradients.first_updates())
         found = [*self.handling.findings(), *self.modes.findings(), *self.gradients.findings()]
         found += sequences(self._evidence)
+        found += untold(self._evidence) if not any(one.kind == "wrong_mode" for one in found) else []
         return [away, *(one for one in found if one.kind not in _OF_GROWTH)] if away is not None else found
 
     def _is_effect(self) -> bool:
