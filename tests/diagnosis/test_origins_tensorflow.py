@@ -28,6 +28,10 @@ KINDS = {
     "distance_of_equal_points": "nonfinite",
     "softmax_over_one_column": "wrong_axis",
     "loss_of_what_was_rounded": "missing_gradient",
+    "rows_by_a_property": "shape_mismatch",
+    "rows_told_to_a_lambda": "shape_mismatch",
+    "rows_of_words_that_are_spread": "shape_mismatch",
+    "rows_that_an_inner_function_reads": "shape_mismatch",
 }
 
 

@@ -279,3 +279,52 @@ def loss_of_what_was_rounded():
         rows = np.random.RandomState(0).rand(8, 6)
         for _ in range(12):
             session.run([step, loss], {x: rows, y: np.ones([8])})
+
+
+def rows_by_a_property():
+    class Net:
+        def __init__(self):
+            self.x, self.y = v1.placeholder(tf.float32, [None, 10]), v1.placeholder(tf.int64, [None])
+            self.loss = _class_loss(_layer(_layer(self.x, 10, 32, "one"), self.depth, 3, "two"), self.y)
+
+        @property
+        def depth(self):
+            return 26  # <- fault: 32 come
+
+    with tf.Graph().as_default():
+        net = Net()
+        _run(net.loss, {net.x: np.ones([4, 10]), net.y: np.zeros(4)})
+
+
+def rows_told_to_a_lambda():
+    with tf.Graph().as_default():
+        product = lambda x, height, width, name: tf.matmul(x, _matrix(height, width, name))  # noqa: E731
+        x, y = v1.placeholder(tf.float32, [None, 10]), v1.placeholder(tf.int64, [None])
+        hidden = product(x, 10, 32, "one")
+        scores = product(hidden, 27, 3, "two")  # <- fault: 32 come
+        _run(_class_loss(scores, y), {x: np.ones([4, 10]), y: np.zeros(4)})
+
+
+def rows_of_words_that_are_spread():
+    last = {
+        "rows": 28,  # <- fault: 32 come
+        "columns": 3,
+    }
+    with tf.Graph().as_default():
+        x, y = v1.placeholder(tf.float32, [None, 10]), v1.placeholder(tf.int64, [None])
+        hidden = _layer(x, 10, 32, "one")
+        scores = _layer(hidden, name="two", **last)
+        _run(_class_loss(scores, y), {x: np.ones([4, 10]), y: np.zeros(4)})
+
+
+def rows_that_an_inner_function_reads():
+    def build(x, height):
+        def head(hidden):
+            return _layer(hidden, height, 3, "two")
+
+        return head(_layer(x, 10, 32, "one"))
+
+    with tf.Graph().as_default():
+        x, y = v1.placeholder(tf.float32, [None, 10]), v1.placeholder(tf.int64, [None])
+        scores = build(x, 29)  # <- fault: 32 come
+        _run(_class_loss(scores, y), {x: np.ones([4, 10]), y: np.zeros(4)})

@@ -117,10 +117,15 @@ def _chosen(evidence: Evidence, node: Node) -> Site | None:
         if not isinstance(call_, ast.Call):
             continue
         place_ = placed(source, call_.func, [*reversed(node.callers), site])  # type: ignore[list-item] # it is one
-        way = leading(source, place_, lambda one: _names(ast.unparse(one.value), node.function))
+        way = leading(source, place_, lambda one: _refers(one.value, node.function))
         if way:
             return Site(way[-1].site.file, getattr(way[-1].value, "lineno", 0) or way[-1].site.line)
     return None
+
+
+def _refers(value: ast.expr, function: str) -> bool:
+    """Whether a value as written is a function of that name, or its name: no layer that is made there."""
+    return not isinstance(value, ast.Call) and _names(ast.unparse(value), function)
 
 
 def _names(line: str, function: str) -> bool:
@@ -180,6 +185,8 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     made = _written(evidence, declared, size) if size is not None else None
     if made is not None and made.site.line != site.line and not _both_ways(evidence, declared, size):
         places = dict.fromkeys((made.site, made.first))
+        if made.site.line == evidence.source.function_line(site):  # a default, which stands for the function
+            return [*own, Candidate(made.site, "declaration", f"sets the {size}", declared.name)]
         return [*(Candidate(one, "declaration", f"sets the {size}", declared.name) for one in places), *own]
     hands = handed(evidence.source, arguments, declared, frames, size) if size is not None else None
     giver = [Candidate(hands, "caller", f"gives it the {size}", declared.name)] if hands is not None else []
@@ -206,13 +213,23 @@ def _written(evidence: Evidence, declared: Declaration, size: int) -> Written | 
     """Return where the `size` of a declaration was written, if that is one place."""
     shape = next((fact.shape or () for fact in declared.tensors.values()), ())
     axes: list[int | None] = [axis for axis, one in enumerate(shape) if one == size] or [None]
-    beside = {site.line for site in _failing(evidence)}
-    for one in evidence.provenance.declarations():  # a bias is as wide as its weight is
-        if any(fact.shape == (size,) for fact in one.tensors.values()):
-            beside |= {site.line for site in stack(one)}
+    beside = {site.line for site in _failing(evidence)} | _biases(evidence, declared, size)
     lines = [*reversed(stack(declared))]
     found = {written(evidence.source, lines, size, axis, len(shape), beside) for axis in axes} - {None}
     return found.pop() if len(found) == 1 else None
+
+
+def _biases(evidence: Evidence, declared: Declaration, size: int) -> set[int]:
+    """Return the lines that made the bias of a weight: it is as wide as the weight is, whatever that is."""
+    every = [one for one in evidence.provenance.declarations() if one.attributes.get("trainable")]
+    common = set.intersection(*({*stack(one)} for one in every)) if len(every) > 1 else set()
+    near = {*stack(declared)[:2]} - common
+    scope = declared.name.replace("/", ".").rpartition(".")[0]
+    alike = (
+        one for one in every if any(fact.shape == (size,) for fact in one.tensors.values())
+        and (near & {*stack(one)[:2]} or (scope and one.name.replace("/", ".").rpartition(".")[0] == scope))
+    )  # fmt: skip
+    return {site.line for one in alike for site in stack(one)}
 
 
 def _failing(evidence: Evidence) -> list[Site]:

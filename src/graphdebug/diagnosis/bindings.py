@@ -14,17 +14,16 @@ from graphdebug.model.event import Site
 
 __all__ = ["around", "attribute_values", "class_around", "given_for", "loops_around", "path_to"]
 
+Takes = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
 
 def given_for(source: SourceText, name: str, place: Place) -> list[Place]:
     """Return what calls gave for a parameter: the one that led here, else all of the file, else its default."""
-    function = around(source, place.site)
     tree = source.tree(place.site.file)
-    given = function.args if function is not None else None
-    own = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)] if given is not None else []
-    if function is None or tree is None or name not in own or any(assignments(function, name)):
+    function = _taking(tree, name, place.site.line) if tree is not None else None
+    if function is None or tree is None:
         return []
-    at = place_of(function, name)
-    maker = class_around(source, place.site) if function.name == "__init__" else function.name
+    at, maker = place_of(function, name), _called_as(source, tree, function, place.site)
     if place.calls and called(place.calls[-1][0]) == maker:
         pairs = [(place.calls[-1], place.calls[:-1])]
     else:
@@ -40,9 +39,33 @@ def given_for(source: SourceText, name: str, place: Place) -> list[Place]:
     return found
 
 
+def _taking(tree: ast.Module, name: str, line: int) -> Takes | None:
+    """Return the innermost function around a line that takes `name`, where none inside it assigns it."""
+    found = [one for one in ast.walk(tree) if isinstance(one, Takes) and covers(one, line)]
+    for function in sorted(found, key=lambda one: (-one.lineno, one.end_lineno or 0)):
+        given = function.args
+        if not isinstance(function, ast.Lambda) and any(assignments(function, name)):
+            return None
+        if name in [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]:
+            return function
+    return None
+
+
+def _called_as(source: SourceText, tree: ast.Module, function: Takes, site: Site) -> str:
+    """Return the name by which calls make use of a function: its class's, or what a lambda was assigned to."""
+    if isinstance(function, ast.Lambda):
+        made = (one for one in ast.walk(tree) if isinstance(one, ast.Assign) and one.value is function)
+        target = next((one.targets[0] for one in made), None)
+        return target.id if isinstance(target, ast.Name) else ""
+    return class_around(source, site) if function.name == "__init__" else function.name
+
+
 def _argument(call: ast.Call, name: str, at: int | None) -> ast.expr | None:
     """Return what a call gives for a parameter, also as a part of what it gives with a star."""
     stars = [place for place, one in enumerate(call.args) if isinstance(one, ast.Starred)]
+    spread = [one.value for one in call.keywords if one.arg is None]
+    if len(spread) == 1 and argument(call, name, at) is None:
+        return ast.copy_location(ast.Subscript(spread[0], ast.Constant(name)), spread[0])
     if not stars or at is None or at < stars[0] or any(one.arg == name for one in call.keywords):
         return argument(call, name, at)
     star = call.args[stars[0]]
@@ -52,7 +75,7 @@ def _argument(call: ast.Call, name: str, at: int | None) -> ast.expr | None:
     return ast.copy_location(part, star)
 
 
-def _default(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> ast.expr | None:
+def _default(function: Takes, name: str) -> ast.expr | None:
     names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
     given = dict(zip(reversed(names), reversed(function.args.defaults), strict=False))
     words = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
@@ -71,6 +94,7 @@ def attribute_values(source: SourceText, value: ast.Attribute, place: Place) -> 
         for one, given in _pairs(target, whole):
             if isinstance(one, ast.Attribute) and one.attr == value.attr:
                 found.append(Place(given, _site_of(given, place.site.file)))
+    found += [_given_by(one, place) for one in ast.walk(tree) if _is_property(one, value.attr)]
     if own and found:
         return found
     named = [
@@ -78,6 +102,19 @@ def attribute_values(source: SourceText, value: ast.Attribute, place: Place) -> 
     ]
     made = [one for one in (*found, *named) if not _is_field(one.value, value.attr)]
     return list({(one.site.line, ast.unparse(one.value)): one for one in made}.values())
+
+
+def _is_property(node: ast.AST, name: str) -> bool:
+    """Whether a node is a property of that name that only returns something."""
+    named = isinstance(node, ast.FunctionDef) and node.name == name
+    return named and "property" in [ast.unparse(one) for one in node.decorator_list] and isinstance(
+        node.body[-1], ast.Return
+    )  # fmt: skip
+
+
+def _given_by(node: ast.AST, place: Place) -> Place:
+    given = node.body[-1].value  # type: ignore[attr-defined] # a property's return
+    return Place(given, _site_of(given, place.site.file))
 
 
 def _is_field(value: ast.expr, name: str) -> bool:

@@ -15,6 +15,7 @@ from graphdebug.diagnosis.bindings import (
     path_to,
 )
 from graphdebug.diagnosis.calls import called, calls_at
+from graphdebug.diagnosis.configured import settings
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.diagnosis.trails import Place, steps
 from graphdebug.model.event import Site
@@ -156,7 +157,24 @@ def before(source: SourceText, place: Place) -> list[Place]:
             return item
     if isinstance(value, ast.Name | ast.Subscript | ast.Call):
         step = next(steps(source, _at(value, place)), None)
-        return [step] if step is not None and not _nothing(step.value) else []
+        if step is not None and not _nothing(step.value):
+            return [step]
+        return _unpacked(source, value.id, place) if isinstance(value, ast.Name) else []
+    return []
+
+
+def _unpacked(source: SourceText, name: str, place: Place) -> list[Place]:
+    """Return the part of a named tuple or list that was unpacked into `name` and others."""
+    made = source.assignment(name, place.site)
+    tree = source.tree(made.file) if made is not None else None
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Assign) and made is not None and node.lineno == made.line:
+            for target in node.targets:
+                names = target.elts if isinstance(target, ast.Tuple | ast.List) else []
+                at = next((at for at, one in enumerate(names) if ast.unparse(one) == name), None)
+                if at is not None and not any(isinstance(one, ast.Starred) for one in names):
+                    part = ast.copy_location(ast.Subscript(node.value, ast.Constant(at)), node.value)
+                    return [Place(part, made, place.calls)]
     return []
 
 
@@ -226,7 +244,11 @@ def _item(source: SourceText, value: ast.Subscript, place: Place) -> list[Place]
         if not isinstance(value.slice, ast.Constant | ast.UnaryOp) and _functions(entries):
             return [own]
         found += [entry for _, entry in (chosen if keys else entries)]
-    return found
+    tree = source.tree(place.site.file)
+    if found or tree is None:
+        return found
+    # an entry that was put in, or a settings object's
+    return [Place(one, Site(place.site.file, one.lineno)) for name, one in settings(tree) if name in keys]
 
 
 def _keys(source: SourceText, place: Place) -> set[object]:

@@ -96,7 +96,8 @@ def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account 
     if listed:  # an element of a sequence: what is missing stands there
         candidates = [*held(own[-1:], "lacks_step"), *held(called, "refused"), *held(own[:-1], "began")]
     else:
-        candidates = [*held(called, "lacks_step"), *held(own, "declares_size")]
+        handing = held(_handing(evidence, failure), "lacks_step", "beside")
+        candidates = [*held(called, "lacks_step"), *handing, *held(own, "declares_size")]
     body = f"{layer_name(evidence, failure, met)} takes {arithmetic(met.takes, shape[1:])} features; "
     flat = shape_words((shape[0], met.takes))
     return Account(
@@ -105,6 +106,14 @@ def _unflattened(evidence: Evidence, failure: Failure, met: Meeting) -> Account 
         [f"flatten each sample before this line: {shape_words(shape)} -> {flat}"],
         confidence=0.9,
     )
+
+
+def _handing(evidence: Evidence, failure: Failure) -> list[Candidate]:
+    """Return the call that hands the data to the helper around the failing line, as it is."""
+    outer = failure.frames[-2] if len(failure.frames) > 1 else None
+    if outer is None or failure.site is None or evidence.source.function_line(failure.site) is None:
+        return []
+    return [Candidate(outer, "caller", "hands it on as it is")]
 
 
 def _joined(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
