@@ -94,7 +94,7 @@ def attribute_values(source: SourceText, value: ast.Attribute, place: Place) -> 
         for one, given in _pairs(target, whole):
             if isinstance(one, ast.Attribute) and one.attr == value.attr:
                 found.append(Place(given, _site_of(given, place.site.file)))
-    found += [_given_by(one, place) for one in ast.walk(tree) if _is_property(one, value.attr)]
+    found += [one for node in ast.walk(tree) for one in _by_property(node, value.attr, place.site.file)]
     if own and found:
         return found
     named = [
@@ -104,17 +104,13 @@ def attribute_values(source: SourceText, value: ast.Attribute, place: Place) -> 
     return list({(one.site.line, ast.unparse(one.value)): one for one in made}.values())
 
 
-def _is_property(node: ast.AST, name: str) -> bool:
-    """Whether a node is a property of that name that only returns something."""
-    named = isinstance(node, ast.FunctionDef) and node.name == name
-    return named and "property" in [ast.unparse(one) for one in node.decorator_list] and isinstance(
-        node.body[-1], ast.Return
-    )  # fmt: skip
-
-
-def _given_by(node: ast.AST, place: Place) -> Place:
-    given = node.body[-1].value  # type: ignore[attr-defined] # a property's return
-    return Place(given, _site_of(given, place.site.file))
+def _by_property(node: ast.AST, name: str, file: str) -> list[Place]:
+    """Return what a property of that name gives, where a node is one that ends by giving something."""
+    if not isinstance(node, ast.FunctionDef) or node.name != name:
+        return []
+    marked = "property" in [ast.unparse(one) for one in node.decorator_list]
+    given = node.body[-1].value if isinstance(node.body[-1], ast.Return) else None
+    return [Place(given, _site_of(given, file))] if marked and given is not None else []
 
 
 def _is_field(value: ast.expr, name: str) -> bool:

@@ -80,7 +80,7 @@ def argument(call: ast.Call, name: str, place: int | None) -> ast.expr | None:
     return call.args[place] if place is not None and place < len(call.args) else None
 
 
-def place_of(function: Function, name: str) -> int | None:
+def place_of(function: Function | ast.Lambda, name: str) -> int | None:
     """Return where calls of `function` have its parameter `name`; None where they can only name it."""
     names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
     names = names[1:] if names[:1] == ["self"] else names
