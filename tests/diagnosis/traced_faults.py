@@ -181,3 +181,15 @@ def roll_over_one_axis_by_two():
 def reverse_of_an_axis_that_is_not_there():
     rows = tf.ones([8, 20])
     tf.reverse(rows, axis=[2])  # <- fault: there are two axes
+
+
+def attention_whose_weights_add_up_over_the_batch():
+    rows = tf.random.normal([4, 3, 2])
+    query, key = tf.Variable(tf.ones([2, 2])), tf.Variable(tf.ones([2, 2]))
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            scores = tf.matmul(rows @ query, rows @ key, transpose_b=True)
+            weights = tf.nn.softmax(scores, axis=0)  # <- fault: the product sums over the last axis
+            loss = tf.reduce_mean(tf.matmul(weights, rows) ** 2)
+        for one, gradient in zip((query, key), tape.gradient(loss, (query, key)), strict=True):
+            one.assign_sub(0.1 * gradient)

@@ -25,6 +25,8 @@ def softmax_of(provenance: Provenance, node: Node) -> Softmax | None:
         return None
     if node.family == "softmax":
         return Softmax(node.inputs[0], _axis(node), node.function == "log_softmax")
+    if node.family == "permute":
+        return _turned(provenance, node)
     if node.function not in ("div", "sub") or len(node.inputs) != 2:
         return None
     above, below = node.inputs
@@ -42,6 +44,18 @@ def softmax_of(provenance: Provenance, node: Node) -> Softmax | None:
     if (above.producer != powers.seq) if node.function == "div" else (above.producer != raised.producer):
         return None
     return Softmax(_unshifted(provenance, raised), _axis(total), node.function == "sub")
+
+
+def _turned(provenance: Provenance, node: Node) -> Softmax | None:
+    """Return the softmax over an axis that one line brought to the end for it and `node` brings back."""
+    inner = provenance.node(node.inputs[0].producer)
+    before = provenance.node(inner.inputs[0].producer) if inner is not None and inner.inputs else None
+    if inner is None or before is None or inner.family != "softmax" or before.family != "permute":
+        return None
+    order, axis = before.attributes.get("order"), _axis(inner)
+    if not isinstance(order, list | tuple) or axis is None or not node.site == inner.site == before.site:
+        return None
+    return Softmax(before.inputs[0], int(order[axis % len(order)]), inner.function == "log_softmax")
 
 
 def _unshifted(provenance: Provenance, operand: Operand) -> Operand:
