@@ -141,8 +141,8 @@ def generator_of_other_shapes():
     def rows():
         yield np.ones(8, "float32")
 
-    told = tf.TensorSpec([9], tf.float32)
-    data = tf.data.Dataset.from_generator(rows, output_signature=told)  # <- fault: 8 come
+    told = tf.TensorSpec([9], tf.float32)  # <- fault: 8 come
+    data = tf.data.Dataset.from_generator(rows, output_signature=told)
     list(data)
 
 
