@@ -237,8 +237,10 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
     good = bool(other) or evidence.good_call(failure) is not None or evidence.worked(failure)
     votes = _written_data(evidence, root, met) if failure.phase == "build" and not links else 0
     for_own, for_data = ("agreed", "odd_one") if votes > 0 else ("odd_one", "agreed")
-    lines = [*held(own, "declares_size", *(["worked"] if good else [for_own] if votes else [])),
-             *held(given, "other_data" if good else "made_operand", *([for_data] if votes else []))]  # fmt: skip
+    lines = [
+        *held(own, "declares_size", *(["worked"] if good else [for_own] if votes else [])),
+        *held(given, "other_data" if good else "made_operand", *([for_data] if votes else [])),
+    ]
     if votes:
         body.append(f"what a run will feed is made with {met.takes if votes > 0 else met.given}")
     if good:  # the advice begins with what is named first
