@@ -102,7 +102,7 @@ def constant_of_a_weight_that_a_reshape_reads():
         image = v1.placeholder(tf.float32, [None, 16, 16, 1])
         weights = {
             "conv": tf.Variable(tf.ones([3, 3, 1, 2])),
-            "dense": tf.Variable(tf.ones([7 * 7 * 2, 3])),  # <- fault: 8 by 8 are left
+            "dense": tf.Variable(tf.ones([5 * 5 * 2, 3])),  # <- fault: 8 by 8 are left
         }
         h = tf.nn.max_pool2d(tf.nn.conv2d(image, weights["conv"], 1, "SAME"), 2, 2, "SAME")
         flat = tf.reshape(h, [-1, weights["dense"].get_shape().as_list()[0]])
