@@ -43,9 +43,24 @@ def piped(source: SourceText, frames: Sequence[Site], index: int) -> list[Candid
         for call in _calls(source, site):
             name = _called(call)
             given = call.args if name in _FITTING else _elements(call.args[:1]) if name in _SLICING else []
+            sliced = _sliced(source, given[0], site) if given and name in _FITTING else None
+            if sliced is not None:
+                parts = _elements([sliced.value])
+                part = replace(sliced, value=parts[min(index, len(parts) - 1)])
+                return followed(source, part, sliced.site)
             if given:
                 return followed(source, given[min(index, len(given) - 1)], site)
     return []
+
+
+def _sliced(source: SourceText, value: ast.expr, site: Site) -> Place | None:
+    """Return what a pipeline that a model is given was made of."""
+    place = Place(value, site)
+    for one in (place, *steps(source, place)):
+        for call in ast.walk(one.value):
+            if isinstance(call, ast.Call) and _called(call) in _SLICING and call.args:
+                return replace(one, value=call.args[0])
+    return None
 
 
 def _calls(source: SourceText, site: Site) -> Iterator[ast.Call]:
@@ -90,7 +105,9 @@ def followed(source: SourceText, value: ast.expr | Place, site: Site) -> list[Ca
     one first.
     """
     lines = trail(source, value, site)
-    lines += _computed_of(source, value, site, len(lines))
+    behind = _computed_of(source, value, site, len(lines))
+    if any(_WRITTEN.search(source.line(one)) for one, _ in behind):  # else the arithmetic may have made it
+        lines += behind
     written = [one for made, name in lines if name for one in _writes(source, name, made)]
     written += [one for one, _ in lines if _WRITTEN.search(source.line(one))]
     return [
