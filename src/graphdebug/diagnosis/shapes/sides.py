@@ -321,7 +321,7 @@ def _of_window(stage: _Stage, node: Node, stages: Sequence[_Stage]) -> Iterator[
 
 
 def _fixed(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else value
+    return tuple(_fixed(one) for one in value) if isinstance(value, list | tuple) else value
 
 
 def _votes(own: object, new: object, others: Sequence[object]) -> int:
