@@ -305,8 +305,8 @@ def _batch_changed(nodes: Sequence[Node | None], odd: Operand, rest: Operand, ax
 
 
 def _changed_by(nodes: Sequence[Node | None], failure: Failure) -> list[Candidate]:
-    """Return the lines of nodes that gave a size as they were told: reshapes, slices, upsampling."""
-    told = ("reshape", "index", "split", "upsample", "fill")
+    """Return the lines of nodes that gave a size as they were told: data, reshapes, slices, upsampling."""
+    told = ("reshape", "index", "split", "upsample", "fill", "random")
     return [
         line for node in nodes if node is not None and node.family in told and not _on_line(node, failure)
         for line in made_by(node)

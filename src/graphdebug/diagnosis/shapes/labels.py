@@ -12,6 +12,7 @@ from graphdebug.diagnosis.account import (
     Account,
     call,
     compiled_with,
+    data_entry,
     last_layer,
     loss_made,
     made_by,
@@ -106,8 +107,9 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         return Account(lines, body, tries, confidence=0.7)
     if len(a) == len(b) and a[-1:] != b[-1:]:
         return _widths(evidence, failure, (guess, target), entry, chosen, body)
+    sides = (len(b) > 2 and a[-1:] == b[-1:]) or len(a) == len(b) + 1 > 3
     tries = ["give both one shape" if "float" in target.fact.dtype else "give one class number a sample"]
-    if (len(b) > 2 and a[-1:] == b[-1:]) or len(a) == len(b) + 1 > 3:  # images, by their sides
+    if sides:  # of images
         tries = ["give both the same sides: pad or crop, or resize one of them"]
     elif b[-1:] == (1,):
         tries = ["drop the last dimension of the target"]
@@ -119,8 +121,10 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         body.append("the prediction has the sides of the input, the target has not")
         lines = [*held(entry, "odd_one"), *held(call(failure), "refused"), *held(layer, "began")]
         return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
-    lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(layer, "began"),
-             *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
+    root, links = evidence.provenance.way(guess)
+    came = held(data_entry(evidence, root, failure, links), "began") if sides else []
+    lines = [*held(chosen, "began" if sides else "odd_one"), *held(entry, "made_operand"), *came,
+             *held(layer, "began"), *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
     return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
 
 

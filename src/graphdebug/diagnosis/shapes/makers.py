@@ -1,14 +1,33 @@
-"""Makers: which declarations gave a width its parts, where several tensors were joined to it."""
+"""Makers: which declarations gave a width, or its parts where several tensors were joined."""
 
 from __future__ import annotations
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.meetings import Meeting
 from graphdebug.diagnosis.shapes.setters import Setter, setter
-from graphdebug.model.event import Site
+from graphdebug.model.event import Failure, Site
 from graphdebug.model.finding import Candidate
 
-__all__ = ["joined_widths"]
+__all__ = ["joined_widths", "maker_of"]
+
+_GIVES = ("out_features", "out_channels", "hidden_size", "embedding_dim", "embed_dim", "d_model")
+"""What declarations call the width that a layer gives."""
+
+
+def maker_of(evidence: Evidence, met: Meeting, failure: Failure) -> list[Candidate]:
+    """Return the declaration of the last layer on the way that says the very width which was given."""
+    first = setter(evidence, met.data, met.axis).node
+    nodes = [node for node, _ in reversed(evidence.provenance.way(met.data)[1])]
+    for node in (*([first] if first is not None else []), *nodes):
+        declared = evidence.provenance.declared(node.module) if node.module else None
+        if declared is None or declared.name == failure.module:
+            continue
+        ways = 2 if declared.attributes.get("bidirectional") else 1
+        gives = [declared.attributes.get(word) for word in _GIVES]
+        site = evidence.provenance.line_of(declared)
+        if site is not None and any(type(one) is int and met.given in (one, one * ways) for one in gives):
+            return [Candidate(site, "declaration", f"{declared.name} makes {met.given}", declared.name)]
+    return []
 
 
 def joined_widths(evidence: Evidence, met: Meeting) -> list[Candidate]:

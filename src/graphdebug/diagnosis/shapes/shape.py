@@ -8,7 +8,7 @@ from math import prod
 
 import msgspec
 
-from graphdebug.diagnosis.account import Account, call, last_layer, operand_origin, trained_on
+from graphdebug.diagnosis.account import Account, call, data_entry, last_layer, operand_origin, trained_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused import said
@@ -236,16 +236,20 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     expected, found = failure.detail.get("expected"), failure.detail.get("found")
     words = [key for key, value in declared.attributes.items() if isinstance(value, int) and value == expected]
-    data = next((one.fact.shape for one in failure.operands if one.role not in ("weight", "bias")), None)
+    operand = next((one for one in failure.operands if one.role not in ("weight", "bias")), None)
+    data = operand.fact.shape if operand is not None else None
     if not words and data and isinstance(declared.attributes.get("input_size"), int):
         words, expected, found = ["input_size"], declared.attributes["input_size"], data[-1]
     word = next(iter(words), "")
     if not word or expected == found or (data and found == len(data)):  # a rank is no size
         return None
+    root, links = evidence.provenance.way(operand) if operand is not None else (None, [])
+    entry = data_entry(evidence, root, failure, links) if root is not None else []
     return Account(
         [
             *held([Candidate(site, "declaration", f"declares {word}={expected}")], "declares_size"),
             *held(call(failure), "refused"),
+            *held(entry, "began"),
         ],
         [f"{failure.module} was declared with {word}={expected}; it was given {found}"],
         [f"declare {word}={found}"], confidence=0.75,

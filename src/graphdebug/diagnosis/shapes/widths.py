@@ -17,7 +17,7 @@ from graphdebug.diagnosis.shapes.declared import declared_lines, layer_name, tak
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete
 from graphdebug.diagnosis.shapes.images import other_size
 from graphdebug.diagnosis.shapes.layouts import moved_channels, no_channel
-from graphdebug.diagnosis.shapes.makers import joined_widths
+from graphdebug.diagnosis.shapes.makers import joined_widths, maker_of
 from graphdebug.diagnosis.shapes.meetings import Meeting, meeting_of
 from graphdebug.diagnosis.trails import steps
 from graphdebug.diagnosis.words import arithmetic, node_name, shape_words
@@ -40,6 +40,8 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         _joined,
         _swapped,
         _dropped,
+        _turned,
+        _of_parts,
         other_size,
         _disagreement,
     ):
@@ -194,6 +196,37 @@ def _swapped(evidence: Evidence, failure: Failure, met: Meeting) -> Account | No
     )  # fmt: skip
 
 
+def _turned(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
+    """The width is there on another axis of what was transposed last, which put it elsewhere."""
+    for node, through in reversed(evidence.provenance.way(met.data)[1]):
+        before = node.inputs[through].fact.shape or ()
+        if weight_of(node) is not None or failure.family not in ("linear", "matmul"):
+            return None
+        if node.family == "permute" and len(before) > 2 and before[-1] != met.takes and met.takes in before[1:]:
+            after = node.outputs[0].shape or ()
+            if after[-1:] == (met.takes,):
+                return None
+            body = [f"{shape_words(before)} has the {met.takes}; the {node.function} leaves {met.given} behind"]
+            lines = [*held(made_by(node, f"the {node.function} of {shape_words(before)}"), "moved_axis"),
+                     *held(declared_lines(evidence, met, failure), "declares_size"),
+                     *held(call(failure), "refused")]  # fmt: skip
+            return Account(lines, body, [f"put the axis of {met.takes} last"], confidence=0.75)
+    return None
+
+
+def _of_parts(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
+    """What the layer was given was joined of parts, and another width of some would fit."""
+    parts = joined_widths(evidence, met)
+    if not parts:
+        return None
+    body = [
+        f"{layer_name(evidence, failure, met)} takes {met.takes} {unit(failure)}; it was given {met.given}, joined"
+    ]
+    lines = [*held(declared_lines(evidence, met, failure, f"declared for {met.takes}"), "declares_size"),
+             *held(parts, "made_operand"), *held(call(failure), "refused")]  # fmt: skip
+    return Account(lines, body, [f"declare it for {met.given}"], confidence=0.75)
+
+
 def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account | None:
     """Two declarations disagree: the layer's, and the one that made what it was given."""
     root, links = evidence.provenance.way(met.data)
@@ -222,10 +255,10 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         if elsewhere:
             body.append(f"{shape_words(met.data.fact.shape)} has {met.takes} on another axis")
         return Account(lines, body, tries[::-1] if agreed else tries, confidence=0.75)
-    parts = joined_widths(evidence, met)
-    if parts:
-        body[0] += ", joined of several"
-        lines = [*held(own, "declares_size"), *held(parts, "made_operand"), *held(call(failure), "refused")]
+    maker = maker_of(evidence, met, failure)
+    if maker:
+        lines = [*held(own, "declares_size"), *held(maker, "made_operand"),
+                 *held(call(failure, "the call"), "refused", "passes_on")]  # fmt: skip
         return Account(lines, body, tries, confidence=0.75)
     other = stages.validated_on(evidence, root, failure)
     given = other or trained_on(evidence, failure, "input") or data_entry(evidence, root, failure, links)

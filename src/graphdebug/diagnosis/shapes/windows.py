@@ -91,7 +91,7 @@ def _vector(evidence: Evidence, failure: Failure) -> Account | None:
     vector = next(
         (one for one in failure.operands if one.role != "bias" and len(one.fact.shape or (0, 0)) < 2), None
     )
-    if vector is None or len(failure.operands) < 2:
+    if vector is None or len(failure.operands) < 2 or failure.op.endswith(("::mv", "::dot")):
         return None
     entry = operand_origin(evidence, vector, failure, f"makes the vector {shape_words(vector.fact.shape)}")
     size = (vector.fact.shape or (1,))[0]

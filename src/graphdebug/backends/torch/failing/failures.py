@@ -109,7 +109,7 @@ def _says_torch(error: BaseException) -> bool:
     """Whether a message is torch's own, where no frame of torch's is left: a method of a tensor raised it, or
     an assignment to its gradient.
     """
-    return str(error).startswith(("vmap: ", "attempting to assign a gradient of "))
+    return str(error).startswith(("vmap: ", "attempting to assign a gradient of ", "a Tensor with "))
 
 
 def _collates(inner: Sequence[FrameType]) -> bool:
