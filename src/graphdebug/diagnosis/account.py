@@ -14,6 +14,7 @@ from graphdebug.diagnosis.instances import around, stack
 from graphdebug.diagnosis.origins import leading, placed
 from graphdebug.diagnosis.scopes import reads, scopes_around
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes
+from graphdebug.diagnosis.trails import origin
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.diagnosis.written import Written, written
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
@@ -52,7 +53,15 @@ def data_entry(
     """Return the line where the data at the start of a way came from."""
     site = evidence.provenance.root_site(root, failure.frames, links)
     words = f"the input {root.name} {shape_words(root.fact.shape)}".replace("  ", " ")
-    return [Candidate(site, "input", words, root.name)] if site is not None else []
+    if site is None:
+        return []
+    return [Candidate(site, "input", words, root.name), *_computed(evidence, root, site)]
+
+
+def _computed(evidence: Evidence, data: Operand, site: Site) -> list[Candidate]:
+    """Return the line that computed, in plain Python, what the line at `site` made a tensor of."""
+    made = origin(evidence.source, site)
+    return [Candidate(made, "input", "the numbers come from there", data.name)] if made is not None else []
 
 
 def named_layer(evidence: Evidence, module: str) -> str:
@@ -69,12 +78,24 @@ def made_by(node: Node, why: str = "") -> list[Candidate]:
 def operand_origin(evidence: Evidence, operand: Operand, failure: Failure, why: str) -> list[Candidate]:
     """Return the line that made an operand: its declaration, its producer, or where its data came from."""
     provenance = evidence.provenance
-    operand = provenance.sample(operand)
+    operand = _before_views(evidence, provenance.sample(operand), failure)
     site = provenance.site(operand) or provenance.root_site(operand, failure.frames)
     if site is None:
         return []
     declared = evidence.provenance.stored(operand) is not None or operand.origin in ("feed", "variable")
-    return [Candidate(site, "declaration" if declared else "origin", why, operand.name)]
+    own = Candidate(site, "declaration" if declared else "origin", why, operand.name)
+    return [own] if declared else [own, *_computed(evidence, operand, site)]
+
+
+def _before_views(evidence: Evidence, operand: Operand, failure: Failure) -> Operand:
+    """Return what the failing line itself only turned or reshaped into `operand`."""
+    node = evidence.provenance.node(operand.producer)
+    while node is not None and node.family in ("reshape", "permute", "cast") and node.inputs:
+        if node.site is None or failure.site is None or node.site.line != failure.site.line:
+            break
+        operand = node.inputs[0]
+        node = evidence.provenance.node(operand.producer)
+    return operand
 
 
 def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:

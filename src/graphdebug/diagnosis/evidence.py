@@ -138,7 +138,8 @@ def _did(node: Node, failure: Failure) -> bool:
 
 def _used(node: Node, failure: Failure) -> bool:
     """Whether `node` is a product with the very weight that the failing layer was to use."""
-    weights = {one.name for one in failure.operands if one.role == "weight" and one.name}
+    held = (one for one in failure.operands if one.role == "weight" or one.origin == "parameter")
+    weights = {one.name for one in held if one.name}
     if node.seq == failure.node or node.execution == "raised":
         return False
     return node.family in ("linear", "matmul") and any(one.name in weights for one in node.inputs)

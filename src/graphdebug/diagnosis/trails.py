@@ -11,7 +11,7 @@ from graphdebug.diagnosis.scopes import own_statements, parameters, scopes_aroun
 from graphdebug.diagnosis.source import SourceText
 from graphdebug.model.event import Site
 
-__all__ = ["Place", "base", "picked", "steps", "trail"]
+__all__ = ["Place", "base", "origin", "picked", "steps", "trail", "value_at"]
 
 _FURTHEST = 12
 """Lines that data are followed back through."""
@@ -60,6 +60,22 @@ def steps(source: SourceText, place: Place) -> Iterator[Place]:
         seen.add(key)
         yield before
         place = before
+
+
+def value_at(source: SourceText, site: Site) -> ast.expr | None:
+    """Return what the statement on a line assigns, or the line's own expression."""
+    tree = source.tree(site.file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Assign | ast.Expr) and node.lineno <= site.line <= (node.end_lineno or 0):
+            return node.value
+    return None
+
+
+def origin(source: SourceText, site: Site) -> Site | None:
+    """Return the line that computed or read what the line at `site` takes over or converts; None if it does."""
+    value = value_at(source, site)
+    lines = trail(source, value, site) if value is not None else []
+    return lines[-1][0] if lines and lines[-1][0].line != site.line else None
 
 
 def base(value: ast.expr) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from graphdebug.diagnosis.source import SourceText
-from graphdebug.diagnosis.trails import Place, base, steps, trail
+from graphdebug.diagnosis.trails import Place, base, steps, trail, value_at
 from graphdebug.model.event import Site
 from graphdebug.model.finding import Candidate
 
@@ -26,7 +26,7 @@ def entered(source: SourceText, site: Site | None) -> list[Candidate]:
     """Return where the data came from that the line at `site` takes: the line that wrote NaN into them, else
     the one that computed or read them.
     """
-    value = _value_at(source, site) if site is not None else None
+    value = value_at(source, site) if site is not None else None
     return followed(source, value, site) if site is not None and value is not None else []
 
 
@@ -89,15 +89,6 @@ def _called(call: ast.Call) -> str:
 def _elements(values: Sequence[ast.expr]) -> Sequence[ast.expr]:
     first = next(iter(values), None)
     return first.elts if isinstance(first, ast.Tuple | ast.List) else values
-
-
-def _value_at(source: SourceText, site: Site) -> ast.expr | None:
-    """Return what the statement on a line assigns, or the line's own expression."""
-    tree = source.tree(site.file)
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Assign | ast.Expr) and node.lineno <= site.line <= (node.end_lineno or 0):
-            return node.value
-    return None
 
 
 def followed(source: SourceText, value: ast.expr | Place, site: Site) -> list[Candidate]:

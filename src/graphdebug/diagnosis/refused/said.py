@@ -31,7 +31,7 @@ def shape(evidence: Evidence, failure: Failure) -> Account | None:
     if odd is None or (odd.producer is None and not layer) or evidence.provenance.stored(odd) is not None:
         return None
     name = odd.expression or odd.name or odd.role or "it"
-    good = evidence.good_call(failure) is not None
+    good = evidence.good_call(failure) is not None or evidence.worked(failure)
     frames = [*([failure.site] if failure.site is not None else []), *reversed(failure.frames)]
     around = (loops.loader_around(evidence.source, site) for site in frames)
     loader = next(filter(None, around), None)

@@ -44,10 +44,15 @@ def other_size(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
     )
     given = data_entry(evidence, root, failure, links)
     good = evidence.good_call(failure)
-    repaired = repairs.padding(evidence, links, root.fact.shape, lambda s: s[-1] == met.takes and s[0] == batch)
+
+    def fits_in(sizes: Sizes) -> bool:
+        return sizes[-1] == met.takes and sizes[0] == batch
+
+    repaired = repairs.padding(evidence, links, root.fact.shape, fits_in)
     lines = [
         *held(repaired, "repairs"),
         *held(declared, "declares_size", *(["worked"] if good is not None else [])),
+        *held([] if repaired else _windows(evidence, links, met), "made_operand"),
         *held(flattened, "made_operand", "beside"),
         *held(given, "other_data" if good is not None else "began"),
         *held(call(failure, "the call"), "refused", "passes_on"),
@@ -62,6 +67,16 @@ def other_size(evidence: Evidence, failure: Failure, met: Meeting) -> Account | 
         image = factors[:-1] if channels_last else factors[1:]
         tries.append(f"pool adaptively to {shape_words(image)} before the {flat[0].function}")
     return Account(lines, body, tries, fits, 0.9 if fits else 0.8)
+
+
+def _windows(evidence: Evidence, links: Sequence[Link], met: Meeting) -> list[Candidate]:
+    """Return the windows behind the loading of the data that would make everything fit as another one."""
+    first = next(i for i, (node, _) in enumerate(links) if node.family in ("conv", "pool"))
+    node, through = links[first]
+    start = node.inputs[through].fact.shape
+    batch = start[0] if start else None
+    found = repairs.windows(evidence, links[first:], start, lambda s: s[-1] == met.takes and s[0] == batch)
+    return found or repairs.channels(evidence, links[first:], met.given, met.takes)
 
 
 def _factors(takes: int, before: Sizes | None, links: Sequence[Link], fits: Sizes) -> Sizes:

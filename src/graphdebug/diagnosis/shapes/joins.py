@@ -210,6 +210,15 @@ def _plain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, ax
         *held(_batch_changed([by.node for _, by in setters], odd, rest, axis), "changed_size"),
         *held(_changed_by([by.node for _, by in setters], failure), "made_operand"),
         *held(made, "began"),
+        *held(
+            [
+                line
+                for _, by in setters
+                if by.node is not None and by.node.family == "random"
+                for line in made_by(by.node)
+            ],
+            "began",
+        ),
         *held([*layer, *other], "began", "beside"),
     ]
     body += [f"{node_name(node)}, on the very line, made it so" for node in here[:1]]
@@ -305,8 +314,8 @@ def _batch_changed(nodes: Sequence[Node | None], odd: Operand, rest: Operand, ax
 
 
 def _changed_by(nodes: Sequence[Node | None], failure: Failure) -> list[Candidate]:
-    """Return the lines of nodes that gave a size as they were told: data, reshapes, slices, upsampling."""
-    told = ("reshape", "index", "split", "upsample", "fill", "random")
+    """Return the lines of nodes that gave a size as they were told: reshapes, slices, upsampling."""
+    told = ("reshape", "index", "split", "upsample", "fill")
     return [
         line for node in nodes if node is not None and node.family in told and not _on_line(node, failure)
         for line in made_by(node)

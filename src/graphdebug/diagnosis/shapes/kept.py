@@ -9,7 +9,7 @@ from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Failure, Node, Operand
 from graphdebug.model.finding import Candidate
 
-__all__ = ["explain", "of_the_loss"]
+__all__ = ["explain", "idle_squeeze", "of_the_loss"]
 
 _SPOKEN = ("reshape", "view", "flatten", "rearrange", "squeeze")
 
@@ -112,3 +112,27 @@ def _called_at(evidence: Evidence, guess: Operand, layer: str) -> list[Candidate
         if own in ("call", "forward", "__call__"):
             return made_by(node, f"calls {layer} with the axes before its channels")
     return []
+
+
+def idle_squeeze(evidence: Evidence, failure: Failure, one: Operand, other: Operand) -> Account | None:
+    """A squeeze on the way took nothing away, where another dimension of size 1 is too many."""
+    a, b = one.fact.shape or (), other.fact.shape or ()
+    if (
+        len(a) != len(b) + 1
+        or 1 not in a
+        or [size for size in a if size != 1] != [size for size in b if size != 1]
+    ):
+        return None
+    for node, through in reversed(evidence.provenance.way(one)[1]):
+        before = node.inputs[through].fact.shape
+        if (
+            node.function == "squeeze"
+            and node.outputs
+            and node.outputs[0].shape == before
+            and 1 in (before or ())
+        ):
+            axis = list(before or ()).index(1)
+            body = [f"the squeeze takes nothing from {shape_words(before)}: axis {axis} is the one of size 1"]
+            lines = [*held(made_by(node, "takes nothing away"), "repairs"), *held(call(failure), "refused")]
+            return Account(lines, body, [f"squeeze axis {axis}"], kind="target_mismatch", confidence=0.8)
+    return None

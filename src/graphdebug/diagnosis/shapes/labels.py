@@ -12,7 +12,6 @@ from graphdebug.diagnosis.account import (
     Account,
     call,
     compiled_with,
-    data_entry,
     last_layer,
     loss_made,
     made_by,
@@ -22,7 +21,7 @@ from graphdebug.diagnosis.account import (
 )
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
-from graphdebug.diagnosis.shapes import kept, sequences, sides, stages
+from graphdebug.diagnosis.shapes import kept, resolutions, rows, sequences, sides, stages
 from graphdebug.diagnosis.shapes.sequences import OF_CLASSES
 from graphdebug.diagnosis.shapes.setters import around, setter
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
@@ -40,7 +39,9 @@ def explain(evidence: Evidence, failure: Failure, operands: Sequence[Operand]) -
     target = next((one for one in operands if one.role == "labels"), operands[-1])
     guess = next((one for one in operands if one is not target), operands[0])
     a, b = guess.fact.shape or (), target.fact.shape or ()
-    idle = _idle_squeeze(evidence, failure, guess, target) or _idle_squeeze(evidence, failure, target, guess)
+    idle = kept.idle_squeeze(evidence, failure, guess, target) or kept.idle_squeeze(
+        evidence, failure, target, guess
+    )
     if idle is not None:
         return idle
     if a == b:
@@ -77,7 +78,6 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
     entry = trained_on(evidence, failure, "labels")
     entry = entry or operand_origin(evidence, _whole(evidence, target), failure, f"the target {shape_words(b)}")
     chosen = _chosen(evidence, failure)
-    made = operand_origin(evidence, guess, failure, f"makes {shape_words(a)}")
     layer = last_layer(evidence, guess)
     body = [f"prediction {shape_words(a)} against target {shape_words(b)}"]
     if a and b and None not in (*a, *b) and prod(a[:-1]) == prod(b) and len(b) > 1:  # type: ignore[arg-type]
@@ -97,77 +97,21 @@ def _unlike(evidence: Evidence, failure: Failure, guess: Operand, target: Operan
         lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(call(failure), "refused")]
         return Account(lines, body, ["one-hot the target"], kind=_TARGET, confidence=0.7)
     if a[:1] != b[:1]:
-        body.append(f"{a[0] if a else 1} rows against {b[0] if b else 1} targets")
-        turned = _batch_change(evidence, guess, b[0] if b else 1)
-        came = [] if turned else _rows_from(evidence, failure, guess)
-        lines = [*held(turned, "changed_size"), *held(entry, "made_operand"), *held(came, "made_operand"),
-                 *held([] if came else made, "made_operand", "beside"), *held(call(failure), "began")]  # fmt: skip
-        tries = ["keep the rows of the batch there"] if turned else []
-        tries.append(f"give {a[0] if a else 1} targets, one for each row of the prediction")
-        return Account(lines, body, tries, confidence=0.7)
+        return rows.unlike(evidence, failure, (guess, target), entry, body)
     if len(a) == len(b) and a[-1:] != b[-1:]:
         return _widths(evidence, failure, (guess, target), entry, chosen, body)
-    sides = (len(b) > 2 and a[-1:] == b[-1:]) or len(a) == len(b) + 1 > 3
+    if (len(b) > 2 and a[-1:] == b[-1:]) or len(a) == len(b) + 1 > 3:
+        return resolutions.unlike(evidence, failure, (guess, target), entry, body)
     tries = ["give both one shape" if "float" in target.fact.dtype else "give one class number a sample"]
-    if sides:  # of images
-        tries = ["give both the same sides: pad or crop, or resize one of them"]
-    elif b[-1:] == (1,):
+    if b[-1:] == (1,):
         tries = ["drop the last dimension of the target"]
     elif failure.function == "cross_entropy" and len(a) == len(b) + 1:
         tries = ["take the loss for class numbers (sparse), or one-hot the target"]
     elif not failure.function and len(a) == len(b) + 1:
         tries = ["make the last layer give one number a sample, or take a loss for class numbers"]
-    if _of_the_input(evidence, guess, b):
-        body.append("the prediction has the sides of the input, the target has not")
-        lines = [*held(entry, "odd_one"), *held(call(failure), "refused"), *held(layer, "began")]
-        return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
-    root, links = evidence.provenance.way(guess)
-    came = held(data_entry(evidence, root, failure, links), "began") if sides else []
-    lines = [*held(chosen, "began" if sides else "odd_one"), *held(entry, "made_operand"), *came,
-             *held(layer, "began"), *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
+    lines = [*held(chosen, "odd_one"), *held(entry, "made_operand"), *held(layer, "began"),
+             *held(call(failure), "lacks_step" if alike else "refused")]  # fmt: skip
     return Account(lines, body, tries, kind=_TARGET, confidence=0.7)
-
-
-def _rows_from(evidence: Evidence, failure: Failure, guess: Operand) -> list[Candidate]:
-    """Return the line of the data that a prediction has its rows from."""
-    by = setter(evidence, guess, 0)
-    if by.node is not None and by.node.family not in ("random", "fill"):
-        return []
-    return operand_origin(evidence, by.operand, failure, f"makes {shape_words(by.operand.fact.shape)}")
-
-
-def _of_the_input(evidence: Evidence, guess: Operand, target: Shape) -> bool:
-    """Whether an image was predicted with the very sides that came in, which the target has not."""
-    root, links = evidence.provenance.way(guess)
-    came, sides = (one.fact.shape or () for one in (root, guess))
-    if len(came) != len(sides) or len(sides) < 4 or not links or len(target) < 3:
-        return False
-    inside = slice(2, None) if came[2:] == sides[2:] else slice(1, -1)
-    return came[inside] == sides[inside] and sides[inside] not in (target[1:], target[inside])
-
-
-def _idle_squeeze(evidence: Evidence, failure: Failure, one: Operand, other: Operand) -> Account | None:
-    """A squeeze on the way took nothing away, where another dimension of size 1 is too many."""
-    a, b = one.fact.shape or (), other.fact.shape or ()
-    if (
-        len(a) != len(b) + 1
-        or 1 not in a
-        or [size for size in a if size != 1] != [size for size in b if size != 1]
-    ):
-        return None
-    for node, through in reversed(evidence.provenance.way(one)[1]):
-        before = node.inputs[through].fact.shape
-        if (
-            node.function == "squeeze"
-            and node.outputs
-            and node.outputs[0].shape == before
-            and 1 in (before or ())
-        ):
-            axis = list(before or ()).index(1)
-            body = [f"the squeeze takes nothing from {shape_words(before)}: axis {axis} is the one of size 1"]
-            lines = [*held(made_by(node, "takes nothing away"), "repairs"), *held(call(failure), "refused")]
-            return Account(lines, body, [f"squeeze axis {axis}"], kind=_TARGET, confidence=0.8)
-    return None
 
 
 def _widths(
@@ -238,8 +182,8 @@ def _set_at(evidence: Evidence, chosen: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _whole(evidence: Evidence, operand: Operand) -> Operand:
-    """Return what a column, or the samples that it is a batch of, are only some rows of: a column before."""
-    if (operand.fact.shape or ())[1:] != (1,):
+    """Return what a column or vector, or the samples that it is a batch of, are only some rows of."""
+    if (operand.fact.shape or ())[1:] not in ((1,), ()):
         return operand
     rows = evidence.provenance.sample(operand)
     while True:
@@ -353,27 +297,3 @@ def _not_probabilities(evidence: Evidence, failure: Failure, guess: Operand) -> 
         *held([*last_layer(evidence, guess), *made_by(node)], "made_operand"),
     ]
     return Account(lines, body, tries, kind="not_probabilities")
-
-
-def _batch_change(evidence: Evidence, operand: Operand, rows: int | None) -> list[Candidate]:
-    """Return the last node on the way that took `rows` rows and gave another number of them.
-
-    Of a layer that was told the batch is on another axis, its declaration comes first.
-    """
-    _, links = evidence.provenance.way(operand)
-    after = operand.fact.shape
-    for node, through in reversed(links):
-        before = node.inputs[through].fact.shape
-        took = bool(before) and (before or ())[0] == rows and (not after or after[0] != rows)
-        unknown = (
-            bool(before) and (before or ())[0] is None and bool(after) and (after or ())[0] not in (rows, None)
-        )
-        if took or unknown:
-            declared = evidence.provenance.declared(node.module) if node.module else None
-            turned = declared is not None and declared.attributes.get("batch_first") is False
-            why = f"the {node.function} {shape_words(before)} -> {shape_words(after)}"
-            layer = declared.site if declared is not None and turned else None
-            first = [Candidate(layer, "declaration", "declared with batch_first=False")] if layer else []
-            return [*first, *made_by(node, why)]
-        after = before
-    return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.meetings import Meeting
 from graphdebug.diagnosis.shapes.setters import Setter, setter
-from graphdebug.model.event import Failure, Site
+from graphdebug.model.event import Failure, Operand, Site
 from graphdebug.model.finding import Candidate
 
 __all__ = ["joined_widths", "maker_of"]
@@ -14,10 +14,10 @@ _GIVES = ("out_features", "out_channels", "hidden_size", "embedding_dim", "embed
 """What declarations call the width that a layer gives."""
 
 
-def maker_of(evidence: Evidence, met: Meeting, failure: Failure) -> list[Candidate]:
-    """Return the declaration of the last layer on the way that says the very width which was given."""
-    first = setter(evidence, met.data, met.axis).node
-    nodes = [node for node, _ in reversed(evidence.provenance.way(met.data)[1])]
+def maker_of(evidence: Evidence, data: Operand, width: int, failure: Failure) -> list[Candidate]:
+    """Return the declaration of the last layer on the way to `data` that says its very width."""
+    first = setter(evidence, data, len(data.fact.shape or ()) - 1).node
+    nodes = [node for node, _ in reversed(evidence.provenance.way(data)[1])]
     for node in (*([first] if first is not None else []), *nodes):
         declared = evidence.provenance.declared(node.module) if node.module else None
         if declared is None or declared.name == failure.module:
@@ -25,8 +25,8 @@ def maker_of(evidence: Evidence, met: Meeting, failure: Failure) -> list[Candida
         ways = 2 if declared.attributes.get("bidirectional") else 1
         gives = [declared.attributes.get(word) for word in _GIVES]
         site = evidence.provenance.line_of(declared)
-        if site is not None and any(type(one) is int and met.given in (one, one * ways) for one in gives):
-            return [Candidate(site, "declaration", f"{declared.name} makes {met.given}", declared.name)]
+        if site is not None and any(type(one) is int and width in (one, one * ways) for one in gives):
+            return [Candidate(site, "declaration", f"{declared.name} makes {width}", declared.name)]
     return []
 
 

@@ -1,8 +1,8 @@
-"""Repairs: the one padding whose change makes everything downstream fit, found by trying each."""
+"""Repairs: the one padding, kernel or stride whose change makes all behind it fit, found by trying each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, produced
 from graphdebug.model.event import Node, Shape
 from graphdebug.model.finding import Candidate
 
-__all__ = ["padding"]
+__all__ = ["channels", "padding", "windows"]
 
 
 def padding(
@@ -60,6 +60,55 @@ def _strides(links: Sequence[Link], start: Sizes, accepts: Callable[[Sizes], boo
     node, stride = found[0]
     why = f"with the stride of the other calls, {stride}, everything behind it fits"
     return [Candidate(node.callers[0], "caller", why, node.name)]
+
+
+def windows(
+    evidence: Evidence, links: Sequence[Link], source: Shape | None, accepts: Callable[[Sizes], bool]
+) -> list[Candidate]:
+    """Return the lines of the windows of which one with another kernel or stride makes everything behind it
+    fit; none where more than two would.
+    """
+    start = concrete(source)
+    found: dict[tuple[str, int], Candidate] = {}
+    for node in _windows(links) if start is not None else ():
+        for word, own, changed in _resized(node):
+            if start is None or not _through(links, start, accepts, {node.seq: changed}):
+                continue
+            declared = evidence.provenance.declared(node.module) if node.module else None
+            site = (declared.site if declared is not None else None) or node.site
+            if site is not None:
+                why = f"with a {word} of {changed.attributes[word][0]}, not {own}, everything behind it fits"
+                found.setdefault((site.file, site.line), Candidate(site, "declaration", why, node.name))
+    return list(found.values()) if len(found) < 3 else []
+
+
+def _resized(node: Node) -> Iterator[tuple[str, int, Node]]:
+    """Yield a window's node with other kernels and strides, near by and half or twice as large."""
+    for word in ("kernel", "stride"):
+        given = node.attributes.get(word)
+        sides: list[int] = [one for one in (given if isinstance(given, list | tuple) else [given])
+                            if isinstance(one, int)]  # fmt: skip
+        for step in (-1, 1, -2, 2, -(sides[0] // 2), sides[0]) if sides else ():
+            other = [side + step for side in sides]
+            if step and min(other) > 0:
+                attributes = {**node.attributes, word: other}
+                yield word, sides[0], msgspec.structs.replace(node, attributes=attributes)
+
+
+def channels(evidence: Evidence, links: Sequence[Link], given: int, takes: int) -> list[Candidate]:
+    """Return the last convolution, where another number of its channels makes `takes` of `given`."""
+    last = next((node for node, _ in reversed(links) if node.family == "conv"), None)
+    if last is None:
+        return []
+    weight = next((one.fact.shape for one in last.inputs if one.role == "weight"), None)
+    words = last.attributes
+    turned = words.get("weight_layout") == "HWIO" or words.get("transposed")
+    many = (weight[-1] if turned else weight[0]) if weight else None
+    declared = evidence.provenance.declared(last.module) if last.module else None
+    if not many or given % many or takes % (given // many) or declared is None or declared.site is None:
+        return []
+    why = f"makes {many} channels: {takes // (given // many)} would fit"
+    return [Candidate(declared.site, "declaration", why, declared.name)]
 
 
 def _line(node: Node) -> tuple[str, int] | None:

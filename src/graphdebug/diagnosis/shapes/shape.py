@@ -25,6 +25,7 @@ from graphdebug.diagnosis.shapes import (
     widths,
     windows,
 )
+from graphdebug.diagnosis.shapes.makers import maker_of
 from graphdebug.diagnosis.words import place, shape_words, telling
 from graphdebug.model.event import Failure, Operand, Shape, Site
 from graphdebug.model.finding import Candidate, Finding
@@ -245,10 +246,13 @@ def _declared_size(evidence: Evidence, failure: Failure) -> Account | None:
         return None
     root, links = evidence.provenance.way(operand) if operand is not None else (None, [])
     entry = data_entry(evidence, root, failure, links) if root is not None else []
+    width = data[-1] if data else None
+    made = maker_of(evidence, operand, width, failure) if operand is not None and width is not None else []
     return Account(
         [
             *held([Candidate(site, "declaration", f"declares {word}={expected}")], "declares_size"),
             *held(call(failure), "refused"),
+            *held(made, "made_operand"),
             *held(entry, "began"),
         ],
         [f"{failure.module} was declared with {word}={expected}; it was given {found}"],

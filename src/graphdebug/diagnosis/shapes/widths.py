@@ -219,9 +219,8 @@ def _of_parts(evidence: Evidence, failure: Failure, met: Meeting) -> Account | N
     parts = joined_widths(evidence, met)
     if not parts:
         return None
-    body = [
-        f"{layer_name(evidence, failure, met)} takes {met.takes} {unit(failure)}; it was given {met.given}, joined"
-    ]
+    name = layer_name(evidence, failure, met)
+    body = [f"{name} takes {met.takes} {unit(failure)}; it was given {met.given}, joined"]
     lines = [*held(declared_lines(evidence, met, failure, f"declared for {met.takes}"), "declares_size"),
              *held(parts, "made_operand"), *held(call(failure), "refused")]  # fmt: skip
     return Account(lines, body, [f"declare it for {met.given}"], confidence=0.75)
@@ -255,7 +254,7 @@ def _disagreement(evidence: Evidence, failure: Failure, met: Meeting) -> Account
         if elsewhere:
             body.append(f"{shape_words(met.data.fact.shape)} has {met.takes} on another axis")
         return Account(lines, body, tries[::-1] if agreed else tries, confidence=0.75)
-    maker = maker_of(evidence, met, failure)
+    maker = maker_of(evidence, met.data, met.given, failure)
     if maker:
         lines = [*held(own, "declares_size"), *held(maker, "made_operand"),
                  *held(call(failure, "the call"), "refused", "passes_on")]  # fmt: skip

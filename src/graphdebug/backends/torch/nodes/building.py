@@ -115,8 +115,8 @@ def _outside(module: Any, frame: FrameType | None) -> FrameType | None:
     outermost: FrameType | None = None
     while frame is not None:
         code = frame.f_code
-        if code.co_name == "__init__" and code.co_argcount:
-            if locals_of(frame).get(code.co_varnames[0]) is module:
-                outermost = frame
+        own = code.co_varnames[0] if code.co_name == "__init__" and code.co_argcount else ""
+        if own and locals_of(frame).get(own) is module:
+            outermost = frame
         frame = frame.f_back
     return outermost.f_back if outermost is not None else None
