@@ -1,4 +1,4 @@
-"""Faulty programs with their fault lines: those of the locality suite, and files with marks of a blind judge."""
+"""Faulty programs with their fault lines: those of the locality suite, and marked files of a blind judge."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _suite_case(program: Program, framework: str) -> Case:
 
 
 def from_file(path: Path) -> Case:
-    """Return a judge's case: ``#@case id | framework | ...``, then ``#@fault``, ``#@del``, ``#@fix:``, ``#@+``."""
+    """Return a judge's case: ``#@case id | framework``, then ``#@fault``, ``#@del``, ``#@fix:``, ``#@+``."""
     head, *lines = path.read_text("utf-8").split("\n")
     name, framework = (one.strip() for one in head.removeprefix("#@case").split("|")[:2])
     faulty: list[str] = []

@@ -92,7 +92,8 @@ def in_namedtuple(tree: ast.Module) -> bool:
     }
     after = rename(tree.body[place:], names)
     made = template(
-        f"from collections import namedtuple\nBatch = namedtuple('Batch', {held!r})\nbatch_ = Batch({', '.join(held)})"
+        "from collections import namedtuple\n"
+        f"Batch = namedtuple('Batch', {held!r})\nbatch_ = Batch({', '.join(held)})"
     )
     tree.body[place:] = [*made, *after]  # type: ignore[list-item]
     return True

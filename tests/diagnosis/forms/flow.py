@@ -5,7 +5,16 @@ from __future__ import annotations
 import ast
 
 from .syntax import (
-    calls, first_statement, imported, is_marked, loads, mark, rename, statements, stores, template,
+    calls,
+    first_statement,
+    imported,
+    is_marked,
+    loads,
+    mark,
+    rename,
+    statements,
+    stores,
+    template,
 )  # fmt: skip
 
 __all__ = ["FORMS"]
@@ -81,7 +90,8 @@ def trainer(tree: ast.Module) -> bool:
     }
     (body,) = rename([loop], names)
     new = template(
-        f"class Trainer:\n    def __init__(self, {', '.join(given)}):\n        {made}\n    def train(self):\n        BODY\n"
+        f"class Trainer:\n    def __init__(self, {', '.join(given)}):\n        {made}\n"
+        "    def train(self):\n        BODY\n"
         f"trainer = Trainer({', '.join(given)})\ntrainer.train()",
         BODY=[body],  # type: ignore[list-item]
     )
@@ -191,8 +201,8 @@ class _Take(ast.NodeTransformer):
     def _leave(self, node: ast.AST) -> ast.AST:
         return node
 
-    visit_Lambda = visit_IfExp = visit_BoolOp = visit_ListComp = visit_GeneratorExp = visit_DictComp = _leave  # noqa: N815
-    visit_JoinedStr = visit_SetComp = _leave  # noqa: N815
+    visit_Lambda = visit_IfExp = visit_BoolOp = visit_ListComp = visit_GeneratorExp = visit_DictComp = _leave
+    visit_JoinedStr = visit_SetComp = _leave
 
 
 def joined(tree: ast.Module) -> bool:

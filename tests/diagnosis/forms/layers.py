@@ -6,7 +6,18 @@ import ast
 from collections.abc import Callable, Iterator
 
 from .syntax import (
-    calls, first_statement, imported, is_marked, mark, rename, root, spread, statements, stores, take_marks, template,
+    calls,
+    first_statement,
+    imported,
+    is_marked,
+    mark,
+    rename,
+    root,
+    spread,
+    statements,
+    stores,
+    take_marks,
+    template,
 )  # fmt: skip
 
 __all__ = ["FORMS"]
@@ -48,9 +59,9 @@ def _library_calls(
                     continue
                 for call in list(calls(part)):
                     plain = not any(isinstance(one, ast.Starred) for one in call.args)
-                    if plain and isinstance(call.func, ast.Attribute) and root(call.func) in names:
-                        if chosen(call, call.func.attr):
-                            yield statement, call
+                    known = isinstance(call.func, ast.Attribute) and root(call.func) in names
+                    if plain and known and chosen(call, call.func.attr):  # type: ignore[attr-defined]
+                        yield statement, call
 
 
 def _wrapped(tree: ast.Module, chosen: Callable[[ast.Call, str], bool], *, short: bool) -> bool:
@@ -191,7 +202,7 @@ def _read_from_list(one: ast.ClassDef, place: dict[str, int]) -> None:
 def _sequentials(
     tree: ast.Module,
 ) -> Iterator[tuple[list[ast.stmt], ast.Assign, ast.Call, list[ast.expr], str]]:
-    """Return the statements ``NAME = Sequential(a, b, ...)``, with their layers and the method that adds one."""
+    """Return the statements ``NAME = Sequential(a, b, ...)``, their layers and the method that adds one."""
     for held in list(statements(tree)):
         for one in list(held):
             if not (isinstance(one, ast.Assign) and isinstance(one.value, ast.Call)):

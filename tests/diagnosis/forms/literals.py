@@ -6,7 +6,16 @@ import ast
 from collections.abc import Callable
 
 from .syntax import (
-    calls, constant, first_statement, is_number, is_suspect, mark, numbers, spread, statements, template,
+    calls,
+    constant,
+    first_statement,
+    is_number,
+    is_suspect,
+    mark,
+    numbers,
+    spread,
+    statements,
+    template,
 )  # fmt: skip
 
 __all__ = ["FORMS"]
@@ -213,7 +222,6 @@ def arguments(tree: ast.Module) -> bool:
 
 def arithmetic(tree: ast.Module) -> bool:
     """Numbers as products, halves and sums."""
-    done = False
 
     class Compute(ast.NodeTransformer):
         def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
@@ -231,8 +239,7 @@ def arithmetic(tree: ast.Module) -> bool:
 
     before = numbers(tree)
     Compute().visit(tree)
-    done = before != numbers(tree)
-    return done
+    return before != numbers(tree)
 
 
 def _computed(node: ast.AST) -> ast.AST:

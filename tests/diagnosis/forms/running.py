@@ -14,9 +14,10 @@ from graphdebug.locality.program import MODES
 
 from . import data, flow, layers, literals
 from .cases import Case
+from .mutations import Mutant
 from .syntax import parse, text
 
-__all__ = ["FORMS", "Form", "Result", "mixed", "open_host", "run_case"]
+__all__ = ["FORMS", "Form", "Result", "mixed", "open_host", "rewritten", "run_case", "run_mutant"]
 
 Form = Callable[..., bool]
 FORMS: dict[str, Form] = {
@@ -29,7 +30,7 @@ _NAN = re.compile(r"\bnan\b")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What graphdebug said of a case in a form: `verdict` is ``first``, ``three``, ``wrong``, ``none`` or ``form``.
+    """What graphdebug said of a case in a form: ``first``, ``three``, ``wrong``, ``none`` or ``form``.
 
     ``form`` says that the rewritten program fails otherwise than the original one, so that it says nothing.
     """
@@ -96,10 +97,21 @@ def run_case(case: Case, form: str, host: Host, folder: Path) -> Result | None:
     return judged(case.name, form, faulty[1], log, twin_log)
 
 
-def judged(name: str, form: str, faults: frozenset[int], log: Path, twin_log: Path) -> Result:
+def run_mutant(name: str, mutant: Mutant, host: Host, place: Path) -> Result | None:
+    """Run a right program that was made wrong; None where it does not raise."""
+    what, source, faults = mutant
+    script, log = _write(place / "program.py", source), place / "faulty.jsonl"
+    if host.run(script, timeout=40).returncode in (0, -9):
+        return None
+    host.run(script, log=log)
+    return judged(name, what, faults, log, None)
+
+
+def judged(name: str, form: str, faults: frozenset[int], log: Path, twin_log: Path | None) -> Result:
     """Return how far the diagnosis of `log` is from `faults`, and what it says of the twin."""
     findings = load(log).findings
-    alarms = tuple(f"{one.kind} {one.site.line if one.site else ''}" for one in load(twin_log).findings)
+    twin = load(twin_log).findings if twin_log is not None else ()
+    alarms = tuple(f"{one.kind} {one.site.line if one.site else ''}" for one in twin)
     true = tuple(sorted(faults))
     if not findings:
         return Result(name, form, "none", true, alarms=alarms)

@@ -7,7 +7,8 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
-    "calls", "constant", "first_statement", "imported", "is_number", "loads", "mark", "numbers", "parse", "root", "spread",
+    "calls", "constant", "first_statement", "imported", "is_number", "loads", "mark", "numbers", "parse",
+    "root", "spread",
     "statements", "stores", "take_marks", "template", "text",
 ]  # fmt: skip
 
@@ -120,7 +121,7 @@ class _Writer(ast._Unparser):  # type: ignore[misc, name-defined]
 
 
 def template(source: str, **nodes: ast.expr | list[ast.stmt]) -> list[ast.stmt]:
-    """Return the statements of `source` in which each name of `nodes` stands for that expression or statements."""
+    """Return the statements of `source`, in which names stand for the expressions or statements in `nodes`."""
 
     class Fill(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.AST:

@@ -1,14 +1,16 @@
-"""Makers: which declarations gave a width, or its parts where several tensors were joined."""
+"""Makers: which declarations gave a size, or its parts where several tensors were joined."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.shapes.meetings import Meeting
 from graphdebug.diagnosis.shapes.setters import Setter, setter
-from graphdebug.model.event import Failure, Operand, Site
+from graphdebug.model.event import Failure, Node, Operand, Site
 from graphdebug.model.finding import Candidate
 
-__all__ = ["joined_widths", "maker_of"]
+__all__ = ["every_instance", "joined_widths", "maker_of"]
 
 _GIVES = ("out_features", "out_channels", "hidden_size", "embedding_dim", "embed_dim", "d_model")
 """What declarations call the width that a layer gives."""
@@ -53,6 +55,23 @@ def joined_widths(evidence: Evidence, met: Meeting) -> list[Candidate]:
             why = f"makes {len(sizes)} of the parts {sizes[0]} wide: {rest // len(sizes)} would fit"
             found.append(Candidate(site, "declaration", why))
     return found
+
+
+def every_instance(evidence: Evidence, node: Node, alike: Callable[[Node], bool]) -> list[Candidate]:
+    """Return the line of a class that made the layer of `node`, where it is `alike` in what it did to the
+    layers that this line made of the class's other instances.
+    """
+    made = {one.name: one.site for one in evidence.run.declarations}
+    site = made.get(node.module) if node.module else None
+    names = {name for name, other in made.items() if other == site}
+    ran = [
+        one for one in evidence.run.step(node.step).nodes
+        if one.module in names and one.phase == node.phase and one.family == node.family
+    ]  # fmt: skip
+    count = len({one.module for one in ran})
+    if site is None or count < 2 or not all(map(alike, ran)):
+        return []
+    return [Candidate(site, "declaration", f"made {count} layers, all of which do so", node.module)]
 
 
 def _declared(evidence: Evidence, by: Setter) -> Site | None:

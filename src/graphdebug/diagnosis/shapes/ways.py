@@ -16,6 +16,7 @@ from graphdebug.diagnosis.account import (
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes.geometry import Link, spatial_axes
+from graphdebug.diagnosis.shapes.makers import every_instance
 from graphdebug.diagnosis.shapes.padded import names_padding, padding_set
 from graphdebug.diagnosis.shapes.setters import setter
 from graphdebug.diagnosis.words import node_name, shape_words
@@ -90,6 +91,9 @@ def two_ways(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand, 
     if before_it and idle:
         body.append("this very line went well before, where the other way kept the size of the shortcut")
     lines = [
+        *held(
+            every_instance(evidence, node, lambda one: _shrinks((one, 0), axis)), "changed_size", "made_operand"
+        ),
         *_changed(evidence, node),
         *held(call(failure), "lacks_step" if missing else "refused"),
     ]
