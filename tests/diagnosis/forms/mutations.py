@@ -10,22 +10,29 @@ from .syntax import calls, is_number, mark, statements, text
 
 __all__ = ["Mutant", "mutants"]
 
-_LAYERS = """
-    Linear Conv1d Conv2d Conv3d ConvTranspose2d LSTM GRU RNN Embedding BatchNorm2d BatchNorm1d LayerNorm
-    MultiheadAttention TransformerEncoderLayer Dense Conv2D Input placeholder
-""".split()
-_SHAPING = "view reshape randn rand randint zeros ones normal uniform Parameter full".split()
-_STEPS = """
-    view reshape flatten unsqueeze squeeze permute transpose long float t detach contiguous astype
-    expand_dims mean sum argmax
-""".split()
-_WORDS = """
-    batch_first padding bidirectional stride keepdim dtype retain_graph padding_idx ignore_index
-    keepdims output_padding dim axis
-""".split()
-_LOSSES = "criterion loss_fn cross_entropy mse_loss nll_loss binary_cross_entropy loss_function".split()
-_OF_AXES = "cat concat stack softmax transpose unsqueeze squeeze mean sum log_softmax".split()
-_LIBRARIES = "torch tf np F nn".split()
+_LAYERS = (
+    "Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LSTM", "GRU", "RNN", "Embedding",
+    "BatchNorm2d", "BatchNorm1d", "LayerNorm", "MultiheadAttention", "TransformerEncoderLayer", "Dense",
+    "Conv2D", "Input", "placeholder",
+)  # fmt: skip
+_SHAPING = (
+    "view", "reshape", "randn", "rand", "randint", "zeros", "ones", "normal", "uniform", "Parameter", "full",
+)  # fmt: skip
+_STEPS = (
+    "view", "reshape", "flatten", "unsqueeze", "squeeze", "permute", "transpose", "long", "float", "t",
+    "detach", "contiguous", "astype", "expand_dims", "mean", "sum", "argmax",
+)  # fmt: skip
+_WORDS = (
+    "batch_first", "padding", "bidirectional", "stride", "keepdim", "dtype", "retain_graph", "padding_idx",
+    "ignore_index", "keepdims", "output_padding", "dim", "axis",
+)  # fmt: skip
+_LOSSES = (
+    "criterion", "loss_fn", "cross_entropy", "mse_loss", "nll_loss", "binary_cross_entropy", "loss_function",
+)  # fmt: skip
+_OF_AXES = (
+    "cat", "concat", "stack", "softmax", "transpose", "unsqueeze", "squeeze", "mean", "sum", "log_softmax",
+)  # fmt: skip
+_LIBRARIES = ("torch", "tf", "np", "F", "nn")  # fmt: skip
 
 Mutant = tuple[str, str, frozenset[int]]
 """What was done, the text, and the line it was done on."""

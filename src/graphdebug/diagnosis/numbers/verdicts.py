@@ -167,11 +167,8 @@ def _in_data(evidence: Evidence, birth: Birth, data: Operand, failure: Failure |
             declaration is not None) else None  # fmt: skip
         lines = followed(evidence.source, value, node.run_site) if value is not None else lines
         fed = site if site is not None and evidence.source.line(site) and site != node.run_site else None
-        lines = (
-            [*lines, Candidate(fed, "input", "gives the value that is fed")]
-            if fed != declaration and fed
-            else []
-        )
+        if fed is not None and fed != declaration:
+            lines = [*lines, Candidate(fed, "input", "gives the value that is fed")]
         site = node.run_site
     what = f"{data.origin} {data.name}".strip()
     candidates = [*lines, *([Candidate(site, "input", f"the {what}", data.name)] if site is not None else [])]
