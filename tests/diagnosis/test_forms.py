@@ -6,11 +6,12 @@ import ast
 
 import pytest
 
-from tests.diagnosis.forms.cases import of_suite
+from tests.diagnosis.forms.cases import Case, of_suite
 from tests.diagnosis.forms.mutations import mutants
 from tests.diagnosis.forms.running import FORMS, open_host, rewritten, run_case
 
 CASES = {(one.framework, one.name): one for framework in ("torch", "tf1", "tf2") for one in of_suite(framework)}
+LOADED = Case("loaded", "torch", "for x, y in loader:\n    loss = model(x, y)\n", {2: None}, "")
 SAMPLE = {
     "torch": [
         ("dense_width", "factories+constants+methods+main"),
@@ -37,7 +38,7 @@ SAMPLE = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_keeps_a_program_valid_and_knows_its_fault_lines(form):
     applied = 0
-    for case in CASES.values():
+    for case in (*CASES.values(), LOADED):
         new = rewritten(case.source, case.faults, form)
         if new is not None:
             ast.parse(new[0])

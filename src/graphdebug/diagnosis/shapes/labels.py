@@ -23,7 +23,7 @@ from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.shapes import kept, resolutions, rows, sequences, sides, stages
 from graphdebug.diagnosis.shapes.sequences import OF_CLASSES
-from graphdebug.diagnosis.shapes.setters import around, setter
+from graphdebug.diagnosis.shapes.setters import around
 from graphdebug.diagnosis.shapes.ways import shrunk, transposed, two_ways
 from graphdebug.diagnosis.words import shape_words
 from graphdebug.model.event import Declaration, Failure, Operand, Shape, Site

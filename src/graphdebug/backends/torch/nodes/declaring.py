@@ -130,7 +130,7 @@ class Declarer:
         """
         seen = self._building.made(module)
         if seen is not None:
-            setting = made is not None and not isinstance(made[1], ast.Call | ast.Name | ast.Attribute)
+            setting = made is not None and isinstance(made[1], ast.Tuple | ast.List | ast.Dict)
             if setting and made is not None and seen[0] is not None:
                 return self.site(made), (seen[0], *seen[1])
             return seen
