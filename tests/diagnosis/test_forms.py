@@ -15,16 +15,16 @@ LOADED = Case("loaded", "torch", "for x, y in loader:\n    loss = model(x, y)\n"
 SAMPLE = {
     "torch": [
         ("dense_width", "factories+constants+methods+main"),
-        ("skip_concat", "keywords+config+trainer+decorated"),
-        ("decoder_width", "listed+arguments+split+nested"),
-        ("labels_float", "lambdas+namespace+in_dict+stepped"),
-        ("detached", "helpers+settings+from_functions+main"),
-        ("sqrt_backward", "aliases+defaults+in_attributes+trainer"),
-        ("valid_padding", "other_imports+arithmetic+joined+nested"),
+        ("skip_concat", "keywords+config+in_dict+decorated"),
+        ("decoder_width", "lambdas+arguments+split+nested"),
+        ("labels_float", "lambdas+namespace+in_attributes+main"),
+        ("detached", "aliases+settings+split+trainer"),
+        ("sqrt_backward", "helpers+arithmetic+decorated+stepped"),
+        ("valid_padding", "other_imports+positional+arithmetic+joined"),
         ("learning_rate", "factories+config+in_namedtuple+stepped"),
     ],
     "tf2": [
-        ("dense_width", "keywords+constants+split+main"),
+        ("dense_width", "aliases+constants+split+main"),
         ("log_zero", "constants+in_dict+nested+decorated"),
         ("keras_loss", "keywords+settings+in_attributes+split"),
     ],
