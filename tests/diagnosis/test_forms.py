@@ -17,7 +17,7 @@ SAMPLE = {
         ("dense_width", "factories+constants+methods+main"),
         ("skip_concat", "keywords+config+in_dict+decorated"),
         ("decoder_width", "lambdas+arguments+split+nested"),
-        ("labels_float", "lambdas+namespace+in_attributes+main"),
+        ("labels_float", "lambdas+other_imports+config+from_functions"),
         ("detached", "aliases+settings+split+trainer"),
         ("sqrt_backward", "helpers+arithmetic+decorated+stepped"),
         ("valid_padding", "other_imports+positional+arithmetic+joined"),

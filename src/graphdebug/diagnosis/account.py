@@ -204,6 +204,8 @@ def sized_by(evidence: Evidence, declared: Declaration | None, size: int | None,
     arguments = evidence.provenance.arguments
     found = arguments.sized(frames, size) if size is not None else None
     made = _written(evidence, declared, size) if size is not None else None
+    if made is not None and size in declared.attributes.values() and _shared(evidence, declared, size):
+        made = None  # other layers were told the same, rightly
     if made is not None and made.site.line != site.line and not _both_ways(evidence, declared, size):
         places = dict.fromkeys((made.site, made.first))
         if made.site.line == evidence.source.function_line(site):  # a default, which stands for the function
