@@ -71,7 +71,7 @@ class Repeat:
         return found
 
     def _told(self, number: int) -> list[Place]:
-        """Return the tensors of a pack whose statistics are told; at level health, all of one with NaN in it."""
+        """Return the tensors of a pack whose statistics are told; at level health, all if one has NaN in it."""
         pack = self._probed.packs[number]
         return pack.places if self._sums or not self._finite[number] else pack.places[: pack.valued]
 
