@@ -110,7 +110,8 @@ def told_by(evidence: Evidence, node: Node, why: str) -> list[Candidate]:
         for one in last_layer(evidence, node.inputs[0]) if node.inputs else ():
             if _names(evidence.source.line(one.site), node.function):
                 return [one, *made_by(node, why)]
-        chosen = _chosen(evidence, node)
+        told = evidence.provenance.declared(node.module) if node.module else None  # its line is told below
+        chosen = _chosen(evidence, node) if told is None or told.site is None else None
         if chosen is not None:
             asks = Candidate(chosen, "declaration", f"asks for the {node.function}", node.name)
             return [asks, *made_by(node, why)]
