@@ -147,3 +147,39 @@ def windows_that_are_cut_short():
     data = data.flat_map(lambda window: window.batch(5))
     for _ in data.batch(4):
         pass
+
+
+def _fitted(model, given, steps=6):
+    rows, sgd = np.random.default_rng(0).normal(size=(16, 4)).astype("float32"), keras.optimizers.SGD(0.05)
+    for _ in range(steps):
+        with tf.GradientTape() as tape:
+            loss = given(model, rows)
+        slopes = tape.gradient(loss, model.trainable_variables)
+        sgd.apply_gradients(zip(slopes, model.trainable_variables, strict=True))
+
+
+def norm_that_is_never_in_training():
+    model = keras.Sequential(
+        [layers.Input((4,)), layers.Dense(6), layers.BatchNormalization(), layers.Dense(1)]
+    )
+    _fitted(model, lambda net, rows: tf.reduce_mean((net(rows) - rows[:, :1]) ** 2))  # <- fault: not told
+
+
+class _Dropping(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.drop, self.last = layers.Dense(6), layers.Dropout(0.5), layers.Dense(1)
+
+    def call(self, rows, training=False):
+        return self.last(self.drop(self.hidden(rows), training=training))
+
+
+def dropout_that_is_never_in_training():
+    model, sgd = _Dropping(), keras.optimizers.SGD(0.05)
+    rows = tf.random.normal([8, 4])
+    for _ in range(6):
+        with tf.GradientTape() as tape:
+            given = model(rows)  # <- fault: not told
+            loss = tf.reduce_mean((given - rows[:, :1]) ** 2)
+        slopes = tape.gradient(loss, model.trainable_variables)
+        sgd.apply_gradients(zip(slopes, model.trainable_variables, strict=True))

@@ -58,6 +58,8 @@ KERAS_KINDS = {
     "step_that_throws_the_loss_far_away": "divergence",
     "attribute_that_takes_a_plain_tensor": "no_gradient",
     "windows_that_are_cut_short": "data_mismatch",
+    "norm_that_is_never_in_training": "wrong_mode",
+    "dropout_that_is_never_in_training": "wrong_mode",
 }
 
 
@@ -81,8 +83,6 @@ TWO_KINDS = {
     "sums_of_gradients_as_they_come": "uncleared_gradient",
     "maps_joined_along_their_height": "shape_mismatch",
     "weights_of_a_narrower_model": "checkpoint_mismatch",
-    "norm_that_is_never_in_training": "wrong_mode",
-    "dropout_that_is_never_in_training": "wrong_mode",
 }
 
 

@@ -17,7 +17,7 @@ _LOOKED_AT = 32
 """Steps that are looked at."""
 _MOVING = ("moving_mean", "moving_variance")
 _BROUGHT = re.compile(
-    r"load_weights|load_model|set_weights|\.restore\(|from_pretrained|applications|weights\s*="
+    r"load_weights|load_model|set_weights|\.restore\(|from_pretrained|applications|\bweights=[\"']"
 )
 """What brings weights that were trained elsewhere: their statistics and units are to be kept as they are."""
 _RUNS = re.compile(r"\.(?:fit|train_on_batch|evaluate|predict)\(")
