@@ -144,8 +144,12 @@ def test_the_element_out_of_range_is_named():
     def token():
         nn.Embedding(10, 4)(torch.tensor([[3, 12]]))
 
-    assert failing(target)[1].detail == {"index": [1], "value": 4, "low": 0, "high": 4, "least": 0}
-    assert failing(token)[1].detail == {"index": [0, 1], "value": 12, "low": 0, "high": 10, "least": 3}
+    assert failing(target)[1].detail == {
+        "index": [1], "value": 4, "low": 0, "high": 4, "least": 0, "alike": True, "within": [0, 1],
+    }  # fmt: skip
+    assert failing(token)[1].detail == {
+        "index": [0, 1], "value": 12, "low": 0, "high": 10, "least": 3, "alike": True, "within": [3, 3],
+    }  # fmt: skip
 
 
 def test_an_in_place_change_names_the_nodes_that_wrote_and_the_one_that_saved():

@@ -108,7 +108,11 @@ def test_gradients_that_were_not_combined_are_named(logs):
         "  rank 0  16x8 float32",
         "  rank 1  16x8 float32",
     ]
-    assert lines[5].startswith("  try: call the wrapped model, not its .module")
+    assert lines[5].startswith("  or: ")
+    assert lines[5].endswith(
+        f":{line_of('net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))')} (declared here)"
+    )
+    assert lines[6].startswith("  try: call the wrapped model, not its .module")
 
 
 def test_the_command_line_explains_a_rank_that_died(logs):

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from itertools import pairwise
 
 from graphdebug.diagnosis import feeds
 from graphdebug.diagnosis.account import call, decided_by, made_by, operand_origin, sized_by, trained_on
 from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.evidence import Evidence
-from graphdebug.diagnosis.instances import around
+from graphdebug.diagnosis.instances import around, stack
 from graphdebug.diagnosis.ranking import held
 from graphdebug.diagnosis.refused import partial
 from graphdebug.diagnosis.shapes import shape
@@ -244,12 +245,15 @@ def _instance(evidence: Evidence, declared: Declaration | None) -> Sequence[Site
     outer = around(declared) if declared is not None else ()
     if declared is None or not outer:
         return ()
+    ways = [
+        stack(one)
+        for one in evidence.run.declarations
+        if one.name != declared.name and one.type == declared.type
+    ]
     others = {
-        one.callers[0] for one in evidence.run.declarations
-        if one.name != declared.name and one.callers and one.type == declared.type
-        and (one.site == declared.site or declared.site in one.callers)
-    }  # fmt: skip
-    return outer[:1] if others - {outer[0]} else ()
+        caller for way in ways for line, caller in pairwise(way) if line == declared.site and caller != outer[0]
+    }
+    return outer[:1] if others else ()
 
 
 def _of_shape(evidence: Evidence, shape: object) -> Declaration | None:

@@ -84,13 +84,13 @@ def account_of(evidence: Evidence, failure: Failure) -> Account:
     if loss is None:
         return Account(_left_in_python(evidence, failure), [], KEEP)
     root, links = _way_through_indices(evidence, loss)
-    known = cut(evidence, loss, links) or unrecorded.state(evidence, failure, links)
-    if known is not None:
-        return known
-    swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _labels_learn(evidence, n)), None)
+    swapped = next((n for n, _ in reversed(links) if n.family == "loss" and _swapped(evidence, n)), None)
     if swapped is not None:
         body = ["what was computed from the weights came in as its labels; labels get no gradient"]
         return Account(made_by(swapped, "labels and logits are swapped"), body, ["swap the two arguments"])
+    known = cut(evidence, loss, links) or unrecorded.state(evidence, failure, links)
+    if known is not None:
+        return known
     learns = [node for node, _ in links if _stores(evidence, node)]
     unseen = _off_tape(failure, [node for node, _ in links], learns)
     if unseen is not None:
@@ -215,10 +215,14 @@ def _taken_out(evidence: Evidence, failure: Failure, links: Sequence[Link]) -> N
     return None
 
 
-def _labels_learn(evidence: Evidence, loss: Node) -> bool:
-    """Whether the labels of `loss` were computed with a weight."""
-    labels = next((one for one in loss.inputs if one.role == "labels"), None)
-    links = evidence.provenance.way(labels)[1] if labels is not None else []
+def _swapped(evidence: Evidence, loss: Node) -> bool:
+    """Whether the labels of `loss` were computed with a weight, and what stands for its logits with none."""
+    learns = {one.role: _computed_of_weights(evidence, one) for one in loss.inputs}
+    return learns.pop("labels", False) and not any(learns.values())
+
+
+def _computed_of_weights(evidence: Evidence, operand: Operand) -> bool:
+    links = evidence.provenance.way(operand)[1]
     return any(evidence.provenance.stored(one) is not None for node, _ in links for one in node.inputs)
 
 

@@ -98,6 +98,8 @@ def _filled(failure: Failure) -> tuple[Operand, tuple[int, ...]] | None:
     shape = mask.fact.shape if mask is not None else None
     if mask is None or not shape or data is None or len(shape) > len(data) or None in (*shape, *data):
         return None
+    if len(shape) == len(data) == 2 and shape[0] == data[1] != data[0]:
+        return None  # its batch is the data's second axis: the data may be what is turned
     beside = zip(shape, data[len(data) - len(shape) :], strict=True)
     return mask, tuple(int((size if size == 1 else other) or 0) for size, other in beside)
 
