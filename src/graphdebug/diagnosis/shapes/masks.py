@@ -49,7 +49,7 @@ def explain(evidence: Evidence, failure: Failure) -> Account | None:
         sizes = zip((stored.fact.shape or ())[::-1], wanted[::-1], strict=False)
         larger = all(has is not None and has >= need for has, need in sizes)
         made = held(operand_origin(evidence, stored, failure, "makes the mask"), "began")
-        if not larger or stored.fact.shape == wanted:
+        if not larger or stored.fact.shape == wanted or _is_cut(evidence, failure.site):
             return None
         body.append("it is stored as large as it can ever be, and was not cut to what is here")
         tries = ["cut it where it is used: mask[:length, :length]"]
@@ -148,6 +148,13 @@ def _stored(evidence: Evidence, mask: Operand) -> Operand | None:
             return None
         mask = before[0]
     return None
+
+
+def _is_cut(evidence: Evidence, site: Site | None) -> bool:
+    """Whether the line that uses the mask takes a part of something: what it met is then what is odd."""
+    tree = evidence.source.tree(site.file) if site is not None else None
+    nodes = ast.walk(tree) if tree is not None else ()
+    return any(isinstance(one, ast.Slice) and site is not None and one.lineno == site.line for one in nodes)
 
 
 def _asked(evidence: Evidence, failure: Failure, node: Node) -> list[Candidate]:

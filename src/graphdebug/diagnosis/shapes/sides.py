@@ -23,6 +23,8 @@ from graphdebug.model.finding import Candidate
 __all__ = ["explain", "of_classes"]
 
 _WINDOWS = ("conv", "pool")
+_COMPUTED = ("linear", "matmul", "conv", "attention", "rnn")
+"""Families whose results have their sizes by what they compute: nobody asked for them in so many words."""
 _REPEATS = ("tile", "repeat", "repeat_interleave")
 _CUTS = ("pad", "index", "split")
 _FURTHEST_CUT = 16
@@ -108,6 +110,7 @@ def explain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -
         ):
             continue
         axes = [axis for axis in range(1, len(given)) if given[axis] != wanted[axis]]
+        axes = [axis for axis in axes if wanted[axis] != 1] or axes  # a size of 1 is for all
         stages = _stages(evidence, one)
         if not axes or not stages or not any(one.before != one.after for one in stages):
             continue
@@ -286,6 +289,8 @@ def _changes(stage: _Stage, stages: Sequence[_Stage], wanted: Sizes, axes: Seque
 
 def _of_sizes(stage: _Stage, wanted: Sizes, axes: Sequence[int]) -> Iterator[_Change]:
     """Yield other sizes that a reshape could have asked for: those wanted, or any where all sides are alike."""
+    if any(node.family in _COMPUTED for node, _ in stage.links):
+        return
     tried = [tuple(wanted[i] if i in axes else size for i, size in enumerate(stage.after))]
     if len({wanted[i] for i in axes}) == len({stage.after[i] for i in axes}) == 1:
         sides = range(1, wanted[axes[0]])

@@ -50,7 +50,7 @@ def remade(evidence: Evidence, failure: Failure, guess: Operand, target: Operand
     scores, came = (guess.fact.shape or ())[1:], (target.fact.shape or ())[1:]
     for before, stage in pairwise(known):
         was, now = (list(one.tensors.values())[-1].shape for one in (before, stage))
-        if was is None or now is None or "Batch" in str(stage.attributes["stage"]) or now[-len(came) :] != came:
+        if was is None or now is None or _batches(before, stage) or now[-len(came) :] != came:
             continue
         if was == now or scores not in (was, (*was, *scores[len(was) :])) or stage.site is None:
             continue
@@ -62,6 +62,12 @@ def remade(evidence: Evidence, failure: Failure, guess: Operand, target: Operand
                  *held(call(failure), "refused")]  # fmt: skip
         return Account(named, body, ["leave them as they were"], kind="target_mismatch", confidence=0.8)
     return None
+
+
+def _batches(before: Declaration, stage: Declaration) -> bool:
+    """Whether a stage batches: every part of an element has an axis more, in front."""
+    shapes = [[one.shape or () for one in each.tensors.values()] for each in (before, stage)]
+    return all(len(now) == len(was) + 1 and now[1:] == was for was, now in zip(*shapes, strict=False))
 
 
 def _gives(evidence: Evidence, stage: Declaration) -> list[Candidate]:
