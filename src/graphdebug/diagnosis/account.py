@@ -7,16 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from graphdebug.diagnosis.calls import calls_on
+from graphdebug.diagnosis.calls import argument, call_at, calls_on
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.handed import handed
 from graphdebug.diagnosis.instances import around, stack
-from graphdebug.diagnosis.origins import leading, placed
+from graphdebug.diagnosis.origins import leading, numbers, placed
 from graphdebug.diagnosis.scopes import reads, scopes_around
 from graphdebug.diagnosis.shapes.geometry import Link, Sizes
 from graphdebug.diagnosis.trails import origin
 from graphdebug.diagnosis.words import shape_words
-from graphdebug.diagnosis.written import Written, written
+from graphdebug.diagnosis.written import Written, followed, written
 from graphdebug.model.event import Declaration, Failure, Node, Operand, Site, TensorFact
 from graphdebug.model.finding import Candidate
 
@@ -240,7 +240,24 @@ def _written(evidence: Evidence, declared: Declaration, size: int) -> Written | 
     beside = {site.line for site in _failing(evidence)} | _biases(evidence, declared, size)
     lines = [*reversed(stack(declared))]
     found = {written(evidence.source, lines, size, axis, len(shape), beside) for axis in axes} - {None}
-    return found.pop() if len(found) == 1 else None
+    return found.pop() if len(found) == 1 else _written_as(evidence, declared, size, beside)
+
+
+def _written_as(evidence: Evidence, declared: Declaration, size: int, beside: set[int]) -> Written | None:
+    """Return where the first argument of a layer's constructor that has the `size` was written: others of its
+    arguments (a kernel) may have it, too, and are not what is asked.
+    """
+    frames = [*reversed(stack(declared))]
+    tree = evidence.source.tree(frames[-1].file)
+    made = call_at(tree, frames[-1], declared.type) if tree is not None else None
+    given = next(
+        ((name, at) for at, (name, one) in enumerate(declared.attributes.items()) if one == size), None
+    )
+    value = argument(made, *given) if isinstance(made, ast.Call) and given is not None else None
+    if value is None:
+        return None
+    place = placed(evidence.source, value, frames)
+    return followed(evidence.source, place, size, beside) if size in numbers(evidence.source, place) else None
 
 
 def _biases(evidence: Evidence, declared: Declaration, size: int) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 from graphdebug.diagnosis.bindings import (
     around,
@@ -121,9 +121,37 @@ def _collections(source: SourceText, place: Place, depth: int = 0) -> Iterator[P
     if text or isinstance(value, ast.List | ast.Tuple | ast.Set | ast.Dict) or _is_dict_call(value):
         yield place
         return
+    if depth < _FURTHEST and isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+        sides = [_collections(source, _at(one, place), depth + 1) for one in (value.left, value.right)]
+        yield from (_of_parts([*a, *b], value, place) for a, b in product(*map(_written_parts, sides)))
+        return
+    if depth < _FURTHEST and isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Slice):
+        taken = _taken(value.slice)
+        for parts in _written_parts(_collections(source, _at(value.value, place), depth + 1)):
+            if taken is not None:
+                yield _of_parts(parts[taken], value, place)
+        return
     earlier = before(source, place) if depth < _FURTHEST else []
     for one in earlier if len(earlier) <= _MOST else ():
         yield from _collections(source, one, depth + 1)
+
+
+def _written_parts(places: Iterator[Place]) -> list[list[ast.expr]]:
+    """Return the parts of each list or tuple among `places`."""
+    values = [_bare(one.value) for one in places]
+    return [one.elts for one in values if isinstance(one, ast.List | ast.Tuple)]
+
+
+def _of_parts(parts: list[ast.expr], value: ast.expr, place: Place) -> Place:
+    return Place(ast.copy_location(ast.List(parts, ast.Load()), value), place.site, place.calls)
+
+
+def _taken(part: ast.Slice) -> slice | None:
+    """Return what a slice takes; None where its bounds are not written as numbers."""
+    try:
+        return slice(*(ast.literal_eval(one) if one else None for one in (part.lower, part.upper, part.step)))
+    except ValueError:
+        return None
 
 
 def _is_dict_call(value: ast.expr) -> bool:
