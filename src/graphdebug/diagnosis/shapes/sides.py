@@ -4,97 +4,22 @@ declared otherwise in one word, would have made those that are wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from graphdebug.diagnosis.account import Account, call, last_layer, made_by, named_layer
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.ranking import held
+from graphdebug.diagnosis.shapes.changes import WINDOWS, Change, Stage, changes, fixed
 from graphdebug.diagnosis.shapes.chosen import chosen
-from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, spatial_axes, window
+from graphdebug.diagnosis.shapes.geometry import Link, Sizes, concrete, spatial_axes
 from graphdebug.diagnosis.shapes.padded import padding_set
 from graphdebug.diagnosis.words import node_name, shape_words
-from graphdebug.model.event import Declaration, Failure, Node, Operand
+from graphdebug.model.event import Failure, Operand
 from graphdebug.model.finding import Candidate
 
 __all__ = ["explain", "of_classes"]
-
-_WINDOWS = ("conv", "pool")
-_COMPUTED = ("linear", "matmul", "conv", "attention", "rnn")
-"""Families whose results have their sizes by what they compute: nobody asked for them in so many words."""
-_REPEATS = ("tile", "repeat", "repeat_interleave")
-_CUTS = ("pad", "index", "split")
-_FURTHEST_CUT = 16
-"""Rows that a padding or cropping is tried with, more or less."""
-_STRIDES = (1, 2)
-_FACTORS = (1, 2, 3, 4)
-
-Function = Callable[[Sizes], Sizes | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """What one layer, or one node without a layer, made of its input."""
-
-    links: tuple[Link, ...]
-    declared: Declaration | None
-    before: Sizes
-    after: Sizes
-
-    def line(self) -> tuple[str, int] | None:
-        """The line of the declaration, of a node without one its own."""
-        site = self.declared.site if self.declared is not None else self.links[0][0].site
-        return (site.file, site.line) if site is not None else None
-
-    @property
-    def window(self) -> Node | None:
-        """The convolution or pooling in it, a transposed one as such."""
-        return next((_as_window(node) for node, _ in self.links if node.family in _WINDOWS), None)
-
-    def repeats(self) -> bool:
-        """Whether it makes each row several times."""
-        return any(node.family == "upsample" or node.function in _REPEATS for node, _ in self.links)
-
-    def _told(self) -> bool:
-        """Whether it was told the size that it makes."""
-        return any(node.attributes.get("output_size") is not None for node, _ in self.links)
-
-    def cuts(self) -> bool:
-        """Whether it adds or takes rows at the ends."""
-        return self.window is None and any(node.family in _CUTS for node, _ in self.links)
-
-    def made(self, shape: Sizes, node: Node | None = None) -> Sizes | None:
-        """Return what it makes of `shape`; with `node` in the place of its own window."""
-        node = node or self.window
-        if len(shape) != len(self.before) or len(self.before) != len(self.after):
-            return self.after if shape == self.before else None
-        if node is not None:
-            return window(node, shape, self.before, self.after)
-        new: list[int] = []
-        for size, old, made in zip(shape, self.before, self.after, strict=True):
-            if old == made:
-                new.append(size)
-            elif self.repeats() and made % old == 0 and not self._told():
-                new.append(size * made // old)
-            else:
-                new.append(size + made - old if self.cuts() else made)
-        return tuple(new)
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """One word of one stage's declaration, changed."""
-
-    stage: _Stage
-    word: str
-    """The argument, in the words of node attributes."""
-    value: Any
-    made: Function
-    votes: int
-    """1 where all others of its kind have the new value, -1 where they have the old one, else 0."""
 
 
 def explain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -> Account | None:
@@ -122,7 +47,7 @@ def explain(evidence: Evidence, failure: Failure, odd: Operand, rest: Operand) -
 
 def of_classes(evidence: Evidence, failure: Failure, guess: Operand, target: Operand) -> Account | None:
     """Account for a prediction with a score for each class whose sides are not those of its class numbers."""
-    node = next((n for n, _ in reversed(evidence.provenance.way(guess)[1]) if n.family in _WINDOWS), None)
+    node = next((n for n, _ in reversed(evidence.provenance.way(guess)[1]) if n.family in WINDOWS), None)
     wanted, given = target.fact.shape or (), guess.fact.shape or ()
     if node is None or len(given) != len(wanted) + 1:
         return None
@@ -140,15 +65,15 @@ def _layers(evidence: Evidence, operand: Operand) -> bool:
     )
 
 
-def _stages(evidence: Evidence, operand: Operand) -> list[_Stage]:
+def _stages(evidence: Evidence, operand: Operand) -> list[Stage]:
     """Return the stages on the way to an operand from the last one on that gave it as many axes as it has."""
-    rank, found = len(operand.fact.shape or ()), list[_Stage]()
+    rank, found = len(operand.fact.shape or ()), list[Stage]()
     groups: list[list[Link]] = []
     for link in evidence.provenance.way(operand)[1]:
         module = link[0].module
         joined = bool(groups) and bool(module) and groups[-1][-1][0].module == module
         joined = joined and evidence.provenance.declared(module) is not None
-        joined = joined and sum(node.family in _WINDOWS for node, _ in [*groups[-1], link]) < 2
+        joined = joined and sum(node.family in WINDOWS for node, _ in [*groups[-1], link]) < 2
         groups[-1].append(link) if joined else groups.append([link])
     for group in reversed(groups):
         node, through = group[0]
@@ -157,22 +82,22 @@ def _stages(evidence: Evidence, operand: Operand) -> list[_Stage]:
         if before is None or after is None or len(after) != rank:
             break
         declared = evidence.provenance.declared(node.module) if node.module else None
-        found.insert(0, _Stage(tuple(group), declared, before, after))
+        found.insert(0, Stage(tuple(group), declared, before, after))
         if len(before) != rank:
             break
     return found
 
 
 def _solved(
-    evidence: Evidence, failure: Failure, stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]
+    evidence: Evidence, failure: Failure, stages: Sequence[Stage], wanted: Sizes, axes: Sequence[int]
 ) -> Account | None:
     """Account for the one stage which, changed in one word, makes the sides that are wanted."""
 
     def fits(shape: Sizes | None) -> bool:
         return shape is not None and all(shape[axis] == wanted[axis] for axis in axes)
 
-    singly: list[tuple[_Change, ...]] = [
-        (change,) for stage in stages for change in _changes(stage, stages, wanted, axes)
+    singly: list[tuple[Change, ...]] = [
+        (change,) for stage in stages for change in changes(stage, stages, wanted, axes)
     ]
     found = [many for many in singly if fits(_ended(evidence, stages, many))]
     found = found or [many for many in _together(singly) if fits(_ended(evidence, stages, many))]
@@ -200,7 +125,7 @@ def _solved(
     return Account(lines, body, ["bring it to that size before the last layer (upsample it)"], confidence=0.7)
 
 
-def _short(stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]) -> int:
+def _short(stages: Sequence[Stage], wanted: Sizes, axes: Sequence[int]) -> int:
     """Return how many times as large each side has to be, where some were made larger on the way; else 0."""
     given = stages[-1].after
     times = {wanted[axis] // given[axis] if wanted[axis] % given[axis] == 0 else 0 for axis in axes}
@@ -211,17 +136,17 @@ def _short(stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]) -> int:
     return times.pop() if len(times) == 1 and grown else 0
 
 
-def _together(singly: Sequence[tuple[_Change, ...]]) -> Iterator[tuple[_Change, ...]]:
+def _together(singly: Sequence[tuple[Change, ...]]) -> Iterator[tuple[Change, ...]]:
     """Yield one change of all the windows that one line made, where there are several of one."""
-    alike: dict[tuple[object, str, object], list[_Change]] = {}
+    alike: dict[tuple[object, str, object], list[Change]] = {}
     for change, *_ in singly:
         if change.stage.window is not None:
-            key = change.stage.line(), change.word, _fixed(change.value)
+            key = change.stage.line(), change.word, fixed(change.value)
             alike.setdefault(key, []).append(change)
     yield from (tuple(many) for many in alike.values() if len(many) > 1)
 
 
-def _ended(evidence: Evidence, stages: Sequence[_Stage], changes: Sequence[_Change]) -> Sizes | None:
+def _ended(evidence: Evidence, stages: Sequence[Stage], changes: Sequence[Change]) -> Sizes | None:
     """Return the shape at the end with some stages changed; None where what it is joined with does not fit."""
     first = next(place for place, stage in enumerate(stages) if stage is changes[0].stage)
     shape: Sizes | None = stages[first].before
@@ -237,7 +162,7 @@ def _ended(evidence: Evidence, stages: Sequence[_Stage], changes: Sequence[_Chan
     return shape
 
 
-def _clashes(evidence: Evidence, stage: _Stage, shape: Sizes, changed: set[int]) -> bool:
+def _clashes(evidence: Evidence, stage: Stage, shape: Sizes, changed: set[int]) -> bool:
     """Whether a stage, given `shape`, joins it with what came by another way, on which nothing changed."""
     axes = [axis for axis, (new, old) in enumerate(zip(shape, stage.before, strict=True)) if new != old]
     for node, through in stage.links:
@@ -250,7 +175,7 @@ def _clashes(evidence: Evidence, stage: _Stage, shape: Sizes, changed: set[int])
     return False
 
 
-def _certain(found: Sequence[_Change], *, steps: bool) -> list[_Change]:
+def _certain(found: Sequence[Change], *, steps: bool) -> list[Change]:
     """Return the changes of the only stage that can be meant: the odd one of its kind, else the only one that
     would do and not be the odd one then.
 
@@ -268,110 +193,7 @@ def _certain(found: Sequence[_Change], *, steps: bool) -> list[_Change]:
     return []
 
 
-def _changes(stage: _Stage, stages: Sequence[_Stage], wanted: Sizes, axes: Sequence[int]) -> Iterator[_Change]:
-    """Yield what one word of a stage's declaration can be changed to."""
-    node = stage.window
-    if len(stage.before) != len(stage.after):
-        yield from _of_sizes(stage, wanted, axes)
-    elif node is not None:
-        yield from _of_window(stage, node, stages)
-    elif stage.repeats():
-        others = [_factor(one) for one in stages if one is not stage and one.repeats()]
-        for factor in _FACTORS:
-            if factor != _factor(stage):
-                yield _Change(
-                    stage, "factor", factor, _times(stage, factor), _votes(_factor(stage), factor, others)
-                )
-    elif stage.cuts() and stage.before != stage.after:
-        for rows in range(-_FURTHEST_CUT, _FURTHEST_CUT + 1):
-            yield _Change(stage, "rows", rows, _by(stage, rows), votes=0)
-
-
-def _of_sizes(stage: _Stage, wanted: Sizes, axes: Sequence[int]) -> Iterator[_Change]:
-    """Yield other sizes that a reshape could have asked for: those wanted, or any where all sides are alike."""
-    if any(node.family in _COMPUTED for node, _ in stage.links):
-        return
-    tried = [tuple(wanted[i] if i in axes else size for i, size in enumerate(stage.after))]
-    if len({wanted[i] for i in axes}) == len({stage.after[i] for i in axes}) == 1:
-        sides = range(1, wanted[axes[0]])
-        tried += [tuple(n if i in axes else size for i, size in enumerate(stage.after)) for n in sides]
-    for sizes in tried:
-        yield _Change(stage, "size", list(sizes[1:]), lambda _, sizes=sizes: sizes, votes=0)  # type: ignore[misc]
-
-
-def _of_window(stage: _Stage, node: Node, stages: Sequence[_Stage]) -> Iterator[_Change]:
-    words = node.attributes
-    others = [
-        one.window.attributes for one in stages
-        if one is not stage and one.window is not None and one.window.function == node.function
-    ]  # fmt: skip
-    padding, stride = words.get("padding"), words.get("stride")
-    tried: list[tuple[str, Any]] = []
-    if padding in ("same", "valid"):
-        tried.append(("padding", "valid" if padding == "same" else "same"))
-    elif isinstance(stride, list | tuple):
-        tried += [("padding", [size] * len(stride)) for size in range(4)]
-    if isinstance(stride, list | tuple):
-        tried += [("stride", [step] * len(stride)) for step in _STRIDES]
-        tried += [("stride", one["stride"]) for one in others if one.get("stride") is not None]
-    tried += [("kernel", one["kernel"]) for one in others if one.get("kernel") is not None]
-    told: list[tuple[str, Any]] = []
-    for word, value in tried:
-        if _fixed(value) == _fixed(words.get(word)) or (word, value) in told:
-            continue
-        told.append((word, value))
-        votes = _votes(_fixed(words.get(word)), _fixed(value), [_fixed(one.get(word)) for one in others])
-        changed = msgspec.structs.replace(node, attributes={**words, word: value})
-        yield _Change(stage, word, value, _through(stage, changed), votes)
-
-
-def _fixed(value: object) -> object:
-    return tuple(_fixed(one) for one in value) if isinstance(value, list | tuple) else value
-
-
-def _votes(own: object, new: object, others: Sequence[object]) -> int:
-    """Return what the others of its kind say to a change; one alone can't outvote."""
-    if others and set(others) == {new}:
-        return 1
-    return -1 if len(others) > 1 and set(others) == {own} else 0
-
-
-def _through(stage: _Stage, node: Node) -> Function:
-    return lambda shape: stage.made(shape, node)
-
-
-def _times(stage: _Stage, factor: int) -> Function:
-    def made(shape: Sizes) -> Sizes:
-        pairs = zip(shape, stage.before, stage.after, strict=True)
-        return tuple(size if old == made else size * factor for size, old, made in pairs)
-
-    return made
-
-
-def _by(stage: _Stage, rows: int) -> Function:
-    def made(shape: Sizes) -> Sizes:
-        pairs = zip(shape, stage.before, stage.after, strict=True)
-        return tuple(size if old == made else size + rows for size, old, made in pairs)
-
-    return made
-
-
-def _factor(stage: _Stage) -> int:
-    return max(made // old for old, made in zip(stage.before, stage.after, strict=True) if old)
-
-
-def _as_window(node: Node) -> Node:
-    """Return a transposed convolution that is recorded as the backward of one, as what it is here."""
-    if node.phase != "forward" or not node.function.endswith("_backward"):
-        return node
-    weight = next((one.fact.shape for one in node.inputs if one.role == "weight"), None)
-    words = {**node.attributes, "transposed": True, "kernel": list((weight or ())[:-2])}
-    return msgspec.structs.replace(
-        node, function=node.function.replace("_backward", "_transpose"), attributes=words
-    )
-
-
-def _lines(evidence: Evidence, change: _Change) -> list[Candidate]:
+def _lines(evidence: Evidence, change: Change) -> list[Candidate]:
     """Return the lines that chose the word: where a layer's was set, and its declaration; else a node's own."""
     declared, node = change.stage.declared, change.stage.links[0][0]
     if declared is None or declared.site is None:
@@ -379,12 +201,12 @@ def _lines(evidence: Evidence, change: _Change) -> list[Candidate]:
     return chosen(evidence, declared, change.word, f"sets the {change.word} of {_name(evidence, change.stage)}")
 
 
-def _name(evidence: Evidence, stage: _Stage) -> str:
+def _name(evidence: Evidence, stage: Stage) -> str:
     node = stage.links[0][0]
     return named_layer(evidence, node.module) if stage.declared is not None else node_name(node)
 
 
-def _said(change: _Change) -> str:
+def _said(change: Change) -> str:
     value = change.value
     if change.word == "rows":
         return f"{value:+d} rows"
