@@ -25,6 +25,7 @@ KINDS = {
     "labels_of_classes_by_samples": "shape_mismatch",
     "product_of_sizes_given_to_a_helper": "shape_mismatch",
     "rate_in_a_flag": "divergence",
+    "batched_class_numbers_against_a_dense_loss": "target_mismatch",
     "softmax_asked_of_a_helper": "double_activation",
     "sigmoid_before_a_loss_on_logits": "double_activation",
     "skip_joined_along_the_batch": "shape_mismatch",

@@ -38,6 +38,8 @@ KINDS = {
     "mask_as_long_as_the_batch": "shape_mismatch",
     "mask_of_the_batch_before_it_was_cut": "shape_mismatch",
     "mask_of_the_target": "shape_mismatch",
+    "widths_joined_and_cut": "shape_mismatch",
+    "channels_of_a_chosen_row": "shape_mismatch",
 }
 
 

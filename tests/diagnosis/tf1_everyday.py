@@ -310,6 +310,16 @@ def product_of_sizes_given_to_a_helper():
         _layer(hidden, 20, 5, "out")
 
 
+def batched_class_numbers_against_a_dense_loss():
+    with tf.Graph().as_default():
+        rows, kinds = np.random.RandomState(0).randn(40, 5).astype("f"), np.arange(40) % 3
+        pairs = v1.data.Dataset.from_tensor_slices((rows, kinds.astype("f")))
+        pairs = pairs.repeat(2).batch(8, drop_remainder=True)
+        x, y = v1.data.make_one_shot_iterator(pairs).get_next()
+        scores = tf.matmul(x, _weights("w", [5, 3]))
+        tf.nn.softmax_cross_entropy_with_logits(labels=y, logits=scores)  # <- fault: the sparse one
+
+
 def rate_in_a_flag():
     v1.app.flags.DEFINE_float("lr", 50.0, "learning rate")  # <- fault
     flags = v1.app.flags.FLAGS
