@@ -40,6 +40,7 @@ KINDS = {
     "mask_of_the_target": "shape_mismatch",
     "widths_joined_and_cut": "shape_mismatch",
     "channels_of_a_chosen_row": "shape_mismatch",
+    "cleared_by_a_helper": "cleared_too_early",
 }
 
 

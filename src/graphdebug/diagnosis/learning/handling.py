@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from graphdebug.diagnosis.calls import called
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.learning.optimizer import optimizer_line
 from graphdebug.diagnosis.learning.tracks import LEAST_STEPS, optimizers, some
@@ -143,12 +144,13 @@ class HandlingWatch:
         tree = self._evidence.source.tree(self._ran.file) if self._ran is not None else None
         if tree is None or self._ran is None:
             return None
+        words = {name: word for word in ("step", "zero_grad") for name in _asking(tree, word)}
         calls = [
-            (one.lineno, one.func.attr, ast.unparse(one.func.value))
+            (one.lineno, words.get(called(one), ""), ast.unparse(getattr(one.func, "value", one.func)))
             for one in own_statements(scopes_around(tree, self._ran.line)[0])
-            if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)
+            if isinstance(one, ast.Call)
         ]
-        after = sorted(one for one in calls if one[0] > self._ran.line and one[1] in ("zero_grad", "step"))
+        after = sorted(one for one in calls if one[0] > self._ran.line and one[1])
         steps = [owner for _, name, owner in after if name == "step"]
         if not steps or after[0][1] != "zero_grad" or after[0][2] in steps[1:]:
             return None
@@ -179,3 +181,12 @@ class HandlingWatch:
                   "  the optimizer then took gradients of any size"],
             tries=["clip between backward and the optimizer's step"],
         )  # fmt: skip
+
+
+def _asking(tree: ast.Module, word: str) -> set[str]:
+    """Return the names by which the program asks for what `word` does: that, and functions that call it."""
+    functions = (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef))
+    return {word} | {
+        one.name for one in functions
+        if any(isinstance(node, ast.Call) and called(node) == word for node in own_statements(one))
+    }  # fmt: skip
