@@ -17,6 +17,8 @@ __all__ = ["OVERSHOT", "diverged", "divergence", "overshot", "runaway"]
 
 OVERSHOT = 0.3
 """Size of a first step relative to the weights it changes, of a loss that gets worse; healthy is about 1e-3."""
+_REPLACED = 1.0
+"""Size of a first step that leaves little of the weights as they were initialized."""
 
 
 def divergence(
@@ -75,7 +77,8 @@ def overshot(evidence: Evidence, losses: LossWatch, updates: Mapping[str, float]
 
     """
     large = [size for size in updates.values() if size >= OVERSHOT]
-    found = losses.worse() if large and 2 * len(large) >= len(updates) else None
+    replaced = 2 * sum(size >= _REPLACED for size in large) >= len(updates)
+    found = losses.worse(0.9 if replaced else 0.98) if large and 2 * len(large) >= len(updates) else None
     line = optimizer_line(evidence, found[1][-1][0]) if found is not None else None
     if found is None or line is None:
         return None
@@ -84,7 +87,8 @@ def overshot(evidence: Evidence, losses: LossWatch, updates: Mapping[str, float]
     worst = max(updates, key=lambda name: updates[name])
     return evidence.finding(
         "divergence",
-        what=f"the loss went from {series[0][1]:.3g} up to {most:.3g} and never came back to where it began",
+        what=f"the loss went from {series[0][1]:.3g} up to {most:.3g} and "
+        + ("never came back to where it began" if last >= series[0][1] else "came back to where it began at most"),
         candidates=[*step_size(evidence, line), Candidate(site, "expression", "the loss")],
         confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
         body=[f"  it is {last:.3g} in the last steps",

@@ -95,17 +95,21 @@ class LossWatch:
                 return self._sites[key], series
         return None
 
-    def worse(self) -> tuple[Site, list[tuple[int, float]], float] | None:
+    def worse(self, back: float) -> tuple[Site, list[tuple[int, float]], float] | None:
         """Return the line of the loss that backward began at in each step, if it leapt to twice its first value
         or more and is above that in the last steps too, nearly always; and the most that it was. One that leapt
         far need only be back where it began: what it had learned by chance is all it knows.
+
+        Args:
+            back: the share of its first value to which a loss that leapt far may have come back.
+
         """
         for key in self._began:
             series = self._series[key]
             first, tail = series[0][1], [value for _, value in series[-max(_STUCK, len(series) // 4) :]]
             if len(series) < 2 * _STUCK or first <= 0 or self._peaks[key] < 2 * first:
                 continue
-            least = first if self._peaks[key] < _THROWN * first else 0.98 * first
+            least = first if self._peaks[key] < _THROWN * first else back * first
             above = sum(value >= least for value in tail)
             middle = sorted(tail)[len(tail) // 2]
             if middle >= (1.1 * first if least == first else least) and above >= 0.8 * len(tail):
