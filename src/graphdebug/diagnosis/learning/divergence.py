@@ -85,10 +85,10 @@ def overshot(evidence: Evidence, losses: LossWatch, updates: Mapping[str, float]
     site, series, most = found
     last = median(value for _, value in series[-5:])
     worst = max(updates, key=lambda name: updates[name])
+    ended = "never came back to" if last >= series[0][1] else "came back at most to"
     return evidence.finding(
         "divergence",
-        what=f"the loss went from {series[0][1]:.3g} up to {most:.3g} and "
-        + ("never came back to where it began" if last >= series[0][1] else "came back to where it began at most"),
+        what=f"the loss went from {series[0][1]:.3g} up to {most:.3g} and {ended} where it began",
         candidates=[*step_size(evidence, line), Candidate(site, "expression", "the loss")],
         confidence=0.75, failed=site, when=f"to step {series[-1][0]}; nothing failed",
         body=[f"  it is {last:.3g} in the last steps",
