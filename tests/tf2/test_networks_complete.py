@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from tensorflow.python.eager import context
+from tests.tf2.runtime import optimized_graphs
 
 import graphdebug
 from graphdebug.backends.tensorflow.two.optimized import plain_path
@@ -72,18 +72,6 @@ def _adversaries():
     return step
 
 
-def _ran(work):
-    """Return the nodes of the functions that `work` runs, as the runtime has optimized them."""
-    context.context().clear_kernel_cache()  # else it has them ready, and does not show them
-    context.enable_run_metadata()
-    try:
-        work()
-        graphs = context.export_run_metadata().function_graphs
-    finally:
-        context.disable_run_metadata()
-    return max((graph.post_optimization_graph.node for graph in graphs), key=len)
-
-
 def _was_rewritten(path, said):
     """Whether a node that the optimizer has made stands for one that is said to be fused."""
     one = re.sub(r"ArithmeticOptimizer/AddOpsRewrite_(Leaf_\d+_)?|/unary_ops_composition$", "", path)
@@ -101,7 +89,7 @@ def test_every_node_that_runs_is_in_the_log_and_every_gradient_is_tied(build):
     nodes = [node for node in run.nodes if node.mode == "function"]
     for node in nodes:
         said[node.name].add(node.execution)
-    ran = [plain_path(node.name) for node in _ran(work) if node.op not in PLUMBING]
+    ran = [plain_path(node.name) for node in max(optimized_graphs(work), key=len) if node.op not in PLUMBING]
     assert len(ran) > 100
     unsaid = [path for path in ran if not said[path] & {"executed", "fused"} and not _was_rewritten(path, said)]
     assert unsaid == []

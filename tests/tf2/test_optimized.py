@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from tensorflow.python.eager import context
+from tests.tf2.runtime import optimized_graphs
 
 import graphdebug
 
@@ -29,19 +29,12 @@ def _sums(weight):
 
 def _optimized(work):
     """Return the nodes that the runtime runs for the functions `work` calls: op, and inputs by name."""
-    context.context().clear_kernel_cache()  # else it has them ready, and does not show them
-    context.enable_run_metadata()
-    try:
-        work()
-        graphs = context.export_run_metadata().function_graphs
-    finally:
-        context.disable_run_metadata()
     return [
         {node.name: (node.op, [one for one in node.input if not one.startswith("^")])
-         for node in graph.post_optimization_graph.node
+         for node in nodes
          if not node.name.startswith("graphdebug") and node.op not in ("Const", "NoOp")}
-        for graph in graphs
-        if any(node.op == "Tanh" for node in graph.post_optimization_graph.node)
+        for nodes in optimized_graphs(work)
+        if any(node.op == "Tanh" for node in nodes)
     ]  # fmt: skip
 
 
@@ -78,7 +71,7 @@ def _fit():
 
 def test_a_compiled_fit_with_a_smaller_last_batch_is_bit_identical(tmp_path):
     program = tmp_path / "fits.py"
-    program.write_text(FITS.format(tests=Path(__file__).parent))
+    program.write_text(FITS.format(root=Path(__file__).parents[2]))
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["shapes", "True", "health", "True", "stats", "True", "values", "True"], (
         done.stderr
@@ -110,9 +103,9 @@ import sys
 import tensorflow as tf
 
 tf.config.experimental.enable_op_determinism()  # else sums of gradients of embeddings vary by themselves
-sys.path.insert(0, "{tests}")
+sys.path.insert(0, "{root}")
 import graphdebug
-from test_optimized import _fit
+from tests.tf2.test_optimized import _fit
 
 plain = [one.tobytes() for one in _fit()]
 for level in ("shapes", "health", "stats", "values"):

@@ -141,7 +141,7 @@ def _chosen(evidence: Evidence, node: Node) -> Site | None:
         place_ = placed(source, call_.func, [*reversed(node.callers), site])  # type: ignore[list-item] # it is one
         way = leading(source, place_, lambda one: _refers(one.value, node.function))
         if way:
-            return Site(way[-1].site.file, getattr(way[-1].value, "lineno", 0) or way[-1].site.line)
+            return way[-1].line
     return None
 
 
@@ -240,14 +240,15 @@ def _written(evidence: Evidence, declared: Declaration, size: int) -> Written | 
     beside = {site.line for site in _failing(evidence)} | _biases(evidence, declared, size)
     lines = [*reversed(stack(declared))]
     found = {written(evidence.source, lines, size, axis, len(shape), beside) for axis in axes} - {None}
-    return found.pop() if len(found) == 1 else _written_as(evidence, declared, size, beside)
+    return found.pop() if len(found) == 1 else _written_as(evidence, declared, size, lines, beside)
 
 
-def _written_as(evidence: Evidence, declared: Declaration, size: int, beside: set[int]) -> Written | None:
+def _written_as(
+    evidence: Evidence, declared: Declaration, size: int, frames: Sequence[Site], beside: set[int]
+) -> Written | None:
     """Return where the first argument of a layer's constructor that has the `size` was written: others of its
     arguments (a kernel) may have it, too, and are not what is asked.
     """
-    frames = [*reversed(stack(declared))]
     tree = evidence.source.tree(frames[-1].file)
     made = call_at(tree, frames[-1], declared.type) if tree is not None else None
     given = next(

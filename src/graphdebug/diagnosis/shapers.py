@@ -17,32 +17,12 @@ _FURTHEST = 12
 _ALIKE = ("log", "log1p", "sqrt", "abs", "clip", "exp", "round", "nan_to_num", "sigmoid", "tanh")
 _TURNING = ("transpose", "swapaxes", "moveaxis", "rollaxis", "permute", "rot90")
 _CUTTING = (
-    "delete",
-    "drop",
-    "concatenate",
-    "hstack",
-    "column_stack",
-    "append",
-    "pad",
-    "resize",
-    "insert",
-    "iloc",
+    "delete", "drop", "concatenate", "hstack", "column_stack", "append", "pad", "resize", "insert", "iloc",
     "c_",
-)
+)  # fmt: skip
 _FEWER = (
-    "sum",
-    "mean",
-    "max",
-    "min",
-    "argmax",
-    "argmin",
-    "squeeze",
-    "ravel",
-    "flatten",
-    "median",
-    "std",
-    "norm",
-)
+    "sum", "mean", "max", "min", "argmax", "argmin", "squeeze", "ravel", "flatten", "median", "std", "norm",
+)  # fmt: skip
 _MORE = ("expand_dims", "to_categorical", "one_hot", "eye", "get_dummies", "stack", "atleast_2d", "newaxis")
 _ANY = ("reshape", "resize", "tile", "repeat")
 

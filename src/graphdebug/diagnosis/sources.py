@@ -18,6 +18,8 @@ _READS = ("get_next", "next")
 _SLICES = ("from_tensor_slices", "from_tensors", "TensorSliceDataset", "TensorDataset")
 _OTHER_ELEMENTS = ("map", "flat_map", "interleave", "apply", "window", "batch_map", "padded_batch", "enumerate")
 """Stages behind which an element is another one than the array has."""
+_SAME_ELEMENTS = ("repeat", "shuffle", "batch", "prefetch", "take", "skip", "cache", "shard")
+"""Stages that give the array's numbers on as they are."""
 _MODULES = ("tf", "v1", "data", "tensorflow", "compat", "dataset_ops")
 _FURTHEST = 24
 _KINDS = {
@@ -42,8 +44,7 @@ def behind(evidence: Evidence, operand: Operand) -> list[Candidate]:
     kind = next((one for one in _KINDS if operand.fact.dtype.startswith(one)), "")
     said = [one for one in way if any(word in _spoken(one) for word in _KINDS.get(kind, ()))]
     made = (said or way[-1:])[0]
-    line = Site(made.site.file, getattr(made.value, "lineno", 0) or made.site.line)
-    return [Candidate(line, "input", f"makes the array {operand.fact.dtype}")]
+    return [Candidate(made.line, "input", f"makes the array {operand.fact.dtype}")]
 
 
 def _spoken(place: Place) -> str:
@@ -86,16 +87,7 @@ def _array(evidence: Evidence, frames: Sequence[Site], output: int, outputs: int
 
 
 def _gives(call: ast.Call) -> bool:
-    return called(call) in (
-        "repeat",
-        "shuffle",
-        "batch",
-        "prefetch",
-        "take",
-        "skip",
-        "cache",
-        "shard",
-    ) or called(call).startswith("make_")
+    return called(call) in _SAME_ELEMENTS or called(call).startswith("make_")
 
 
 def _owner(call: ast.Call) -> ast.expr | None:

@@ -32,6 +32,11 @@ class Place:
     site: Site
     calls: tuple[tuple[ast.Call, Site], ...] = ()
 
+    @property
+    def line(self) -> Site:
+        """The line that the value itself stands on: `site` may be where its statement begins."""
+        return Site(self.site.file, getattr(self.value, "lineno", 0) or self.site.line)
+
 
 def trail(source: SourceText, value: ast.expr | Place, site: Site) -> list[tuple[Site, str]]:
     """Return the lines that gave the value of `value`, written at `site`, on, the last one first, each with the

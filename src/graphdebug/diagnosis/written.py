@@ -59,11 +59,11 @@ def written(
 def followed(source: SourceText, place: Place, size: int, beside: Collection[int] = ()) -> Written:
     """Return where the `size` that the value at `place` is was written; `beside` as for `written`."""
     way = [place, *chain(source, place, lambda one: size in numbers(source, one))]
-    lines = {_line(one).line for one in way} | {*beside}
+    lines = {one.line.line for one in way} | {*beside}
     shared = (at for at, one in enumerate(way[:-1]) if _read_elsewhere(source, one, way[at + 1], lines))
     end = next(shared, len(way) - 1)
     passed = any(not _plain(source, *pair) for pair in pairwise(way[: end + 1]))
-    return Written(_line(way[end]), passed, _line(way[-1]))
+    return Written(way[end].line, passed, way[-1].line)
 
 
 def _asked(
@@ -107,10 +107,6 @@ def _read_elsewhere(source: SourceText, place: Place, before: Place, lines: set[
             and isinstance(one.ctx, ast.Load) and one.lineno not in lines for one in ast.walk(tree)
         )  # fmt: skip
     return False
-
-
-def _line(place: Place) -> Site:
-    return Site(place.site.file, getattr(place.value, "lineno", 0) or place.site.line)
 
 
 def _plain(source: SourceText, place: Place, before: Place) -> bool:

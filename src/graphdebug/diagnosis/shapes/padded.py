@@ -7,7 +7,7 @@ import ast
 from graphdebug.diagnosis.evidence import Evidence
 from graphdebug.diagnosis.origins import leading, placed
 from graphdebug.diagnosis.words import node_name
-from graphdebug.model.event import Node, Site
+from graphdebug.model.event import Node
 from graphdebug.model.finding import Candidate
 
 __all__ = ["names_padding", "padding_set"]
@@ -32,7 +32,7 @@ def padding_set(evidence: Evidence, node: Node) -> list[Candidate]:
     place = placed(evidence.source, given, [*reversed(node.callers), node.site])
     said = str(node.attributes.get("padding"))
     way = leading(evidence.source, place, lambda one: _says(one.value, said))
-    line = Site(way[-1].site.file, getattr(way[-1].value, "lineno", 0) or way[-1].site.line) if way else None
+    line = way[-1].line if way else None
     return [Candidate(line, "declaration", f"says padding {said} for {node_name(node)}")] if line else []
 
 
